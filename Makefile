@@ -1,0 +1,40 @@
+# Everything here works on a machine that has only Node 20 or newer and npm.
+PNPM := npx --yes pnpm@12
+NODE := sh scripts/node.sh
+BIN := node_modules
+
+.PHONY: help install up test test-unit lint fix generate
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
+
+install: ## Install the packages (and a Node, where the machine's is older than 26.9) and generate code
+	@if [ ! -e node_modules/.modules.yaml ] || [ pnpm-lock.yaml -nt node_modules/.modules.yaml ]; then \
+		$(PNPM) install --frozen-lockfile && touch node_modules/.modules.yaml; \
+	elif [ -n "$$(find proto buf.gen.yaml -newer packages/proto/gen -name '*.*' 2>/dev/null | head -1)" ] || [ ! -d packages/proto/gen ]; then \
+		sh scripts/generate.sh; \
+	fi
+
+generate: ## Generate code from proto/
+	sh scripts/generate.sh
+
+up: install ## Run Ottla in one process: gRPC on 50051, HTTP on 8080, data in ./data
+	@bin/ottla serve --data-dir data
+
+test: install ## Run all tests that need nothing but the packages
+	$(NODE) $(BIN)/vitest/vitest.mjs run
+
+test-unit: install ## Run the tests that stay in one process
+	$(NODE) $(BIN)/vitest/vitest.mjs run --project unit
+
+lint: install ## Check format, types, lint, import rules, dead code and proto
+	$(NODE) $(BIN)/@biomejs/biome/bin/biome check
+	$(NODE) $(BIN)/typescript/bin/tsc -p .
+	$(NODE) $(BIN)/oxlint/bin/oxlint --type-aware
+	$(NODE) $(BIN)/knip/bin/knip.js
+	$(NODE) $(BIN)/@bufbuild/buf/bin/buf lint
+	$(NODE) $(BIN)/@bufbuild/buf/bin/buf breaking --against proto/baseline.binpb
+
+fix: install ## Format and fix what can be fixed
+	$(NODE) $(BIN)/@biomejs/biome/bin/biome check --write
+	$(NODE) $(BIN)/oxlint/bin/oxlint --fix

@@ -1,0 +1,10 @@
+export {
+  ERRORS,
+  type ErrorCode,
+  type ErrorFacts,
+  GrpcStatus,
+  type GrpcStatusCode,
+  type GrpcStatusName,
+  isErrorCode,
+} from "./error-codes.ts";
+export { invalidRequest, OttlaError, type OttlaErrorOptions, toOttlaError } from "./ottla-error.ts";
