@@ -1,0 +1,188 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { OttlaError, toOttlaError } from "@ottla/errors";
+import type {
+  FetchAnswer,
+  FetchEntrySchema,
+  FetchRequestSchema,
+  FetchResponse,
+} from "@ottla/proto/ottla/internal/v1/storage";
+import type { ClientStream } from "@ottla/rpc";
+import type { Clock } from "@ottla/runtime";
+import { fromErrorMessage } from "./retry.ts";
+
+type FetchCall = ClientStream<MessageInitShape<typeof FetchRequestSchema>, FetchResponse>;
+
+/** What to read from one partition; the leader epoch is the router's business. */
+export interface FetchQuery {
+  readonly topicId: string;
+  readonly partition: number;
+  readonly leaderEpoch: number;
+  readonly offset: number;
+  readonly maxBytes: number;
+  readonly minBytes: number;
+  readonly maxWaitMs: number;
+}
+
+/** What a leader answered. The chunks are whole record batches that may be split anywhere. */
+export interface FetchOutcome {
+  readonly chunks: readonly Uint8Array[];
+  readonly sizeBytes: number;
+  readonly nextOffset: number;
+  readonly highWatermark: number;
+  readonly logStartOffset: number;
+  readonly lastStableOffset: number;
+  readonly leaderEpoch: number;
+}
+
+interface PendingFetch {
+  resolve(outcome: FetchOutcome): void;
+  reject(error: OttlaError): void;
+}
+
+export interface FetchStreamOptions {
+  readonly nodeId: number;
+  readonly open: () => FetchCall;
+  readonly clock: Clock;
+}
+
+/** The one stream of fetches to one storage node. Answers come as data arrives, in any order. */
+export class FetchStream {
+  readonly #options: FetchStreamOptions;
+  #call: FetchCall | undefined;
+  readonly #pending = new Map<bigint, PendingFetch>();
+  #nextCorrelationId = 1n;
+  #entries: MessageInitShape<typeof FetchEntrySchema>[] = [];
+  #cancelled: bigint[] = [];
+  #flushScheduled = false;
+
+  constructor(options: FetchStreamOptions) {
+    this.#options = options;
+  }
+
+  /** Rejects with the leader's error, with NETWORK_EXCEPTION when the stream breaks, with CANCELLED by the signal. */
+  fetch(query: FetchQuery, signal?: AbortSignal): Promise<FetchOutcome> {
+    const correlationId = this.#nextCorrelationId++;
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => {
+        if (!this.#pending.delete(correlationId)) return;
+        this.#cancelled.push(correlationId);
+        this.#scheduleFlush();
+        reject(new OttlaError("CANCELLED", "the fetch was cancelled"));
+      };
+      if (signal?.aborted === true) {
+        reject(new OttlaError("CANCELLED", "the fetch was cancelled"));
+        return;
+      }
+      signal?.addEventListener("abort", onAbort, { once: true });
+      const forget = (): void => signal?.removeEventListener("abort", onAbort);
+      this.#pending.set(correlationId, {
+        resolve: (outcome) => {
+          forget();
+          resolve(outcome);
+        },
+        reject: (error) => {
+          forget();
+          reject(error);
+        },
+      });
+      this.#entries.push({
+        correlationId,
+        topicId: query.topicId,
+        partition: query.partition,
+        leaderEpoch: query.leaderEpoch,
+        offset: BigInt(query.offset),
+        maxBytes: query.maxBytes,
+        minBytes: query.minBytes,
+        maxWaitMs: query.maxWaitMs,
+      });
+      this.#scheduleFlush();
+    });
+  }
+
+  get pendingCount(): number {
+    return this.#pending.size;
+  }
+
+  close(): void {
+    this.#call?.cancel();
+    this.#lose(new OttlaError("UNAVAILABLE", "the router is closed"));
+  }
+
+  #scheduleFlush(): void {
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    this.#options.clock.nextTurn(() => {
+      this.#flushScheduled = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (this.#entries.length === 0 && (this.#cancelled.length === 0 || this.#call === undefined)) {
+      this.#cancelled = [];
+      return;
+    }
+    const message = { entries: this.#entries, cancelled: this.#cancelled };
+    this.#entries = [];
+    this.#cancelled = [];
+    const call = this.#call ?? this.#open();
+    // Requests are small, and as many as the callers that wait: the stream's own bound is not needed here.
+    call.send(message);
+  }
+
+  #open(): FetchCall {
+    const call = this.#options.open();
+    this.#call = call;
+    void this.#receive(call);
+    return call;
+  }
+
+  async #receive(call: FetchCall): Promise<void> {
+    let reason = new OttlaError("NETWORK_EXCEPTION", `storage node ${this.#options.nodeId} ended the stream`);
+    try {
+      for await (const response of call.received) this.#dispatch(response);
+    } catch (thrown) {
+      const cause = toOttlaError(thrown);
+      reason = new OttlaError(
+        "NETWORK_EXCEPTION",
+        `the stream to storage node ${this.#options.nodeId} broke: ${cause.message}`,
+        { cause },
+      );
+    }
+    if (this.#call === call) this.#lose(reason);
+  }
+
+  #dispatch(response: FetchResponse): void {
+    let position = 0;
+    for (const answer of response.answers) {
+      const chunks = response.batches.slice(position, position + answer.chunkCount);
+      position += answer.chunkCount;
+      const pending = this.#pending.get(answer.correlationId);
+      if (pending === undefined) continue;
+      this.#pending.delete(answer.correlationId);
+      if (answer.error === undefined) pending.resolve(outcomeOf(answer, chunks));
+      else pending.reject(fromErrorMessage(answer.error));
+    }
+  }
+
+  #lose(reason: OttlaError): void {
+    const pending = [...this.#pending.values()];
+    this.#call = undefined;
+    this.#pending.clear();
+    this.#entries = [];
+    this.#cancelled = [];
+    for (const fetch of pending) fetch.reject(reason);
+  }
+}
+
+function outcomeOf(answer: FetchAnswer, chunks: readonly Uint8Array[]): FetchOutcome {
+  return {
+    chunks,
+    sizeBytes: chunks.reduce((sum, chunk) => sum + chunk.length, 0),
+    nextOffset: Number(answer.nextOffset),
+    highWatermark: Number(answer.highWatermark),
+    logStartOffset: Number(answer.logStartOffset),
+    lastStableOffset: Number(answer.lastStableOffset),
+    leaderEpoch: answer.leaderEpoch,
+  };
+}

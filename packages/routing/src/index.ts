@@ -1,0 +1,18 @@
+export type { FetchOutcome } from "./fetch-stream.ts";
+export type { LeaderView, PartitionPlacement } from "./leader-view.ts";
+export type { AppendOptions, AppendOutcome } from "./partition-pipeline.ts";
+export {
+  type DeleteRecordsOptions,
+  EARLIEST_TIMESTAMP,
+  type FetchOptions,
+  LATEST_TIMESTAMP,
+  MAX_TIMESTAMP,
+  type OffsetFound,
+  type OffsetQuery,
+  type PartitionRef,
+  PartitionRouter,
+  type PartitionRouterOptions,
+  type RouterLoad,
+} from "./partition-router.ts";
+export { fromErrorMessage, NOT_APPENDED } from "./retry.ts";
+export type { ConnectionPurpose, TransportFor } from "./storage-node.ts";
