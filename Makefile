@@ -22,15 +22,15 @@ up: install ## Run Ottla in one process: gRPC on 50051, HTTP on 8080, data in ./
 	@bin/ottla serve --data-dir data
 
 test: install ## Run all tests that need nothing but the packages
-	$(NODE) $(BIN)/vitest/vitest.mjs run
+	$(NODE) $(BIN)/vitest/vitest.mjs run $(VITEST_FLAGS)
 
 test-unit: install ## Run the tests that stay in one process
-	$(NODE) $(BIN)/vitest/vitest.mjs run --project unit
+	$(NODE) $(BIN)/vitest/vitest.mjs run --project unit $(VITEST_FLAGS)
 
 lint: install ## Check format, types, lint, import rules, dead code and proto
 	$(NODE) $(BIN)/@biomejs/biome/bin/biome check
 	$(NODE) $(BIN)/typescript/bin/tsc -p .
-	$(NODE) $(BIN)/oxlint/bin/oxlint --type-aware
+	$(NODE) $(BIN)/oxlint/bin/oxlint --type-aware --deny-warnings
 	$(NODE) $(BIN)/knip/bin/knip.js
 	$(NODE) $(BIN)/@bufbuild/buf/bin/buf lint
 	$(NODE) $(BIN)/@bufbuild/buf/bin/buf breaking --against proto/baseline.binpb
