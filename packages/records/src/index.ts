@@ -1,0 +1,32 @@
+export {
+  BatchBuilder,
+  type BatchOptions,
+  encodeBatch,
+  MAX_BATCH_BYTES,
+  type ProducerFields,
+} from "./batch-builder.ts";
+export {
+  addToSequence,
+  BATCH_PREFIX_BYTES,
+  type BatchHeader,
+  encodeBatchPrefix,
+  LOG_OVERHEAD_BYTES,
+  RECORD_BATCH_MAGIC,
+  RECORD_BATCH_OVERHEAD_BYTES,
+  readBatchHeader,
+  setLogAppendTime,
+  splitBatches,
+  type TimestampType,
+  type ValidateBatchOptions,
+  validateBatch,
+} from "./batch-header.ts";
+export { COMPRESSIONS, type Compression, compressionFromId, compressionId } from "./compression.ts";
+export { crc32c } from "./crc32c.ts";
+export {
+  DEFAULT_MAX_DECOMPRESSED_BYTES,
+  type DecodeOptions,
+  decodeBatches,
+  decodeRecords,
+} from "./decode-records.ts";
+export type { DecodedRecord, RecordHeader, RecordInput } from "./record.ts";
+export { recordSizeUpperBound } from "./record-writer.ts";
