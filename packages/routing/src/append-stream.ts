@@ -1,4 +1,4 @@
-import { OttlaError, toOttlaError } from "@ottla/errors";
+import { NOT_APPENDED, OttlaError, toOttlaError } from "@ottla/errors";
 import type {
   AppendAnswer,
   AppendEntrySchema,
@@ -81,7 +81,7 @@ export class AppendStream {
       throw new OttlaError(
         "THROTTLING_QUOTA_EXCEEDED",
         `${maxWaitingBytes} bytes already wait for storage node ${nodeId}: slow down`,
-        { metadata: { limit: String(maxWaitingBytes), not_appended: "true" } },
+        { metadata: { limit: String(maxWaitingBytes), [NOT_APPENDED]: "true" } },
       );
     }
     this.#waiting.push(append);

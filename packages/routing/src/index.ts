@@ -14,5 +14,5 @@ export {
   type PartitionRouterOptions,
   type RouterLoad,
 } from "./partition-router.ts";
-export { fromErrorMessage, NOT_APPENDED } from "./retry.ts";
+export { fromErrorMessage } from "./retry.ts";
 export type { ConnectionPurpose, TransportFor } from "./storage-node.ts";

@@ -1,8 +1,5 @@
-import { type ErrorCode, isErrorCode, OttlaError } from "@ottla/errors";
+import { type ErrorCode, isErrorCode, NOT_APPENDED, OttlaError } from "@ottla/errors";
 import type { Error as ErrorMessage } from "@ottla/proto/ottla/v1/record";
-
-/** Key in an error's metadata by which the leader vouches that nothing of the batch was appended. */
-export const NOT_APPENDED = "not_appended";
 
 /** The view was out of date, or the leader is about to change: worth another look at the view and another try. */
 const STALE_VIEW: ReadonlySet<ErrorCode> = new Set<ErrorCode>([

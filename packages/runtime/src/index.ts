@@ -1,4 +1,5 @@
 export type { Clock, Timer, TimerOptions } from "./clock.ts";
+export { type Deadline, Deadlines } from "./deadlines.ts";
 export type {
   DirectoryEntry,
   Disk,
@@ -17,3 +18,12 @@ export { SeededRandom } from "./seeded-random.ts";
 export { systemClock } from "./system-clock.ts";
 export { systemRandom } from "./system-random.ts";
 export { VirtualClock, type VirtualClockOptions } from "./virtual-clock.ts";
+export type {
+  ConnectAddress,
+  Connection,
+  ConnectionHandlers,
+  ListenAddress,
+  Listener,
+  Network,
+} from "./network.ts";
+export { NodeNetwork } from "./node-network.ts";
