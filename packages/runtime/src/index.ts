@@ -1,4 +1,16 @@
+export { nodeVersion, VERSION } from "./build-info.ts";
 export type { Clock, Timer, TimerOptions } from "./clock.ts";
+export {
+  defaultSettings,
+  describeSettings,
+  type EffectiveSetting,
+  type LoadSettingsOptions,
+  loadSettings,
+  type Settings,
+  type SettingsOverrides,
+  type Target,
+} from "./config/settings.ts";
+export { formatBytes, formatDurationMs, parseBytes, parseDurationMs } from "./config/units.ts";
 export { type Deadline, Deadlines } from "./deadlines.ts";
 export type {
   DirectoryEntry,
@@ -11,13 +23,36 @@ export type {
 } from "./disk.ts";
 export { DiskError } from "./disk.ts";
 export { makeDirectoryDurably, parentDirectory, readWholeFile, writeFileDurably } from "./durable-file.ts";
+export {
+  type HttpAnswer,
+  type HttpRequest,
+  type HttpRoute,
+  type HttpServer,
+  type HttpServerOptions,
+  startHttpServer,
+} from "./http-server.ts";
+export { LabelLimiter, OTHER_LABEL } from "./label-limiter.ts";
+export { Lifecycle, type StopPart, type StopReport } from "./lifecycle.ts";
+export { LimitedLogger, type LimitedLoggerOptions } from "./limited-logger.ts";
+export { type ListenTarget, listenError } from "./listen-error.ts";
+export {
+  createLogger,
+  type LogFormat,
+  type Logger,
+  type LoggerOptions,
+  type LogLevel,
+  nullLogger,
+} from "./logging.ts";
 export { MemoryDisk, type MemoryDiskOptions } from "./memory-disk.ts";
-export { NodeDisk } from "./node-disk.ts";
-export type { Random } from "./random.ts";
-export { SeededRandom } from "./seeded-random.ts";
-export { systemClock } from "./system-clock.ts";
-export { systemRandom } from "./system-random.ts";
-export { VirtualClock, type VirtualClockOptions } from "./virtual-clock.ts";
+export {
+  Counter,
+  createMetricsRegistry,
+  Gauge,
+  Histogram,
+  LATENCY_BUCKETS_SECONDS,
+  MetricsRegistry,
+  SIZE_BUCKETS_BYTES,
+} from "./metrics.ts";
 export type {
   ConnectAddress,
   Connection,
@@ -26,4 +61,12 @@ export type {
   Listener,
   Network,
 } from "./network.ts";
+export { NodeDisk } from "./node-disk.ts";
 export { NodeNetwork } from "./node-network.ts";
+export type { Random } from "./random.ts";
+export { Readiness, type ReadinessCheck, type ReadinessReport } from "./readiness.ts";
+export { installFaultHandlers, type ProcessEvents, ProcessExit, runUntilSignal } from "./run-until-signal.ts";
+export { SeededRandom } from "./seeded-random.ts";
+export { systemClock } from "./system-clock.ts";
+export { systemRandom } from "./system-random.ts";
+export { VirtualClock, type VirtualClockOptions } from "./virtual-clock.ts";

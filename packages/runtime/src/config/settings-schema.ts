@@ -1,0 +1,247 @@
+import * as z from "zod";
+import {
+  boolean,
+  bytes,
+  choice,
+  durationMs,
+  optionalBytes,
+  optionalText,
+  port,
+  someOf,
+  text,
+  topicSettings,
+  wholeNumber,
+} from "./setting-kinds.ts";
+
+/**
+ * The one source of all settings of `ottla serve`. Flag, environment variable and YAML path follow from the place in
+ * this tree (grpc.maxConnections is --grpc-max-connections, OTTLA_GRPC_MAX_CONNECTIONS and grpc.max-connections);
+ * help, docs/configuration.md and the `Settings` type are generated from it. To add a setting, add it here and run
+ * `sh scripts/node.sh scripts/generate-docs.ts`.
+ */
+
+const KIB = 2 ** 10;
+const MIB = 2 ** 20;
+const GIB = 2 ** 30;
+const DAY_MS = 86_400_000;
+
+export const TARGETS = ["gateway", "partition-storage", "coordinator", "group-coordinator"] as const;
+export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+export const LOG_FORMATS = ["auto", "json", "pretty"] as const;
+
+const NODE = "Node";
+const TOPICS = "Topics";
+const STORAGE_ONLY = { targets: ["partition-storage"] } as const;
+const GATEWAY_ONLY = { targets: ["gateway"] } as const;
+const COORDINATOR_ONLY = { targets: ["coordinator"] } as const;
+
+const grpc = z.strictObject({
+  port: port({
+    default: 50_051,
+    documentation: "Port of the gRPC API. 0 takes any free port, which the log names at start.",
+  }),
+  maxConnections: wholeNumber({
+    min: 1,
+    max: 100_000,
+    default: 1_000,
+    documentation: "Connections served at once. Further ones are closed as soon as they are accepted.",
+  }),
+  maxStreamsPerConnection: wholeNumber({
+    min: 1,
+    max: 100_000,
+    default: 1_000,
+    documentation: "Calls open at once on one connection. Further ones wait in the client.",
+  }),
+  maxMessageBytes: bytes({
+    min: 64 * KIB,
+    max: GIB,
+    default: 64 * MIB,
+    documentation:
+      "Largest gRPC message received or sent. It must hold a topic's largest batch (max.message.bytes).",
+  }),
+  maxUnansweredBytesPerStream: bytes({
+    min: 64 * KIB,
+    max: 4 * GIB,
+    default: 32 * MIB,
+    ...GATEWAY_ONLY,
+    documentation:
+      "Bytes of appends that one stream may have in work. Beyond it the server reads no further until answers " +
+      "are sent, so a fast producer is slowed and memory stays bounded. A single larger message still passes.",
+  }),
+});
+
+const http = z.strictObject({
+  port: port({
+    default: 8_080,
+    documentation:
+      "Port of /healthz, /readyz and /metrics. 0 takes any free port, which the log names at start.",
+  }),
+  maxConnections: wholeNumber({
+    min: 1,
+    max: 10_000,
+    default: 256,
+    documentation: "HTTP connections served at once. Further ones are closed as soon as they are accepted.",
+  }),
+});
+
+const log = z.strictObject({
+  level: choice(LOG_LEVELS, {
+    default: "info",
+    documentation:
+      "Least important level that is logged. Error: someone must act; warn: someone may have to; info: a " +
+      "change of state; debug and trace: the rest.",
+  }),
+  format: choice(LOG_FORMATS, {
+    default: "auto",
+    documentation:
+      "Form of the log on standard error. json: one object per line; pretty: for people; auto: pretty on a " +
+      "terminal, json elsewhere.",
+  }),
+});
+
+const shutdown = z.strictObject({
+  timeoutMs: durationMs({
+    min: 0,
+    max: 3_600_000,
+    default: 30_000,
+    documentation:
+      "Time for an orderly stop after SIGTERM. What has not stopped by then is named in the log and left " +
+      "behind, as in a crash. Kubernetes' terminationGracePeriodSeconds must be longer.",
+  }),
+});
+
+const storage = z.strictObject({
+  headroomBytes: optionalBytes({
+    min: 0,
+    max: 1_024 * GIB,
+    defaultDocumentation: "512MiB, but at most 5 % of the disk",
+    ...STORAGE_ONLY,
+    documentation:
+      "Free space kept on the disk of the data directory. Below it appends are refused with " +
+      "KAFKA_STORAGE_ERROR, reads go on, and appends resume by themselves when space returns.",
+  }),
+  tailCacheBytes: bytes({
+    min: 0,
+    max: 64 * GIB,
+    default: 64 * MIB,
+    ...STORAGE_ONLY,
+    documentation: "Memory for the newest batches of all partitions together. 0 turns the cache off.",
+  }),
+  syncConcurrency: wholeNumber({
+    min: 1,
+    max: 64,
+    default: 8,
+    ...STORAGE_ONLY,
+    documentation:
+      "Calls of fdatasync in flight at once. It must stay below UV_THREADPOOL_SIZE, so that a hung disk " +
+      "cannot stall reads.",
+  }),
+  maxOpenSegments: wholeNumber({
+    min: 16,
+    max: 1_000_000,
+    default: 1_000,
+    ...STORAGE_ONLY,
+    documentation: "Segments whose files are held open at once. Each takes up to three file descriptors.",
+  }),
+  retentionCheckIntervalMs: durationMs({
+    min: 100,
+    max: DAY_MS,
+    default: 300_000,
+    ...STORAGE_ONLY,
+    documentation:
+      "How often segments are checked against retention.ms and retention.bytes (Kafka's " +
+      "log.retention.check.interval.ms).",
+  }),
+});
+
+export const settingsSchema = z
+  .strictObject({
+    target: someOf(TARGETS, {
+      section: NODE,
+      documentation: "Roles this process plays. The default plays all of them: a whole cluster of one node.",
+    }),
+    dataDir: text({
+      section: NODE,
+      default: "data",
+      pattern: /^[^\0]+$/,
+      maxLength: 4_096,
+      expected: "a path of at most 4096 characters",
+      documentation:
+        "Directory for everything that is kept. It is created when missing and locked while in use.",
+    }),
+    listen: text({
+      section: NODE,
+      default: "127.0.0.1",
+      pattern: /^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$/,
+      maxLength: 253,
+      expected: "an IP address or a host name, without a port",
+      documentation:
+        "Address to listen on. Nothing authenticates callers yet, so anything but loopback opens Ottla to " +
+        "everyone who can reach the address; 0.0.0.0 and :: listen on all.",
+    }),
+    clusterId: optionalText({
+      section: NODE,
+      pattern: /^[A-Za-z0-9_-]+$/,
+      maxLength: 64,
+      expected: "1 to 64 letters, digits, underscores and dashes",
+      defaultDocumentation: "made at the first start and kept in the data directory",
+      documentation: "Identity of the cluster. A data directory or a node of another cluster is refused.",
+    }),
+    nodeId: wholeNumber({
+      section: NODE,
+      min: 0,
+      max: 1_000_000,
+      default: 1,
+      documentation: "Number of this node, unique in its role and the same at every start.",
+    }),
+    zone: text({
+      section: NODE,
+      default: "",
+      pattern: /^[A-Za-z0-9._/-]*$/,
+      maxLength: 128,
+      expected: "at most 128 letters, digits, dots, underscores, slashes and dashes",
+      documentation: "Failure zone of this node (Kafka's broker.rack). Replicas are spread over zones.",
+    }),
+    grpc,
+    http,
+    log,
+    shutdown,
+    storage,
+    numPartitions: wholeNumber({
+      section: TOPICS,
+      min: 1,
+      max: 10_000,
+      default: 1,
+      ...COORDINATOR_ONLY,
+      documentation: "Partitions of a topic that is created without a count.",
+    }),
+    defaultReplicationFactor: wholeNumber({
+      section: TOPICS,
+      min: 1,
+      max: 15,
+      default: 1,
+      ...COORDINATOR_ONLY,
+      documentation: "Replicas per partition of a topic that is created without a replication factor.",
+    }),
+    autoCreateTopics: boolean({
+      section: TOPICS,
+      default: true,
+      ...GATEWAY_ONLY,
+      documentation: "Create a topic when a client first asks for it (Kafka's auto.create.topics.enable).",
+    }),
+    topicDefaults: topicSettings({
+      section: TOPICS,
+      flag: "topic-default",
+      defaultDocumentation: "Kafka's own defaults",
+      documentation:
+        "Topic settings, under Kafka's names, for topics that do not set them. The flag may be repeated; " +
+        "settings from all sources are put together, name by name.",
+    }),
+  })
+  .superRefine((settings, context) => {
+    if (settings.grpc.port !== 0 && settings.grpc.port === settings.http.port) {
+      context.addIssue({ code: "custom", path: ["http", "port"], message: "another port than grpc.port" });
+    }
+  });
+
+export type SettingsValues = z.output<typeof settingsSchema>;
