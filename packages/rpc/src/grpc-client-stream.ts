@@ -1,0 +1,134 @@
+import type { DescMethod, Message } from "@bufbuild/protobuf";
+import type { ChannelInterface, StatusObject } from "@grpc/grpc-js";
+import { OttlaError } from "@ottla/errors";
+import { decode, encode } from "./codec.ts";
+import { ReceiveQueue } from "./receive-queue.ts";
+import { SendBudget } from "./send-budget.ts";
+import type { ClientStream } from "./service.ts";
+
+export type GrpcCall = ReturnType<ChannelInterface["createCall"]>;
+
+export interface GrpcClientStreamOptions {
+  readonly maxUnsentBytes: number;
+  readonly maxUnreadBytes: number;
+  /** Throws where the encoded message is too large to be sent. */
+  readonly checkSize: (sizeBytes: number) => void;
+  /** The status as an error, or undefined for OK. */
+  readonly toError: (status: StatusObject) => OttlaError | undefined;
+  readonly onFinished: (error: OttlaError | undefined) => void;
+}
+
+/**
+ * The client's side of a stream, on a call of the channel itself: below grpc-js' Node streams, which count messages
+ * where we must count bytes.
+ */
+export class GrpcClientStream implements ClientStream<object, Message> {
+  readonly received: ReceiveQueue<Buffer, Message>;
+  readonly #method: DescMethod;
+  readonly #call: GrpcCall;
+  readonly #options: GrpcClientStreamOptions;
+  readonly #budget: SendBudget;
+  /** grpc-js keeps one message before its connection is up, and loses further ones: they wait here. */
+  #unsent: Buffer[] = [];
+  #writing = false;
+  #reading = false;
+  #sendEnded = false;
+  #finished = false;
+
+  constructor(method: DescMethod, call: GrpcCall, options: GrpcClientStreamOptions) {
+    this.#method = method;
+    this.#call = call;
+    this.#options = options;
+    this.#budget = new SendBudget(options.maxUnsentBytes);
+    this.received = new ReceiveQueue({
+      decode: (bytes) => decode(method.output, bytes),
+      onRead: () => this.#read(),
+      onAbandoned: () => this.cancel(),
+    });
+  }
+
+  /** What a grpc-js call reports to: to be passed to its `start`. */
+  get listener(): Parameters<GrpcCall["start"]>[1] {
+    return {
+      onReceiveMetadata: () => undefined,
+      onReceiveMessage: (message: Buffer) => this.#onMessage(message),
+      onReceiveStatus: (status) => this.#finish(this.#options.toError(status)),
+    };
+  }
+
+  /** To be called once after the call was started. */
+  startReading(): void {
+    this.#read();
+  }
+
+  send(message: object): boolean {
+    if (this.#finished || this.#sendEnded) return !this.#finished;
+    const bytes = encode(this.#method.input, message);
+    this.#options.checkSize(bytes.byteLength);
+    this.#budget.add(bytes.byteLength);
+    this.#unsent.push(bytes);
+    this.#write();
+    return this.#budget.hasRoom;
+  }
+
+  drained(): Promise<void> {
+    return this.#budget.drained();
+  }
+
+  end(): void {
+    if (this.#sendEnded || this.#finished) return;
+    this.#sendEnded = true;
+    if (this.#unsent.length === 0 && !this.#writing) this.#call.halfClose();
+  }
+
+  cancel(): void {
+    this.abort(new OttlaError("CANCELLED", "the call was cancelled by this side"));
+  }
+
+  /** Gives up for a reason of this side: what was received and not read is dropped. */
+  abort(error: OttlaError): void {
+    if (this.#finished) return;
+    this.received.discard(error);
+    this.#finish(error);
+    this.#call.cancelWithStatus(1, error.message);
+  }
+
+  #write(): void {
+    if (this.#writing) return;
+    const bytes = this.#unsent.shift();
+    if (bytes === undefined) return;
+    this.#writing = true;
+    this.#call.sendMessageWithContext({ callback: () => this.#onWritten(bytes.byteLength) }, bytes);
+  }
+
+  #onWritten(sizeBytes: number): void {
+    this.#writing = false;
+    if (this.#finished) return;
+    this.#write();
+    if (this.#sendEnded && !this.#writing) this.#call.halfClose();
+    this.#budget.remove(sizeBytes);
+  }
+
+  #read(): void {
+    if (this.#reading || this.#finished || this.received.finished) return;
+    if (this.received.unreadBytes >= this.#options.maxUnreadBytes) return;
+    this.#reading = true;
+    this.#call.startRead();
+  }
+
+  #onMessage(message: Buffer): void {
+    this.#reading = false;
+    this.received.push(message, message.byteLength);
+    this.#read();
+  }
+
+  #finish(error: OttlaError | undefined): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#unsent = [];
+    if (error === undefined) this.received.end();
+    else this.received.fail(error);
+    this.#budget.fail(error ?? new OttlaError("CANCELLED", "the call is over"));
+    this.#options.onFinished(error);
+  }
+}

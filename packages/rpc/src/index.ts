@@ -1,0 +1,18 @@
+export { createClient } from "./create-client.ts";
+export { GrpcServer, type GrpcServerOptions } from "./grpc-server.ts";
+export { GrpcTransport, type GrpcTransportOptions } from "./grpc-transport.ts";
+export { InProcessTransport, type InProcessTransportOptions } from "./in-process-transport.ts";
+export type { RpcLogger } from "./rpc-logger.ts";
+export type {
+  CallContext,
+  CallOptions,
+  ClientStream,
+  MessageStream,
+  MethodCall,
+  MethodHandler,
+  RpcClient,
+  ServiceImplementation,
+  Transport,
+} from "./service.ts";
+export { ServiceRegistry } from "./service-registry.ts";
+export { errorFromMessage, errorToMessage } from "./status.ts";
