@@ -1,0 +1,233 @@
+import type { MetadataKeys, NodeRole, ParsedKey } from "./keys.ts";
+import type { KeyValue, Revision } from "./metadata-store.ts";
+import {
+  type ControllerState,
+  clusterIdStateCodec,
+  controllerStateCodec,
+  featureLevelStateCodec,
+  type NodeRegistration,
+  nodeRegistrationCodec,
+  type PartitionState,
+  partitionStateCodec,
+  type StorageNodeState,
+  storageNodeStateCodec,
+  type TopicState,
+  topicStateCodec,
+} from "./values.ts";
+
+/** The value of a key and the revision at which it was last written, to compare with when changing it. */
+interface Versioned {
+  readonly modRevision: Revision;
+}
+
+export interface ClusterTopic extends TopicState, Versioned {
+  readonly topicId: string;
+}
+
+export interface ClusterPartition extends PartitionState, Versioned {
+  readonly topicId: string;
+  readonly partition: number;
+}
+
+export interface ClusterNode extends NodeRegistration, Versioned {
+  /** New at each start of the node: the create revision of its registration. */
+  readonly nodeEpoch: number;
+}
+
+export interface ClusterStorageNode extends StorageNodeState, Versioned {
+  readonly nodeId: number;
+}
+
+export interface ClusterController extends ControllerState, Versioned {
+  /** The create revision of the election key, which fences all writes of this controller (R1). */
+  readonly term: number;
+}
+
+/** What a change touched. Look into the view for what stands there now; something gone is gone there too. */
+export interface ClusterChange {
+  readonly revision: Revision;
+  readonly topicIds: ReadonlySet<string>;
+  readonly partitions: readonly PartitionRef[];
+  readonly nodes: readonly { readonly role: NodeRole; readonly nodeId: number }[];
+  readonly storageNodeIds: readonly number[];
+  readonly controllerChanged: boolean;
+}
+
+export interface PartitionRef {
+  readonly topicId: string;
+  readonly partition: number;
+}
+
+/** Collects a `ClusterChange`. */
+export class ChangeRecorder implements ClusterChange {
+  revision: Revision;
+  readonly topicIds = new Set<string>();
+  readonly partitions: PartitionRef[] = [];
+  readonly nodes: { role: NodeRole; nodeId: number }[] = [];
+  readonly storageNodeIds: number[] = [];
+  controllerChanged = false;
+
+  constructor(revision: Revision) {
+    this.revision = revision;
+  }
+
+  get isEmpty(): boolean {
+    const touched =
+      this.topicIds.size + this.partitions.length + this.nodes.length + this.storageNodeIds.length;
+    return touched === 0 && !this.controllerChanged;
+  }
+}
+
+/**
+ * The cluster's metadata, parsed and indexed. Objects that it hands out never change: a change of a key puts
+ * a new object in the place of the old one.
+ */
+export class ClusterState {
+  readonly #keys: MetadataKeys;
+  readonly topics = new Map<string, ClusterTopic>();
+  /** Live topics only. */
+  readonly topicIdsByName = new Map<string, string>();
+  readonly partitions = new Map<string, Map<number, ClusterPartition>>();
+  readonly nodes = new Map<NodeRole, Map<number, ClusterNode>>();
+  readonly storageNodes = new Map<number, ClusterStorageNode>();
+  controller: ClusterController | undefined;
+  clusterId: string | undefined;
+  featureLevel: number | undefined;
+
+  constructor(keys: MetadataKeys) {
+    this.#keys = keys;
+  }
+
+  /** Throws METADATA_CONFLICT, with nothing changed, when the value cannot be understood. */
+  put(entry: KeyValue, change: ChangeRecorder): void {
+    const key = this.#keys.parse(entry.key);
+    if (key !== undefined) this.#put(key, entry, change);
+  }
+
+  delete(keyText: string, change: ChangeRecorder): void {
+    const key = this.#keys.parse(keyText);
+    if (key === undefined) return;
+    switch (key.kind) {
+      case "topic":
+        this.#unname(key.topicId);
+        this.topics.delete(key.topicId);
+        change.topicIds.add(key.topicId);
+        return;
+      case "partition":
+        this.#deletePartition(key.topicId, key.partition);
+        change.partitions.push({ topicId: key.topicId, partition: key.partition });
+        return;
+      case "node":
+        this.nodes.get(key.role)?.delete(key.nodeId);
+        change.nodes.push({ role: key.role, nodeId: key.nodeId });
+        return;
+      case "storage-node":
+        this.storageNodes.delete(key.nodeId);
+        change.storageNodeIds.push(key.nodeId);
+        return;
+      case "controller":
+        this.controller = undefined;
+        change.controllerChanged = true;
+        return;
+      case "cluster-id":
+        this.clusterId = undefined;
+        return;
+      case "feature-level":
+        this.featureLevel = undefined;
+        return;
+      case "changed":
+      case "group-owner":
+      case "producer-ids":
+      case "topic-name":
+        return;
+    }
+  }
+
+  #put(key: ParsedKey, entry: KeyValue, change: ChangeRecorder): void {
+    const { value, modRevision } = entry;
+    switch (key.kind) {
+      case "topic":
+        this.#putTopic({ ...topicStateCodec.parse(value, entry.key), topicId: key.topicId, modRevision });
+        change.topicIds.add(key.topicId);
+        return;
+      case "partition":
+        this.#putPartition({
+          ...partitionStateCodec.parse(value, entry.key),
+          ...partitionRef(key),
+          modRevision,
+        });
+        change.partitions.push(partitionRef(key));
+        return;
+      case "node":
+        this.#putNode(key.role, key.nodeId, entry);
+        change.nodes.push({ role: key.role, nodeId: key.nodeId });
+        return;
+      case "storage-node": {
+        const state = storageNodeStateCodec.parse(value, entry.key);
+        this.storageNodes.set(key.nodeId, { ...state, nodeId: key.nodeId, modRevision });
+        change.storageNodeIds.push(key.nodeId);
+        return;
+      }
+      case "controller": {
+        const state = controllerStateCodec.parse(value, entry.key);
+        this.controller = { ...state, term: entry.createRevision, modRevision };
+        change.controllerChanged = true;
+        return;
+      }
+      case "cluster-id":
+        this.clusterId = clusterIdStateCodec.parse(value, entry.key).clusterId;
+        return;
+      case "feature-level":
+        this.featureLevel = featureLevelStateCodec.parse(value, entry.key).level;
+        return;
+      case "changed":
+      case "group-owner":
+      case "producer-ids":
+      case "topic-name":
+        return;
+    }
+  }
+
+  #putTopic(topic: ClusterTopic): void {
+    this.#unname(topic.topicId);
+    this.topics.set(topic.topicId, topic);
+    if (topic.phase === "live") this.topicIdsByName.set(topic.name, topic.topicId);
+  }
+
+  /** A deleted topic's name may have been taken by a new topic since: that mapping stays. */
+  #unname(topicId: string): void {
+    const topic = this.topics.get(topicId);
+    if (topic === undefined || this.topicIdsByName.get(topic.name) !== topicId) return;
+    this.topicIdsByName.delete(topic.name);
+  }
+
+  #putPartition(partition: ClusterPartition): void {
+    let ofTopic = this.partitions.get(partition.topicId);
+    if (ofTopic === undefined) {
+      ofTopic = new Map();
+      this.partitions.set(partition.topicId, ofTopic);
+    }
+    ofTopic.set(partition.partition, partition);
+  }
+
+  #deletePartition(topicId: string, partition: number): void {
+    const ofTopic = this.partitions.get(topicId);
+    ofTopic?.delete(partition);
+    if (ofTopic?.size === 0) this.partitions.delete(topicId);
+  }
+
+  #putNode(role: NodeRole, nodeId: number, entry: KeyValue): void {
+    const registration = nodeRegistrationCodec.parse(entry.value, entry.key);
+    let ofRole = this.nodes.get(role);
+    if (ofRole === undefined) {
+      ofRole = new Map();
+      this.nodes.set(role, ofRole);
+    }
+    const { createRevision: nodeEpoch, modRevision } = entry;
+    ofRole.set(nodeId, { ...registration, role, nodeId, nodeEpoch, modRevision });
+  }
+}
+
+function partitionRef(key: PartitionRef): PartitionRef {
+  return { topicId: key.topicId, partition: key.partition };
+}

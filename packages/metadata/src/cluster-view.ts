@@ -1,0 +1,303 @@
+import { OttlaError, toOttlaError } from "@ottla/errors";
+import type { Clock, Logger } from "@ottla/runtime";
+import {
+  ChangeRecorder,
+  type ClusterChange,
+  type ClusterController,
+  type ClusterNode,
+  type ClusterPartition,
+  ClusterState,
+  type ClusterStorageNode,
+  type ClusterTopic,
+} from "./cluster-state.ts";
+import { MetadataKeys, type NodeRole } from "./keys.ts";
+import type { KeyValue, MetadataStore, RangeResult, Revision, Watch, WatchEvent } from "./metadata-store.ts";
+
+/** The first pause after a failed list; it doubles up to the limit. */
+const RETRY_MS = 50;
+const RETRY_LIMIT_MS = 2000;
+
+export interface ClusterViewOptions {
+  readonly store: MetadataStore;
+  /** The name of the cluster in the store; see `MetadataKeys`. */
+  readonly cluster: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Gives up on waiting for the first list; has no effect later. */
+  readonly signal?: AbortSignal;
+}
+
+export type ClusterListener = (change: ClusterChange) => void;
+
+interface Waiter {
+  readonly revision: Revision;
+  readonly resolve: () => void;
+  readonly reject: (reason: Error) => void;
+}
+
+/**
+ * The cluster as one process sees it: lists all keys, then watches from that revision, and lists again after any
+ * loss. Lookups are in memory; what they return never changes in place. The view is a little behind the
+ * store: `refresh` and `waitForRevision` are for those who must not miss a change.
+ */
+export class ClusterView {
+  readonly keys: MetadataKeys;
+  readonly #store: MetadataStore;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #state: ClusterState;
+  /** The revision at which each key was last taken in: what is not newer is skipped. */
+  readonly #modRevisions = new Map<string, Revision>();
+  readonly #listeners = new Set<ClusterListener>();
+  readonly #waiters = new Set<Waiter>();
+  readonly #closing = new AbortController();
+  readonly #sortedNodes = new Map<NodeRole, readonly ClusterNode[]>();
+  #sortedTopicNames: readonly string[] | undefined;
+  #watch: Watch | undefined;
+  #revision: Revision = 0;
+
+  private constructor(options: ClusterViewOptions) {
+    this.keys = new MetadataKeys(options.cluster);
+    this.#store = options.store;
+    this.#clock = options.clock;
+    this.#logger = options.logger;
+    this.#state = new ClusterState(this.keys);
+  }
+
+  /** Resolves when the cluster has been listed once; waits for the store as long as it takes. */
+  static async open(options: ClusterViewOptions): Promise<ClusterView> {
+    const view = new ClusterView(options);
+    const giveUp = (): void => view.close();
+    options.signal?.throwIfAborted();
+    options.signal?.addEventListener("abort", giveUp, { once: true });
+    try {
+      await view.#listUntilDone();
+      options.signal?.throwIfAborted();
+    } finally {
+      options.signal?.removeEventListener("abort", giveUp);
+    }
+    return view;
+  }
+
+  /** All changes of the cluster's keys up to this revision are in the view. */
+  get revision(): Revision {
+    return this.#revision;
+  }
+
+  get clusterId(): string | undefined {
+    return this.#state.clusterId;
+  }
+
+  get featureLevel(): number | undefined {
+    return this.#state.featureLevel;
+  }
+
+  /** The elected coordinator. */
+  get controller(): ClusterController | undefined {
+    return this.#state.controller;
+  }
+
+  /** Only topics that are live: one being created or deleted has no name for clients. */
+  topicByName(name: string): ClusterTopic | undefined {
+    const topicId = this.#state.topicIdsByName.get(name);
+    return topicId === undefined ? undefined : this.#state.topics.get(topicId);
+  }
+
+  /** In any phase: a "deleted" one is the tombstone on which replicas' files may be removed. */
+  topicById(topicId: string): ClusterTopic | undefined {
+    return this.#state.topics.get(topicId);
+  }
+
+  /** All topics in any phase, in no order. */
+  topics(): IterableIterator<ClusterTopic> {
+    return this.#state.topics.values();
+  }
+
+  /** The names of all live topics, sorted. */
+  topicNames(): readonly string[] {
+    this.#sortedTopicNames ??= [...this.#state.topicIdsByName.keys()].sort();
+    return this.#sortedTopicNames;
+  }
+
+  partition(topicId: string, partition: number): ClusterPartition | undefined {
+    return this.#state.partitions.get(topicId)?.get(partition);
+  }
+
+  /** Those of one topic, in no order. */
+  partitionsOf(topicId: string): Iterable<ClusterPartition> {
+    return this.#state.partitions.get(topicId)?.values() ?? [];
+  }
+
+  /** All partitions, in no order. */
+  *partitions(): Generator<ClusterPartition> {
+    for (const ofTopic of this.#state.partitions.values()) yield* ofTopic.values();
+  }
+
+  /** The registered nodes of a role, by node id. */
+  nodes(role: NodeRole): readonly ClusterNode[] {
+    let sorted = this.#sortedNodes.get(role);
+    if (sorted === undefined) {
+      sorted = [...(this.#state.nodes.get(role)?.values() ?? [])].sort((a, b) => a.nodeId - b.nodeId);
+      this.#sortedNodes.set(role, sorted);
+    }
+    return sorted;
+  }
+
+  node(role: NodeRole, nodeId: number): ClusterNode | undefined {
+    return this.#state.nodes.get(role)?.get(nodeId);
+  }
+
+  /** What the coordinator remembers about a storage node, registered now or not. */
+  storageNode(nodeId: number): ClusterStorageNode | undefined {
+    return this.#state.storageNodes.get(nodeId);
+  }
+
+  /** Calls the listener after each revision that changed something; returns a function that ends it. */
+  onChange(listener: ClusterListener): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  /**
+   * Resolves when the view has all changes up to `revision`, which must be one at which a key of this cluster
+   * changed (as answers of the coordinator carry it). Rejects when the signal aborts or the view is closed.
+   */
+  waitForRevision(revision: Revision, signal?: AbortSignal): Promise<void> {
+    if (this.#revision >= revision) return Promise.resolve();
+    if (this.#closing.signal.aborted) return Promise.reject(viewClosed());
+    if (signal?.aborted === true) return Promise.reject(toOttlaError(signal.reason));
+    return new Promise<void>((resolve, reject) => {
+      const finish = (settle: () => void): void => {
+        this.#waiters.delete(waiter);
+        signal?.removeEventListener("abort", onAbort);
+        settle();
+      };
+      const waiter: Waiter = {
+        revision,
+        resolve: () => finish(resolve),
+        reject: (reason) => finish(() => reject(reason)),
+      };
+      const onAbort = (): void => waiter.reject(toOttlaError(signal?.reason));
+      signal?.addEventListener("abort", onAbort, { once: true });
+      this.#waiters.add(waiter);
+    });
+  }
+
+  /** Resolves when the view shows all that the coordinator had committed before the call (a linearizable read). */
+  async refresh(signal?: AbortSignal): Promise<void> {
+    const changed = await this.#store.get(this.keys.changed);
+    if (changed !== undefined) await this.waitForRevision(changed.modRevision, signal);
+  }
+
+  close(): void {
+    if (this.#closing.signal.aborted) return;
+    this.#closing.abort(viewClosed());
+    this.#watch?.close();
+    for (const waiter of this.#waiters) waiter.reject(viewClosed());
+    this.#listeners.clear();
+  }
+
+  async #listUntilDone(): Promise<void> {
+    let pauseMs = RETRY_MS;
+    for (;;) {
+      this.#closing.signal.throwIfAborted();
+      try {
+        const listed = await this.#store.range(this.keys.root);
+        if (this.#closing.signal.aborted) continue;
+        this.#checkNotBehind(listed.revision);
+        this.#takeList(listed);
+        return;
+      } catch (thrown) {
+        this.#closing.signal.throwIfAborted();
+        this.#logger.warn(
+          { err: toOttlaError(thrown) },
+          "cannot list the cluster's metadata, will try again",
+        );
+      }
+      await this.#clock.sleep(pauseMs, this.#closing.signal);
+      pauseMs = Math.min(pauseMs * 2, RETRY_LIMIT_MS);
+    }
+  }
+
+  /** A restored backup would make epochs repeat: a node that has seen more does not follow it. */
+  #checkNotBehind(revision: Revision): void {
+    if (revision >= this.#revision) return;
+    throw new OttlaError(
+      "METADATA_UNAVAILABLE",
+      `the metadata store has gone back from revision ${this.#revision} to ${revision}: was a backup restored?`,
+    );
+  }
+
+  #takeList(listed: RangeResult): void {
+    const change = new ChangeRecorder(listed.revision);
+    const gone = new Set(this.#modRevisions.keys());
+    for (const entry of listed.entries) {
+      gone.delete(entry.key);
+      this.#put(entry, change);
+    }
+    for (const key of gone) this.#delete(key, change);
+    this.#finish(change);
+    this.#watch = this.#store.watch(this.keys.root, listed.revision + 1, {
+      onEvents: (events, revision) => this.#takeEvents(events, revision),
+      onLost: (reason) => this.#listAgain(reason),
+    });
+  }
+
+  #takeEvents(events: readonly WatchEvent[], revision: Revision): void {
+    const change = new ChangeRecorder(revision);
+    for (const event of events) {
+      if (event.kind === "put") this.#put(event.entry, change);
+      else this.#delete(event.key, change);
+    }
+    this.#finish(change);
+  }
+
+  #listAgain(reason: Error): void {
+    if (this.#closing.signal.aborted) return;
+    this.#logger.info({ err: reason }, "the watch of the cluster's metadata was lost, listing again");
+    this.#listUntilDone().catch((thrown: unknown) => {
+      if (this.#closing.signal.aborted) return;
+      this.#logger.error({ err: toOttlaError(thrown) }, "the view of the cluster has stopped");
+    });
+  }
+
+  #put(entry: KeyValue, change: ChangeRecorder): void {
+    if (this.#modRevisions.get(entry.key) === entry.modRevision) return;
+    this.#modRevisions.set(entry.key, entry.modRevision);
+    try {
+      this.#state.put(entry, change);
+    } catch (thrown) {
+      // What was there before stays: one bad value must not take a partition away, let alone the process.
+      this.#logger.error({ key: entry.key, err: toOttlaError(thrown) }, "skipped a bad metadata value");
+    }
+  }
+
+  #delete(key: string, change: ChangeRecorder): void {
+    this.#modRevisions.delete(key);
+    this.#state.delete(key, change);
+  }
+
+  #finish(change: ChangeRecorder): void {
+    this.#revision = Math.max(this.#revision, change.revision);
+    if (change.topicIds.size > 0) this.#sortedTopicNames = undefined;
+    for (const { role } of change.nodes) this.#sortedNodes.delete(role);
+    if (!change.isEmpty) {
+      for (const listener of this.#listeners) this.#notify(listener, change);
+    }
+    for (const waiter of this.#waiters) if (waiter.revision <= this.#revision) waiter.resolve();
+  }
+
+  #notify(listener: ClusterListener, change: ClusterChange): void {
+    try {
+      listener(change);
+    } catch (thrown) {
+      this.#logger.error({ err: toOttlaError(thrown) }, "a listener of the cluster view failed");
+    }
+  }
+}
+
+function viewClosed(): OttlaError {
+  return new OttlaError("UNAVAILABLE", "the view of the cluster is closed");
+}

@@ -1,0 +1,72 @@
+export {
+  ChangeRecorder,
+  type ClusterChange,
+  type ClusterController,
+  type ClusterNode,
+  type ClusterPartition,
+  type ClusterStorageNode,
+  type ClusterTopic,
+  type PartitionRef,
+} from "./cluster-state.ts";
+export { type ClusterListener, ClusterView, type ClusterViewOptions } from "./cluster-view.ts";
+export { isNodeRole, MetadataKeys, NODE_ROLES, type NodeRole, type ParsedKey } from "./keys.ts";
+export type {
+  Comparison,
+  KeyValue,
+  Lease,
+  LeaseOptions,
+  MetadataStore,
+  Operation,
+  RangeOptions,
+  RangeResult,
+  ReadOptions,
+  Revision,
+  Transaction,
+  TransactionResult,
+  Watch,
+  WatchEvent,
+  WatchHandler,
+} from "./metadata-store.ts";
+export { ModelServer } from "./model-server.ts";
+export { type ModelFaults, ModelStore, type ModelStoreOptions } from "./model-store.ts";
+export {
+  checkTopicConfig,
+  describeTopicConfig,
+  parseTopicConfig,
+  servedSetting,
+  type TopicConfig,
+  type TopicConfigEntry,
+  type TopicConfigMap,
+  type TopicConfigSource,
+} from "./topic-config.ts";
+export { TOPIC_SETTINGS, type TopicSetting, type TopicSettingType } from "./topic-config-table.ts";
+export {
+  isInternalTopicName,
+  MAX_TOPIC_NAME_LENGTH,
+  topicNameCollisionKey,
+  validateTopicName,
+} from "./topic-name.ts";
+export { MAX_TRANSACTION_BYTES, MAX_TRANSACTION_OPERATIONS } from "./transaction-limits.ts";
+export type { ValueCodec } from "./value-parser.ts";
+export {
+  type ClusterIdState,
+  type ControllerState,
+  clusterIdStateCodec,
+  controllerStateCodec,
+  type DrainState,
+  type FeatureLevelState,
+  featureLevelStateCodec,
+  type NodeRegistration,
+  nodeRegistrationCodec,
+  type PartitionState,
+  type ProducerIdState,
+  partitionStateCodec,
+  producerIdStateCodec,
+  type StorageNodeState,
+  storageNodeStateCodec,
+  type TopicNameState,
+  type TopicPhase,
+  type TopicState,
+  topicNameStateCodec,
+  topicStateCodec,
+} from "./values.ts";

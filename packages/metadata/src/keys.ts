@@ -1,0 +1,142 @@
+import { OttlaError } from "@ottla/errors";
+
+/** The roles a node can have; one process may have several. */
+export const NODE_ROLES = ["gateway", "partition-storage", "coordinator", "group-coordinator"] as const;
+
+export type NodeRole = (typeof NODE_ROLES)[number];
+
+const CLUSTER_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+/** The paths of all metadata keys of one cluster. Nothing else in the tree spells a key. */
+export class MetadataKeys {
+  /** Every key of the cluster begins with this. */
+  readonly root: string;
+  /** Leased: the elected coordinator. */
+  readonly controller: string;
+  /** Random, written once: two clusters that share a name by mistake are told apart by it. */
+  readonly clusterId: string;
+  /** What all nodes may write and say, for rolling upgrades. */
+  readonly featureLevel: string;
+  /** The next producer id that was never handed out. */
+  readonly producerIds: string;
+  /**
+   * Written by every transaction of the coordinator: its revision says how far a view must have come to have
+   * seen all of them. Reading it is the linearizable read of `ClusterView.refresh`.
+   */
+  readonly changed: string;
+  readonly nodesPrefix: string;
+  readonly storageNodesPrefix: string;
+  readonly topicNamesPrefix: string;
+  readonly topicsPrefix: string;
+  readonly partitionsPrefix: string;
+  readonly groupOwnersPrefix: string;
+
+  /** `cluster` is the name under which a store that serves several clusters keeps this one. */
+  constructor(cluster: string) {
+    if (!CLUSTER_NAME.test(cluster)) {
+      throw new OttlaError(
+        "INVALID_CONFIG",
+        `cluster name "${cluster}" is not allowed: 1 to 64 letters, digits, ".", "_" or "-", starting with a letter or digit`,
+        { metadata: { field: "cluster", limit: "64" } },
+      );
+    }
+    this.root = `/ottla/${cluster}/`;
+    this.controller = `${this.root}controller`;
+    this.clusterId = `${this.root}cluster-id`;
+    this.featureLevel = `${this.root}feature-level`;
+    this.producerIds = `${this.root}producer-ids`;
+    this.changed = `${this.root}changed`;
+    this.nodesPrefix = `${this.root}nodes/`;
+    this.storageNodesPrefix = `${this.root}storage/`;
+    this.topicNamesPrefix = `${this.root}topic-names/`;
+    this.topicsPrefix = `${this.root}topics/`;
+    this.partitionsPrefix = `${this.root}partitions/`;
+    this.groupOwnersPrefix = `${this.root}group-owners/`;
+  }
+
+  /** Leased: where the node is reached; its create revision is the nodeEpoch. */
+  node(role: NodeRole, nodeId: number): string {
+    return `${this.nodesPrefix}${role}/${nodeId}`;
+  }
+
+  /** Not leased: what the coordinator remembers about a storage node. */
+  storageNode(nodeId: number): string {
+    return `${this.storageNodesPrefix}${nodeId}`;
+  }
+
+  /** Holds the topic id and makes names unique. */
+  topicName(name: string): string {
+    return `${this.topicNamesPrefix}${name}`;
+  }
+
+  topic(topicId: string): string {
+    return `${this.topicsPrefix}${topicId}`;
+  }
+
+  /** All partitions of one topic. */
+  partitionsOf(topicId: string): string {
+    return `${this.partitionsPrefix}${topicId}/`;
+  }
+
+  partition(topicId: string, partition: number): string {
+    return `${this.partitionsPrefix}${topicId}/${partition}`;
+  }
+
+  groupOwner(partition: number): string {
+    return `${this.groupOwnersPrefix}${partition}`;
+  }
+
+  /** What a key is about; undefined for keys of newer versions, which are ignored. */
+  parse(key: string): ParsedKey | undefined {
+    if (!key.startsWith(this.root)) return undefined;
+    const [kind, first, second, ...rest] = key.slice(this.root.length).split("/");
+    if (kind === undefined || rest.length > 0) return undefined;
+    if (first === undefined) return parseSingleKey(kind);
+    if (second === undefined) return parsePairKey(kind, first);
+    const number = parseNumber(second);
+    if (number === undefined) return undefined;
+    if (kind === "partitions") return { kind: "partition", topicId: first, partition: number };
+    if (kind === "nodes" && isNodeRole(first)) return { kind: "node", role: first, nodeId: number };
+    return undefined;
+  }
+}
+
+export type ParsedKey =
+  | { readonly kind: "controller" | "cluster-id" | "feature-level" | "producer-ids" | "changed" }
+  | { readonly kind: "node"; readonly role: NodeRole; readonly nodeId: number }
+  | { readonly kind: "storage-node"; readonly nodeId: number }
+  | { readonly kind: "topic-name"; readonly name: string }
+  | { readonly kind: "topic"; readonly topicId: string }
+  | { readonly kind: "partition"; readonly topicId: string; readonly partition: number }
+  | { readonly kind: "group-owner"; readonly partition: number };
+
+function parseSingleKey(kind: string): ParsedKey | undefined {
+  switch (kind) {
+    case "controller":
+    case "cluster-id":
+    case "feature-level":
+    case "producer-ids":
+    case "changed":
+      return { kind };
+    default:
+      return undefined;
+  }
+}
+
+function parsePairKey(kind: string, name: string): ParsedKey | undefined {
+  if (kind === "topics") return { kind: "topic", topicId: name };
+  if (kind === "topic-names") return { kind: "topic-name", name };
+  const number = parseNumber(name);
+  if (number === undefined) return undefined;
+  if (kind === "storage") return { kind: "storage-node", nodeId: number };
+  if (kind === "group-owners") return { kind: "group-owner", partition: number };
+  return undefined;
+}
+
+function parseNumber(text: string): number | undefined {
+  return /^(0|[1-9][0-9]{0,9})$/.test(text) ? Number(text) : undefined;
+}
+
+export function isNodeRole(text: string): text is NodeRole {
+  return (NODE_ROLES as readonly string[]).includes(text);
+}

@@ -1,0 +1,270 @@
+/** How a setting is written. `long` goes up to 2^63 − 1, which Kafka uses for "never". */
+export type TopicSettingType =
+  | { readonly kind: "boolean" }
+  | { readonly kind: "integer"; readonly min: number; readonly max: number }
+  | { readonly kind: "long"; readonly min: bigint }
+  | { readonly kind: "double"; readonly min: number; readonly max: number }
+  /** One of these words. */
+  | { readonly kind: "choice"; readonly allowed: readonly string[] }
+  /** A comma list of different words out of these; `allowed` undefined: anything. */
+  | { readonly kind: "list"; readonly allowed: readonly string[] | undefined };
+
+export interface TopicSetting {
+  /** Kafka's name. */
+  readonly name: string;
+  readonly type: TopicSettingType;
+  readonly default: string;
+  /** The unit or meaning and what the setting does, for users. */
+  readonly documentation: string;
+  /** False: Kafka knows it, Ottla does not act on it yet, so setting it is refused. */
+  readonly served: boolean;
+  /** When only some values of the type are served, these are. */
+  readonly servedValues?: readonly string[];
+}
+
+const INT_MAX = 2 ** 31 - 1;
+const LONG_MAX = 2n ** 63n - 1n;
+const FOREVER = String(LONG_MAX);
+
+function integer(min: number, max = INT_MAX): TopicSettingType {
+  return { kind: "integer", min, max };
+}
+
+function long(min: bigint): TopicSettingType {
+  return { kind: "long", min };
+}
+
+function served(
+  name: string,
+  type: TopicSettingType,
+  defaultValue: string,
+  documentation: string,
+): TopicSetting {
+  return { name, type, default: defaultValue, documentation, served: true };
+}
+
+function notServed(
+  name: string,
+  type: TopicSettingType,
+  defaultValue: string,
+  documentation: string,
+): TopicSetting {
+  return { name, type, default: defaultValue, documentation, served: false };
+}
+
+const SERVED: readonly TopicSetting[] = [
+  {
+    ...served(
+      "cleanup.policy",
+      { kind: "list", allowed: ["delete", "compact"] },
+      "delete",
+      'What happens to old segments: "delete" removes them by age and size. "compact" (keep the last value of each key) is not served yet.',
+    ),
+    servedValues: ["delete"],
+  },
+  served(
+    "compression.type",
+    { kind: "choice", allowed: ["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"] },
+    "producer",
+    'How batches are stored: "producer" keeps what the producer chose; any other value compresses with that codec.',
+  ),
+  served(
+    "file.delete.delay.ms",
+    long(0n),
+    "60000",
+    "Milliseconds between taking a segment out of the log and removing its files, so that readers can finish.",
+  ),
+  served(
+    "flush.messages",
+    long(1n),
+    "1",
+    "How many records may be written before they are forced to disk. 1, Ottla's default, means that a record is on disk before it is acknowledged (writes are grouped, so this is cheap); Kafka's default leaves it to the operating system.",
+  ),
+  served(
+    "flush.ms",
+    long(0n),
+    FOREVER,
+    "The longest time in milliseconds that a written record may wait before it is forced to disk, where flush.messages allows waiting at all.",
+  ),
+  served(
+    "index.interval.bytes",
+    integer(0),
+    "4096",
+    "How many bytes of records lie between two entries of a segment's offset index.",
+  ),
+  served(
+    "max.message.bytes",
+    integer(0),
+    "1048588",
+    "The largest record batch in bytes, after compression, that the topic takes.",
+  ),
+  served(
+    "message.timestamp.after.max.ms",
+    long(0n),
+    "3600000",
+    "How far in milliseconds a record's CreateTime may be ahead of the leader's clock; a batch beyond it is refused.",
+  ),
+  served(
+    "message.timestamp.before.max.ms",
+    long(0n),
+    FOREVER,
+    "How far in milliseconds a record's CreateTime may be behind the leader's clock; a batch beyond it is refused.",
+  ),
+  served(
+    "message.timestamp.type",
+    { kind: "choice", allowed: ["CreateTime", "LogAppendTime"] },
+    "CreateTime",
+    "Whether a record carries the producer's time or the time at which the leader appended it.",
+  ),
+  served(
+    "min.insync.replicas",
+    integer(1),
+    "1",
+    "How many replicas, the leader included, must have a record on disk before acks=all is answered. At most the replication factor; with fewer in sync, writes are refused.",
+  ),
+  served(
+    "retention.bytes",
+    long(-1n),
+    "-1",
+    "The size in bytes that each partition may grow to before its oldest segments are deleted. -1 means no limit.",
+  ),
+  served(
+    "retention.ms",
+    long(-1n),
+    "604800000",
+    "The age in milliseconds after which a segment is deleted, counted from its newest record. -1 means never.",
+  ),
+  served(
+    "segment.bytes",
+    integer(1024 * 1024),
+    "1073741824",
+    "The size in bytes at which a segment is closed and the next one begins. Retention works on whole segments.",
+  ),
+  served(
+    "segment.index.bytes",
+    integer(4),
+    "10485760",
+    "The largest size in bytes of a segment's index; a segment whose index is full is closed.",
+  ),
+  served(
+    "segment.ms",
+    long(1n),
+    "604800000",
+    "The age in milliseconds at which a segment is closed even when it is not full, so that retention can reach it.",
+  ),
+  {
+    ...served(
+      "unclean.leader.election.enable",
+      { kind: "boolean" },
+      "false",
+      "Whether a replica that may lack acknowledged records can become leader when no other is left. Only false is served yet.",
+    ),
+    servedValues: ["false"],
+  },
+];
+
+const NOT_SERVED: readonly TopicSetting[] = [
+  notServed(
+    "compression.gzip.level",
+    integer(-1, 9),
+    "-1",
+    "The level at which the broker compresses with gzip: 1 to 9, or -1 for the codec's own default.",
+  ),
+  notServed(
+    "compression.lz4.level",
+    integer(1, 17),
+    "9",
+    "The level at which the broker compresses with lz4.",
+  ),
+  notServed(
+    "compression.zstd.level",
+    integer(-131072, 22),
+    "3",
+    "The level at which the broker compresses with zstd.",
+  ),
+  notServed(
+    "delete.retention.ms",
+    long(0n),
+    "86400000",
+    "How long in milliseconds a compacted topic keeps tombstones.",
+  ),
+  notServed(
+    "follower.replication.throttled.replicas",
+    { kind: "list", allowed: undefined },
+    "",
+    "The replicas whose replication is throttled on the follower's side.",
+  ),
+  notServed(
+    "leader.replication.throttled.replicas",
+    { kind: "list", allowed: undefined },
+    "",
+    "The replicas whose replication is throttled on the leader's side.",
+  ),
+  notServed(
+    "local.retention.bytes",
+    long(-2n),
+    "-2",
+    "How many bytes of a tiered partition stay on the local disk; -2 follows retention.bytes.",
+  ),
+  notServed(
+    "local.retention.ms",
+    long(-2n),
+    "-2",
+    "How long in milliseconds a tiered partition's segments stay on the local disk; -2 follows retention.ms.",
+  ),
+  notServed(
+    "max.compaction.lag.ms",
+    long(1n),
+    FOREVER,
+    "The longest time in milliseconds that a record of a compacted topic may stay uncompacted.",
+  ),
+  notServed(
+    "min.cleanable.dirty.ratio",
+    { kind: "double", min: 0, max: 1 },
+    "0.5",
+    "The share of a compacted log that must be uncompacted before it is compacted.",
+  ),
+  notServed(
+    "min.compaction.lag.ms",
+    long(0n),
+    "0",
+    "The shortest time in milliseconds that a record of a compacted topic stays uncompacted.",
+  ),
+  notServed(
+    "preallocate",
+    { kind: "boolean" },
+    "false",
+    "Whether a new segment's file is given its full size at once.",
+  ),
+  notServed(
+    "remote.copy.disable",
+    { kind: "boolean" },
+    "false",
+    "Whether a tiered topic stops copying segments to remote storage.",
+  ),
+  notServed(
+    "remote.log.delete.on.disable",
+    { kind: "boolean" },
+    "false",
+    "Whether a topic's remote segments are deleted when tiered storage is turned off for it.",
+  ),
+  notServed(
+    "remote.storage.enable",
+    { kind: "boolean" },
+    "false",
+    "Whether closed segments are moved to remote storage.",
+  ),
+  notServed(
+    "segment.jitter.ms",
+    long(0n),
+    "0",
+    "The largest random time in milliseconds taken off segment.ms, so that not all segments are closed at once.",
+  ),
+];
+
+/** All topic settings of Kafka 4, by name. */
+export const TOPIC_SETTINGS: ReadonlyMap<string, TopicSetting> = new Map(
+  [...SERVED, ...NOT_SERVED]
+    .sort((left, right) => (left.name < right.name ? -1 : 1))
+    .map((setting) => [setting.name, setting] as const),
+);

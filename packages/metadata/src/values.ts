@@ -1,0 +1,160 @@
+import { NODE_ROLES, type NodeRole } from "./keys.ts";
+import { type ValueCodec, valueCodec } from "./value-parser.ts";
+
+/**
+ * creating: partitions are still being written; live: in use; deleting: partitions are being removed, the name is
+ * free already; deleted: the tombstone on which storage nodes remove files (and only on it).
+ */
+export type TopicPhase = "creating" | "live" | "deleting" | "deleted";
+
+const TOPIC_PHASES: readonly TopicPhase[] = ["creating", "live", "deleting", "deleted"];
+
+export interface TopicState {
+  readonly name: string;
+  /** How many partitions it has, or will have when the phase that is under way ends. */
+  readonly partitionCount: number;
+  readonly replicationFactor: number;
+  /** What was set on the topic, by Kafka's names; see `parseTopicConfig` for the effective values. */
+  readonly configs: Readonly<Record<string, string>>;
+  readonly phase: TopicPhase;
+  readonly internal: boolean;
+  readonly createdAtMs: number;
+  /** When it became a tombstone; -1 before that. Tombstones go after a retention time. */
+  readonly deletedAtMs: number;
+}
+
+export interface PartitionState {
+  /** The node id of the leader, -1 for none. */
+  readonly leader: number;
+  /** The leader is this registration of the node and no other (R2); -1 for none. */
+  readonly leaderNodeEpoch: number;
+  /** Grows with each change of (leader, leaderNodeEpoch). */
+  readonly leaderEpoch: number;
+  /** Grows with each change of this state. */
+  readonly partitionEpoch: number;
+  /** Preferred leader first. */
+  readonly replicas: readonly number[];
+  readonly isr: readonly number[];
+  /** Left the ISR when it was already too small, so they hold all that was acknowledged (R8; Kafka's ELR, KIP-966). */
+  readonly eligibleReplicas: readonly number[];
+  /** The leader before there was none, -1 when it is not known or lost its disk. */
+  readonly lastKnownLeader: number;
+  /** Effective for this partition: never above the number of replicas (R4). */
+  readonly minInsyncReplicas: number;
+}
+
+export interface NodeRegistration {
+  readonly role: NodeRole;
+  readonly nodeId: number;
+  /** host:port of its rpc server, one for each shard; "in-process" where the process is shared. */
+  readonly addresses: readonly string[];
+  /** The failure domain, for rack-aware placement; "" for none. */
+  readonly zone: string;
+  readonly version: string;
+  /** Random for each start: tells a process its own registration from another's after an unknown outcome. */
+  readonly incarnation: string;
+  /** Storage nodes only: the id kept in the data directory, "" for others. A new one means the data is gone (R9). */
+  readonly directoryId: string;
+  /** Storage nodes only: the nodeEpoch of the clean-shutdown mark found at start, -1 after a crash (R9). */
+  readonly cleanShutdownNodeEpoch: number;
+}
+
+export type DrainState = "none" | "draining" | "drained";
+
+const DRAIN_STATES: readonly DrainState[] = ["none", "draining", "drained"];
+
+/** What the coordinator remembers about a storage node beyond its lease. */
+export interface StorageNodeState {
+  readonly directoryId: string;
+  /** The last registration that the coordinator has dealt with. */
+  readonly lastNodeEpoch: number;
+  readonly drain: DrainState;
+}
+
+export interface ControllerState {
+  readonly nodeId: number;
+  readonly address: string;
+  /** Random for each campaign: tells a winner its own key after an unknown outcome. */
+  readonly incarnation: string;
+}
+
+export interface TopicNameState {
+  readonly topicId: string;
+}
+
+export interface ProducerIdState {
+  readonly nextProducerId: number;
+}
+
+export interface FeatureLevelState {
+  readonly level: number;
+}
+
+export interface ClusterIdState {
+  readonly clusterId: string;
+}
+
+export const topicStateCodec: ValueCodec<TopicState> = valueCodec("topic", (fields) => {
+  fields.text("name");
+  fields.integer("partitionCount", 1);
+  fields.integer("replicationFactor", 1);
+  fields.textMap("configs");
+  fields.oneOf("phase", TOPIC_PHASES);
+  fields.boolean("internal");
+  fields.integer("createdAtMs", -1);
+  fields.integer("deletedAtMs", -1);
+});
+
+export const partitionStateCodec: ValueCodec<PartitionState> = valueCodec("partition", (fields) => {
+  fields.integer("leader", -1);
+  fields.integer("leaderNodeEpoch", -1);
+  fields.integer("leaderEpoch", 0);
+  fields.integer("partitionEpoch", 0);
+  fields.nodeIds("replicas");
+  fields.nodeIds("isr");
+  fields.nodeIds("eligibleReplicas");
+  fields.integer("lastKnownLeader", -1);
+  fields.integer("minInsyncReplicas", 1);
+});
+
+export const nodeRegistrationCodec: ValueCodec<NodeRegistration> = valueCodec(
+  "node registration",
+  (fields) => {
+    fields.oneOf("role", NODE_ROLES);
+    fields.integer("nodeId", 0);
+    fields.texts("addresses");
+    fields.text("zone");
+    fields.text("version");
+    fields.text("incarnation");
+    fields.text("directoryId");
+    fields.integer("cleanShutdownNodeEpoch", -1);
+  },
+);
+
+export const storageNodeStateCodec: ValueCodec<StorageNodeState> = valueCodec("storage node", (fields) => {
+  fields.text("directoryId");
+  fields.integer("lastNodeEpoch", -1);
+  fields.oneOf("drain", DRAIN_STATES);
+});
+
+export const controllerStateCodec: ValueCodec<ControllerState> = valueCodec("controller", (fields) => {
+  fields.integer("nodeId", 0);
+  fields.text("address");
+  fields.text("incarnation");
+});
+
+export const topicNameStateCodec: ValueCodec<TopicNameState> = valueCodec("topic name", (fields) => {
+  fields.text("topicId");
+});
+
+export const producerIdStateCodec: ValueCodec<ProducerIdState> = valueCodec("producer id", (fields) => {
+  fields.integer("nextProducerId", 0);
+});
+
+export const featureLevelStateCodec: ValueCodec<FeatureLevelState> = valueCodec("feature level", (fields) => {
+  fields.integer("level", 1);
+});
+
+export const clusterIdStateCodec: ValueCodec<ClusterIdState> = valueCodec("cluster id", (fields) => {
+  fields.text("clusterId");
+});
