@@ -8,6 +8,7 @@ export {
   loadSettings,
   type Settings,
   type SettingsOverrides,
+  settingsHelp,
   type Target,
 } from "./config/settings.ts";
 export { formatBytes, formatDurationMs, parseBytes, parseDurationMs } from "./config/units.ts";
@@ -43,7 +44,15 @@ export {
   type LogLevel,
   nullLogger,
 } from "./logging.ts";
-export { MemoryDisk, type MemoryDiskOptions } from "./memory-disk.ts";
+export { type CrashOptions, type FlipBitOptions, MemoryDisk, type MemoryDiskOptions } from "./memory-disk.ts";
+export type {
+  DiskOperation,
+  Fault,
+  FaultCounts,
+  FaultTarget,
+  MemoryDiskFaults,
+  Stall,
+} from "./memory-disk-faults.ts";
 export {
   Counter,
   createMetricsRegistry,

@@ -2,214 +2,189 @@ import { OttlaError } from "@ottla/errors";
 import type { Clock } from "./clock.ts";
 import type { DirectoryEntry, Disk, DiskFile, DiskLock, DiskSpace, FileStat } from "./disk.ts";
 import { DiskError } from "./disk.ts";
-import { parentDirectory } from "./durable-file.ts";
+import { type CrashReport, type Unsynced } from "./memory-disk-content.ts";
+import { MemoryDiskFaults } from "./memory-disk-faults.ts";
+import { MemoryDiskFile } from "./memory-disk-file.ts";
+import { MemoryDiskOperations } from "./memory-disk-operations.ts";
+import { MemoryDiskTree } from "./memory-disk-tree.ts";
 import type { Random } from "./random.ts";
 import { SeededRandom } from "./seeded-random.ts";
 import { systemClock } from "./system-clock.ts";
 
+const DEFAULT_CAPACITY_BYTES = 2 ** 40;
+
 export interface MemoryDiskOptions {
   readonly clock?: Clock;
+  /** Decides what a crash leaves and whom a fault strikes. */
   readonly random?: Random;
   readonly capacityBytes?: number;
 }
 
-interface MemoryFile {
-  bytes: Uint8Array;
-  sizeBytes: number;
-  modifiedMs: number;
+export interface CrashOptions {
+  /**
+   * What becomes of what no sync covers. "kept" is the death of the process alone; "random" (the default) is the
+   * power cut: anything between nothing and all of it, the last write torn.
+   */
+  readonly unsynced?: Unsynced;
 }
 
+export interface FlipBitOptions {
+  /** The byte; by chance when not given. */
+  readonly position?: number;
+  /** 0 to 7; by chance when not given. */
+  readonly bit?: number;
+}
+
+/**
+ * A disk in memory that is as bad as disks may be: it knows what is durable apart from what is visible, and loses the
+ * rest when it crashes. All that happens follows from the clock and the random stream given.
+ */
 export class MemoryDisk implements Disk {
-  readonly #clock: Clock;
-  readonly #files = new Map<string, MemoryFile>();
-  readonly #directories = new Set<string>(["/"]);
-  readonly #locks = new Set<string>();
-  readonly #capacityBytes: number;
+  readonly faults: MemoryDiskFaults;
+  readonly #operations: MemoryDiskOperations;
+  readonly #tree: MemoryDiskTree;
+  #locks = new Map<string, { readonly since: string }>();
 
   constructor(options: MemoryDiskOptions = {}) {
-    this.#clock = options.clock ?? systemClock;
-    void (options.random ?? new SeededRandom(0));
-    this.#capacityBytes = options.capacityBytes ?? 2 ** 40;
+    const random = options.random ?? new SeededRandom(0);
+    const clock = options.clock ?? systemClock;
+    this.faults = new MemoryDiskFaults(options.capacityBytes ?? DEFAULT_CAPACITY_BYTES, random);
+    this.#operations = new MemoryDiskOperations({ clock, random, faults: this.faults });
+    this.#tree = new MemoryDiskTree((file) => {
+      if (file.openHandles === 0) this.#operations.usedBytes -= file.content.sizeBytes;
+    });
+  }
+
+  /**
+   * The power goes and comes back: the disk holds what was durable and, as `unsynced` says, some of what was not.
+   * Operations on their way fail, handles and locks are void, and the disk can be used again at once.
+   */
+  crash(options: CrashOptions = {}): void {
+    const { random } = this.#operations;
+    const { counts } = this.faults;
+    const unsynced = options.unsynced ?? "random";
+    // One crash in three is of the plain kind everywhere: subsets chosen file by file would hardly ever be that.
+    const dice = unsynced === "random" ? random.integer(6) : -1;
+    const fate = dice === 0 ? "lost" : dice === 1 ? "kept" : unsynced;
+    counts.crashes += 1;
+    this.#operations.crash();
+    this.#locks = new Map();
+    const directories = this.#tree.crash(fate, random);
+    counts.directoryOperationsKept += directories.kept;
+    counts.directoryOperationsLost += directories.lost;
+    this.#operations.usedBytes = 0;
+    for (const file of this.#tree.files()) {
+      this.#countWrites(file.content.crash(fate, random));
+      file.openHandles = 0;
+      this.#operations.usedBytes += file.content.sizeBytes;
+    }
+  }
+
+  /** Damages a file at rest; returns the position of the byte. The file must not be empty. */
+  flipBit(path: string, options: FlipBitOptions = {}): number {
+    const node = this.#tree.find(path);
+    if (node?.kind !== "file" || node.content.sizeBytes === 0) {
+      throw new DiskError("ENOENT", path, "cannot flip a bit: no file with bytes is there");
+    }
+    const { random } = this.#operations;
+    const position = options.position ?? random.integer(node.content.sizeBytes);
+    node.content.flipBit(position, options.bit ?? random.integer(8));
+    this.faults.counts.bitsFlipped += 1;
+    return position;
   }
 
   async open(path: string, mode: "read" | "write"): Promise<DiskFile> {
-    await this.#turn();
-    let file = this.#files.get(path);
-    if (file === undefined) {
-      if (mode === "read" || !this.#directories.has(parentDirectory(path))) {
-        throw new DiskError("ENOENT", path, `cannot open to ${mode}`);
+    return await this.#operations.runWhole("open", path, () => {
+      let node = this.#tree.find(path);
+      if (node?.kind === "directory") {
+        throw new DiskError("EOTHER", path, "cannot open: it is a directory");
       }
-      file = { bytes: new Uint8Array(0), sizeBytes: 0, modifiedMs: this.#clock.now() };
-      this.#files.set(path, file);
-    }
-    return new MemoryDiskFile(path, file, () => this.#turn());
+      if (node === undefined) {
+        if (mode === "read") throw new DiskError("ENOENT", path, "cannot open to read");
+        node = this.#tree.createFile(path, this.#operations.clock.now());
+      }
+      return new MemoryDiskFile(path, node, mode === "write", this.#operations);
+    });
   }
 
   async makeDirectory(path: string): Promise<void> {
-    await this.#turn();
-    for (let next = path; next !== "/"; next = parentDirectory(next)) this.#directories.add(next);
+    await this.#operations.runWhole("makeDirectory", path, () =>
+      this.#tree.makeDirectory(path, this.#operations.clock.now()),
+    );
   }
 
   async list(path: string): Promise<DirectoryEntry[]> {
-    await this.#turn();
-    if (!this.#directories.has(path)) throw new DiskError("ENOENT", path, "cannot list the directory");
-    const entries: DirectoryEntry[] = [];
-    for (const directory of this.#directories) {
-      if (directory !== "/" && parentDirectory(directory) === path) {
-        entries.push({ name: directory.slice(directory.lastIndexOf("/") + 1), kind: "directory" });
-      }
-    }
-    for (const file of this.#files.keys()) {
-      if (parentDirectory(file) === path) {
-        entries.push({ name: file.slice(file.lastIndexOf("/") + 1), kind: "file" });
-      }
-    }
-    return entries.sort((left, right) => (left.name < right.name ? -1 : 1));
+    return await this.#operations.runWhole("list", path, () => {
+      const directory = this.#tree.directory(path, "list the directory");
+      const entries = [...directory.entries].map(([name, node]) => ({ name, kind: node.kind }));
+      return entries.sort((left, right) => (left.name < right.name ? -1 : 1));
+    });
   }
 
   async stat(path: string): Promise<FileStat | undefined> {
-    await this.#turn();
-    if (this.#directories.has(path)) return { kind: "directory", sizeBytes: 0, modifiedMs: 0 };
-    const file = this.#files.get(path);
-    return file && { kind: "file", sizeBytes: file.sizeBytes, modifiedMs: file.modifiedMs };
+    return await this.#operations.runWhole("stat", path, () => {
+      const node = this.#tree.find(path);
+      if (node === undefined) return undefined;
+      const sizeBytes = node.kind === "file" ? node.content.sizeBytes : 0;
+      return { kind: node.kind, sizeBytes, modifiedMs: node.modifiedMs };
+    });
   }
 
   async rename(from: string, to: string): Promise<void> {
-    await this.#turn();
-    const file = this.#files.get(from);
-    if (file !== undefined) {
-      this.#files.set(to, file);
-      this.#files.delete(from);
-      return;
-    }
-    if (!this.#directories.has(from)) throw new DiskError("ENOENT", from, `cannot rename to ${to}`);
-    for (const directory of [...this.#directories]) {
-      if (directory === from || directory.startsWith(`${from}/`)) {
-        this.#directories.delete(directory);
-        this.#directories.add(to + directory.slice(from.length));
-      }
-    }
-    for (const [path, file] of [...this.#files]) {
-      if (!path.startsWith(`${from}/`)) continue;
-      this.#files.delete(path);
-      this.#files.set(to + path.slice(from.length), file);
-    }
+    await this.#operations.runWhole("rename", from, () => this.#tree.rename(from, to));
   }
 
   async remove(path: string): Promise<void> {
-    await this.#turn();
-    this.#files.delete(path);
+    await this.#operations.runWhole("remove", path, () => this.#tree.removeFile(path));
   }
 
   async removeDirectory(path: string): Promise<void> {
-    await this.#turn();
-    for (const directory of [...this.#directories]) {
-      if (directory === path || directory.startsWith(`${path}/`)) this.#directories.delete(directory);
-    }
-    for (const file of [...this.#files.keys()]) if (file.startsWith(`${path}/`)) this.#files.delete(file);
+    await this.#operations.runWhole("removeDirectory", path, () => this.#tree.removeDirectory(path));
   }
 
   async syncDirectory(path: string): Promise<void> {
-    await this.#turn();
-    if (!this.#directories.has(path)) throw new DiskError("ENOENT", path, "cannot sync the directory");
+    const sync = await this.#operations.runWhole("syncDirectory", path, () => {
+      const directory = this.#tree.directory(path, "sync the directory");
+      return this.#tree.startSync(directory);
+    });
+    sync();
   }
 
-  async space(_path: string): Promise<DiskSpace> {
-    await this.#turn();
-    let usedBytes = 0;
-    for (const file of this.#files.values()) usedBytes += file.sizeBytes;
-    return { freeBytes: Math.max(0, this.#capacityBytes - usedBytes), totalBytes: this.#capacityBytes };
+  async space(path: string): Promise<DiskSpace> {
+    return await this.#operations.runWhole("space", path, () => {
+      if (this.#tree.find(path) === undefined)
+        throw new DiskError("ENOENT", path, "cannot ask for the space");
+      return { freeBytes: this.#operations.freeBytes, totalBytes: this.faults.capacityBytes };
+    });
   }
 
   async lock(directory: string): Promise<DiskLock> {
-    await this.#turn();
-    if (this.#locks.has(directory)) {
-      throw new OttlaError(
-        "DATA_DIRECTORY_LOCKED",
-        `the data directory ${directory} is held by this process`,
-      );
-    }
-    this.#locks.add(directory);
-    return {
-      release: () => {
-        this.#locks.delete(directory);
-        return Promise.resolve();
-      },
-    };
-  }
-
-  #turn(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#clock.nextTurn(resolve);
+    return await this.#operations.runWhole("lock", directory, () => {
+      this.#tree.directory(directory, "lock the directory");
+      const holder = this.#locks.get(directory);
+      if (holder !== undefined) {
+        throw new OttlaError(
+          "DATA_DIRECTORY_LOCKED",
+          `the data directory ${directory} is held by this process since ${holder.since}`,
+          { metadata: { directory } },
+        );
+      }
+      const lock = { since: new Date(this.#operations.clock.now()).toISOString() };
+      this.#locks.set(directory, lock);
+      return {
+        release: () => {
+          // A crash may have freed it since, and somebody else taken it.
+          if (this.#locks.get(directory) === lock) this.#locks.delete(directory);
+          return Promise.resolve();
+        },
+      };
     });
   }
-}
 
-class MemoryDiskFile implements DiskFile {
-  readonly path: string;
-  readonly #file: MemoryFile;
-  readonly #turn: () => Promise<void>;
-  #closed = false;
-
-  constructor(path: string, file: MemoryFile, turn: () => Promise<void>) {
-    this.path = path;
-    this.#file = file;
-    this.#turn = turn;
-  }
-
-  async size(): Promise<number> {
-    await this.#begin();
-    return this.#file.sizeBytes;
-  }
-
-  async read(position: number, length: number): Promise<Uint8Array> {
-    await this.#begin();
-    return this.#file.bytes.slice(position, Math.min(position + length, this.#file.sizeBytes));
-  }
-
-  async readInto(position: number, target: Uint8Array): Promise<number> {
-    const bytes = await this.read(position, target.byteLength);
-    target.set(bytes);
-    return bytes.byteLength;
-  }
-
-  async write(position: number, buffers: readonly Uint8Array[]): Promise<void> {
-    await this.#begin();
-    let next = position;
-    for (const buffer of buffers) {
-      this.#resize(Math.max(this.#file.sizeBytes, next + buffer.byteLength));
-      this.#file.bytes.set(buffer, next);
-      next += buffer.byteLength;
-    }
-  }
-
-  async sync(): Promise<void> {
-    await this.#begin();
-  }
-
-  async truncate(sizeBytes: number): Promise<void> {
-    await this.#begin();
-    this.#file.bytes.fill(0, sizeBytes);
-    this.#resize(sizeBytes);
-  }
-
-  async close(): Promise<void> {
-    await this.#turn();
-    this.#closed = true;
-  }
-
-  async #begin(): Promise<void> {
-    await this.#turn();
-    if (this.#closed) throw new DiskError("EOTHER", this.path, "the file is closed");
-  }
-
-  #resize(sizeBytes: number): void {
-    const file = this.#file;
-    if (sizeBytes > file.bytes.byteLength) {
-      const grown = new Uint8Array(Math.max(sizeBytes, file.bytes.byteLength * 2));
-      grown.set(file.bytes);
-      file.bytes = grown;
-    }
-    file.sizeBytes = sizeBytes;
+  #countWrites(report: CrashReport): void {
+    const { counts } = this.faults;
+    counts.writesKept += report.kept;
+    counts.writesLost += report.lost;
+    counts.writesTorn += report.torn;
   }
 }

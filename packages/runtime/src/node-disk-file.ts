@@ -28,6 +28,7 @@ export class NodeDiskFile implements DiskFile {
   }
 
   async read(position: number, length: number): Promise<Uint8Array> {
+    this.#refuseUnlessCount(length);
     // Not from Node's pool: the result may outlive its neighbours there and would keep them all in memory.
     const target = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
     const count = await this.readInto(position, target);
@@ -35,6 +36,7 @@ export class NodeDiskFile implements DiskFile {
   }
 
   async readInto(position: number, target: Uint8Array): Promise<number> {
+    this.#refuseUnlessCount(position);
     let filled = 0;
     while (filled < target.byteLength) {
       const rest = filled === 0 ? target : target.subarray(filled);
@@ -48,6 +50,7 @@ export class NodeDiskFile implements DiskFile {
   }
 
   async write(position: number, buffers: readonly Uint8Array[]): Promise<void> {
+    this.#refuseUnlessCount(position);
     let rest = buffers.filter((buffer) => buffer.byteLength > 0);
     let next = position;
     while (rest.length > 0) {
@@ -69,6 +72,7 @@ export class NodeDiskFile implements DiskFile {
   }
 
   async truncate(sizeBytes: number): Promise<void> {
+    this.#refuseUnlessCount(sizeBytes);
     await this.#call("truncate", (done) => {
       fs.ftruncate(this.#descriptor, sizeBytes, done);
     });
@@ -112,6 +116,13 @@ export class NodeDiskFile implements DiskFile {
         reject(toDiskError(this.path, what, thrown));
       }
     });
+  }
+
+  /** Because Node takes a negative position for "where the last call ended", and a negative size for none. */
+  #refuseUnlessCount(value: number): void {
+    if (!Number.isSafeInteger(value) || value < 0) {
+      throw new DiskError("EOTHER", this.path, `${value} is no position or length in a file`);
+    }
   }
 
   #ended(): void {
