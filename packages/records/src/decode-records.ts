@@ -51,6 +51,9 @@ export function recordsOf(batch: Uint8Array, header: BatchHeader): Uint8Array {
 
 function openRecords(batch: Uint8Array, maxDecompressedBytes: number): RecordReader {
   const header = readBatchHeader(batch);
-  const records = decompress(header.compression, recordsOf(batch, header), maxDecompressedBytes);
+  const stored = recordsOf(batch, header);
+  // A batch that compaction has emptied has no payload, whatever its codec.
+  const isEmptied = stored.length === 0 && header.recordCount === 0;
+  const records = isEmptied ? stored : decompress(header.compression, stored, maxDecompressedBytes);
   return new RecordReader(records, header);
 }

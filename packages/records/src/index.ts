@@ -21,6 +21,13 @@ export {
   validateBatch,
 } from "./batch-header.ts";
 export { COMPRESSIONS, type Compression, compressionFromId, compressionId } from "./compression.ts";
+export {
+  type ControlBatchOptions,
+  type ControlRecord,
+  decodeControlBatch,
+  decodeControlRecord,
+  encodeControlBatch,
+} from "./control-batch.ts";
 export { crc32c } from "./crc32c.ts";
 export {
   DEFAULT_MAX_DECOMPRESSED_BYTES,
@@ -28,5 +35,8 @@ export {
   decodeBatches,
   decodeRecords,
 } from "./decode-records.ts";
+export { murmur2, partitionForKey } from "./murmur2.ts";
 export type { DecodedRecord, RecordHeader, RecordInput } from "./record.ts";
 export { recordSizeUpperBound } from "./record-writer.ts";
+export { transcodeBatch } from "./transcode-batch.ts";
+export { type ValidatedRecords, type ValidateRecordsOptions, validateRecords } from "./validate-records.ts";
