@@ -1,0 +1,186 @@
+import { OttlaError, toOttlaError } from "@ottla/errors";
+import type { LogConfig, SegmentedLog } from "@ottla/log";
+import type { Clock, Deadlines, Logger } from "@ottla/runtime";
+import { type LeaderTerm, PartitionLeader } from "./partition-leader.ts";
+import type { FetchPurgatoryLimit } from "./waiting-fetches.ts";
+
+/** What the metadata says about this replica. */
+export interface ReplicaAssignment {
+  /** Present when this node, in this registration, leads the partition (R2). */
+  readonly term: LeaderTerm | undefined;
+  readonly config: LogConfig;
+}
+
+export interface PartitionReplicaOptions {
+  readonly topicId: string;
+  readonly partition: number;
+  /** As people know it: topic-partition. */
+  readonly name: string;
+  readonly nodeId: number;
+  readonly assignment: ReplicaAssignment;
+  readonly openLog: (config: LogConfig) => Promise<SegmentedLog>;
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+  readonly purgatoryLimit: FetchPurgatoryLimit;
+  readonly logger: Logger;
+  /** The replica began or ceased to lead. */
+  readonly onLeaderChange: () => void;
+}
+
+const FIRST_REOPEN_MS = 500;
+const MAX_REOPEN_MS = 30_000;
+
+/**
+ * One replica on this node: its log, and the term of leadership if it has one. A log that failed is left as a crash would leave
+ * it and opened again, later each time; meanwhile nobody leads here.
+ */
+export class PartitionReplica {
+  readonly topicId: string;
+  readonly partition: number;
+  readonly #options: PartitionReplicaOptions;
+  #assignment: ReplicaAssignment;
+  #log: SegmentedLog | undefined;
+  #leader: PartitionLeader | undefined;
+  #failure: OttlaError | undefined;
+  #reopenMs = FIRST_REOPEN_MS;
+  readonly #closing = new AbortController();
+  #opening: Promise<void> | undefined;
+
+  constructor(options: PartitionReplicaOptions) {
+    this.topicId = options.topicId;
+    this.partition = options.partition;
+    this.#options = options;
+    this.#assignment = options.assignment;
+  }
+
+  get leader(): PartitionLeader | undefined {
+    return this.#leader;
+  }
+
+  get log(): SegmentedLog | undefined {
+    return this.#log;
+  }
+
+  get name(): string {
+    return this.#options.name;
+  }
+
+  /** Why the log is not open, after it has failed. */
+  get failure(): OttlaError | undefined {
+    return this.#failure;
+  }
+
+  /** Whether the metadata wants this node to lead, whether or not the log is open. */
+  get shouldLead(): boolean {
+    return this.#assignment.term !== undefined;
+  }
+
+  /** Opens (recovers) the log; a failure starts the reopening and does not reject. */
+  open(): Promise<void> {
+    this.#opening ??= this.#open().finally(() => {
+      this.#opening = undefined;
+    });
+    return this.#opening;
+  }
+
+  assign(assignment: ReplicaAssignment): void {
+    const before = this.#assignment;
+    this.#assignment = assignment;
+    if (this.#log !== undefined && before.config !== assignment.config) this.#log.updateConfig(assignment.config);
+    this.#follow();
+  }
+
+  /** Flushes and closes, so that the next start need not recover. */
+  async close(): Promise<void> {
+    await this.#end(
+      new OttlaError("NOT_LEADER_OR_FOLLOWER", `${this.name}: the node is shutting down`),
+      (log) => log.close(),
+    );
+  }
+
+  /** Stops at once, without a flush: the files are about to go. */
+  async discard(): Promise<void> {
+    await this.#end(new OttlaError("UNKNOWN_TOPIC_OR_PARTITION", `${this.name} was deleted`), (log) =>
+      log.abandon(),
+    );
+  }
+
+  async #end(reason: OttlaError, finish: (log: SegmentedLog) => Promise<void> | void): Promise<void> {
+    this.#closing.abort(reason);
+    this.#resign(reason);
+    await this.#opening;
+    const log = this.#log;
+    this.#log = undefined;
+    if (log !== undefined) await finish(log);
+  }
+
+  async #open(): Promise<void> {
+    const { openLog, logger } = this.#options;
+    try {
+      const log = await openLog(this.#assignment.config);
+      log.onProgress(() => this.#leader?.onLogProgress());
+      log.onFailed((error) => this.#onLogFailed(log, toOttlaError(error)));
+      this.#log = log;
+      this.#failure = undefined;
+      this.#reopenMs = FIRST_REOPEN_MS;
+      this.#follow();
+    } catch (thrown) {
+      const error = toOttlaError(thrown);
+      this.#failure = error;
+      logger.error({ partition: this.name, err: error }, "cannot open the log of a partition, will try again");
+      this.#reopenLater();
+    }
+  }
+
+  /** After a failed write or sync nothing in memory can be trusted: as after a crash, only what is on disk counts. */
+  #onLogFailed(log: SegmentedLog, error: OttlaError): void {
+    if (this.#log !== log) return;
+    this.#log = undefined;
+    this.#failure = error;
+    this.#options.logger.error(
+      { partition: this.name, err: error, reopenMs: this.#reopenMs },
+      "the log of a partition failed: resigned, will open it again as after a crash",
+    );
+    this.#resign(
+      new OttlaError("NOT_LEADER_OR_FOLLOWER", `the disk failed under ${this.name}: it is being reopened`),
+    );
+    const abandoned = async (): Promise<void> => log.abandon();
+    void abandoned()
+      .catch(() => undefined)
+      .then(() => this.#reopenLater());
+  }
+
+  #reopenLater(): void {
+    const { clock } = this.#options;
+    const delayMs = this.#reopenMs;
+    this.#reopenMs = Math.min(MAX_REOPEN_MS, delayMs * 2);
+    clock.sleep(delayMs, this.#closing.signal).then(
+      () => this.open(),
+      () => undefined,
+    );
+  }
+
+  /** Leads, goes on leading, or resigns, as the assignment says. */
+  #follow(): void {
+    const { term } = this.#assignment;
+    if (term === undefined || term.leaderEpoch !== this.#leader?.leaderEpoch) {
+      this.#resign(new OttlaError("NOT_LEADER_OR_FOLLOWER", `the leader epoch of ${this.name} has changed`));
+    }
+    if (term === undefined || this.#log === undefined || this.#closing.signal.aborted) return;
+    if (this.#leader !== undefined) {
+      this.#leader.updateTerm(term);
+      return;
+    }
+    const { name, nodeId, deadlines, purgatoryLimit, onLeaderChange } = this.#options;
+    this.#leader = new PartitionLeader({ name, nodeId, log: this.#log, term, deadlines, purgatoryLimit });
+    onLeaderChange();
+  }
+
+  #resign(reason: OttlaError): void {
+    const leader = this.#leader;
+    if (leader === undefined) return;
+    this.#leader = undefined;
+    leader.resign(reason);
+    this.#options.onLeaderChange();
+  }
+}

@@ -1,0 +1,277 @@
+import { toOttlaError } from "@ottla/errors";
+import type { LogConfig, SegmentedLog } from "@ottla/log";
+import type { ClusterPartition, ClusterView } from "@ottla/metadata";
+import { type Clock, Deadlines, type Logger } from "@ottla/runtime";
+import type { LeaderLookup } from "./leader-lookup.ts";
+import { logConfigOf } from "./log-config.ts";
+import type { PartitionLeader } from "./partition-leader.ts";
+import { PartitionReplica, type ReplicaAssignment } from "./partition-replica.ts";
+import { refusal } from "./refusals.ts";
+import { TaskPool } from "./task-pool.ts";
+import { FetchPurgatoryLimit } from "./waiting-fetches.ts";
+
+/** The partitions' places on disk. */
+export interface PartitionDirectories {
+  openLog(topicId: string, partition: number, config: LogConfig): Promise<SegmentedLog>;
+  /** What lies there now, for comparison with the metadata. */
+  list(): Promise<readonly { readonly topicId: string; readonly partition: number }[]>;
+  remove(topicId: string, partition: number): Promise<void>;
+  setAside(topicId: string, partition: number, reason: string): Promise<void>;
+}
+
+export interface PartitionStoreOptions {
+  readonly view: ClusterView;
+  readonly directories: PartitionDirectories;
+  readonly nodeId: number;
+  readonly nodeEpoch: number;
+  /** The node's own values for topic settings that a topic does not set. */
+  readonly topicDefaults: Readonly<Record<string, string>>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly maxWaitingFetches: number;
+  /** How many logs are opened, closed or deleted at once. */
+  readonly concurrency: number;
+}
+
+/** How long a request for a partition that is not led here waits for the view, or for the log, to catch up. */
+const LOOKUP_WAIT_MS = 1_000;
+
+/** All replicas of this node, kept as the cluster's metadata wants them. */
+export class PartitionStore implements LeaderLookup {
+  readonly #options: PartitionStoreOptions;
+  readonly #replicas = new Map<string, PartitionReplica>();
+  readonly #deadlines: Deadlines;
+  readonly #purgatoryLimit: FetchPurgatoryLimit;
+  readonly #pool: TaskPool;
+  readonly #leaderWaiters = new Map<string, Set<() => void>>();
+  readonly #work = new Set<Promise<void>>();
+  /** By topic id: parsed once for each change of a topic, so that a replica can tell whether it changed. */
+  readonly #configs = new Map<string, { readonly modRevision: number; readonly config: LogConfig }>();
+  #unsubscribe: (() => void) | undefined;
+  #closed = false;
+
+  constructor(options: PartitionStoreOptions) {
+    this.#options = options;
+    this.#deadlines = new Deadlines({ clock: options.clock });
+    this.#purgatoryLimit = new FetchPurgatoryLimit(options.maxWaitingFetches);
+    this.#pool = new TaskPool(options.concurrency);
+  }
+
+  /** Follows the view from now on, and puts aside or removes what lies on disk and is not ours any more. */
+  async start(): Promise<void> {
+    const { view } = this.#options;
+    this.#unsubscribe = view.onChange((change) => {
+      for (const topicId of change.topicIds) this.#reconcileTopic(topicId);
+      for (const { topicId, partition } of change.partitions) this.#reconcile(topicId, partition);
+    });
+    for (const { topicId, partition } of view.partitions()) this.#reconcile(topicId, partition);
+    await this.#sweep();
+  }
+
+  find(topicId: string, partition: number, leaderEpoch: number): PartitionLeader | undefined {
+    const leader = this.#replicas.get(keyOf(topicId, partition))?.leader;
+    return leader === undefined || leader.leaderEpoch < leaderEpoch ? undefined : leader;
+  }
+
+  async waitFor(topicId: string, partition: number, leaderEpoch: number): Promise<PartitionLeader> {
+    const found = this.find(topicId, partition, leaderEpoch);
+    if (found !== undefined) return found;
+    await this.#options.view.refresh().catch((thrown: unknown) => {
+      this.#options.logger.debug({ err: toOttlaError(thrown) }, "cannot refresh the view for a lookup");
+    });
+    return new Promise((resolve, reject) => {
+      const key = keyOf(topicId, partition);
+      const look = (): boolean => {
+        const leader = this.find(topicId, partition, leaderEpoch);
+        if (leader === undefined) return false;
+        stop();
+        resolve(leader);
+        return true;
+      };
+      const deadline = this.#deadlines.set(LOOKUP_WAIT_MS, () => {
+        stop();
+        reject(this.#whyNotLed(topicId, partition));
+      });
+      const stop = (): void => {
+        deadline.cancel();
+        this.#stopWaiting(key, look);
+      };
+      const waiters = this.#leaderWaiters.get(key) ?? new Set();
+      this.#leaderWaiters.set(key, waiters.add(look));
+      if (look()) return;
+      // Nothing on its way here: no use in waiting.
+      if (this.#replicas.get(key)?.shouldLead !== true) {
+        stop();
+        reject(this.#whyNotLed(topicId, partition));
+      }
+    });
+  }
+
+  keys(): { readonly topicId: string; readonly partition: number }[] {
+    return [...this.#replicas.values()].map(({ topicId, partition }) => ({ topicId, partition }));
+  }
+
+  replicas(): Iterable<PartitionReplica> {
+    return this.#replicas.values();
+  }
+
+  get waitingFetches(): number {
+    return this.#purgatoryLimit.waiting;
+  }
+
+  /** Resolves when everything that was under way is done: logs opened, directories removed. */
+  async settled(): Promise<void> {
+    while (this.#work.size > 0) await Promise.all(this.#work);
+  }
+
+  /** Fails all who wait, then flushes and closes all logs. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#unsubscribe?.();
+    await this.settled();
+    const replicas = [...this.#replicas.values()];
+    this.#replicas.clear();
+    await Promise.all(replicas.map((replica) => this.#pool.run(() => replica.close())));
+    this.#deadlines.clear();
+  }
+
+  #reconcileTopic(topicId: string): void {
+    for (const { partition } of this.#options.view.partitionsOf(topicId)) this.#reconcile(topicId, partition);
+    for (const replica of [...this.#replicas.values()]) {
+      if (replica.topicId === topicId) this.#reconcile(topicId, replica.partition);
+    }
+    if (this.#options.view.topicById(topicId)?.phase !== "deleted") return;
+    this.#configs.delete(topicId);
+    this.#track(this.#pool.run(() => this.#sweep(topicId)));
+  }
+
+  #reconcile(topicId: string, partition: number): void {
+    if (this.#closed) return;
+    const { view, nodeId } = this.#options;
+    const key = keyOf(topicId, partition);
+    const state = view.partition(topicId, partition);
+    const phase = view.topicById(topicId)?.phase;
+    const replica = this.#replicas.get(key);
+    const wanted = state?.replicas.includes(nodeId) === true && phase !== "deleting" && phase !== "deleted";
+    if (!wanted || state === undefined) {
+      if (replica !== undefined && (phase === "deleted" || phase === undefined)) this.#drop(replica);
+      else replica?.assign({ term: undefined, config: this.#configOf(topicId) });
+      return;
+    }
+    const assignment = this.#assignmentOf(state);
+    if (replica === undefined) this.#add(state, assignment);
+    else replica.assign(assignment);
+  }
+
+  #add(state: ClusterPartition, assignment: ReplicaAssignment): void {
+    const { topicId, partition } = state;
+    const { directories, nodeId, clock, logger, view } = this.#options;
+    const key = keyOf(topicId, partition);
+    const replica = new PartitionReplica({
+      topicId,
+      partition,
+      name: `${view.topicById(topicId)?.name ?? topicId}-${partition}`,
+      nodeId,
+      assignment,
+      openLog: (config) => directories.openLog(topicId, partition, config),
+      clock,
+      deadlines: this.#deadlines,
+      purgatoryLimit: this.#purgatoryLimit,
+      logger,
+      onLeaderChange: () => {
+        for (const look of [...(this.#leaderWaiters.get(key) ?? [])]) look();
+      },
+    });
+    this.#replicas.set(key, replica);
+    this.#track(this.#pool.run(() => replica.open()));
+  }
+
+  /** Files go only on the topic's tombstone; when the topic is merely unknown they are put aside. */
+  #drop(replica: PartitionReplica): void {
+    const { topicId, partition } = replica;
+    const { directories, logger, view } = this.#options;
+    this.#replicas.delete(keyOf(topicId, partition));
+    const tombstone = view.topicById(topicId)?.phase === "deleted";
+    const work = this.#pool.run(async () => {
+      await replica.discard();
+      if (tombstone) await directories.remove(topicId, partition);
+      else await directories.setAside(topicId, partition, "its topic is not in the metadata");
+    });
+    this.#track(
+      work.catch((thrown: unknown) => {
+        logger.error({ partition: replica.name, err: toOttlaError(thrown) }, "cannot remove a partition");
+      }),
+    );
+  }
+
+  /** Looks for directories that no replica uses: left by a topic that was deleted while this node was away. */
+  async #sweep(onlyTopicId?: string): Promise<void> {
+    const { directories, view, logger } = this.#options;
+    for (const { topicId, partition } of await directories.list()) {
+      if (onlyTopicId !== undefined && topicId !== onlyTopicId) continue;
+      if (this.#replicas.has(keyOf(topicId, partition))) continue;
+      const phase = view.topicById(topicId)?.phase;
+      if (phase === "deleted") await directories.remove(topicId, partition);
+      else if (phase === undefined) {
+        logger.warn({ topicId, partition }, "a partition on disk is not in the metadata: put aside");
+        await directories.setAside(topicId, partition, "its topic is not in the metadata");
+      }
+    }
+  }
+
+  #assignmentOf(state: ClusterPartition): ReplicaAssignment {
+    const { nodeId, nodeEpoch } = this.#options;
+    const leads = state.leader === nodeId && state.leaderNodeEpoch === nodeEpoch;
+    const { leaderEpoch, isr, minInsyncReplicas } = state;
+    return {
+      term: leads ? { leaderEpoch, isr, minInsyncReplicas } : undefined,
+      config: this.#configOf(state.topicId),
+    };
+  }
+
+  #configOf(topicId: string): LogConfig {
+    const { view, topicDefaults } = this.#options;
+    const topic = view.topicById(topicId);
+    const known = this.#configs.get(topicId);
+    if (known !== undefined && known.modRevision === topic?.modRevision) return known.config;
+    const config = logConfigOf(topic?.configs ?? {}, topicDefaults);
+    if (topic !== undefined) this.#configs.set(topicId, { modRevision: topic.modRevision, config });
+    return config;
+  }
+
+  #whyNotLed(topicId: string, partition: number): Error {
+    const replica = this.#replicas.get(keyOf(topicId, partition));
+    if (this.#options.view.partition(topicId, partition) === undefined) {
+      const message = `partition ${partition} of topic id ${topicId} does not exist`;
+      return refusal("UNKNOWN_TOPIC_OR_PARTITION", message);
+    }
+    if (replica?.failure !== undefined) {
+      return refusal("KAFKA_STORAGE_ERROR", `the log of ${replica.name} has failed and is being reopened`);
+    }
+    if (replica?.shouldLead === true) {
+      return refusal("NOT_LEADER_OR_FOLLOWER", `the log of ${replica.name} is not open yet`);
+    }
+    const { nodeId } = this.#options;
+    const name = replica?.name ?? `partition ${partition} of topic id ${topicId}`;
+    return refusal("NOT_LEADER_OR_FOLLOWER", `node ${nodeId} does not lead ${name}`);
+  }
+
+  #stopWaiting(key: string, look: () => boolean): void {
+    const waiters = this.#leaderWaiters.get(key);
+    waiters?.delete(look);
+    if (waiters?.size === 0) this.#leaderWaiters.delete(key);
+  }
+
+  #track(work: Promise<void>): void {
+    const tracked = work
+      .catch((thrown: unknown) => {
+        this.#options.logger.error({ err: toOttlaError(thrown) }, "cannot tidy the partitions on disk");
+      })
+      .finally(() => this.#work.delete(tracked));
+    this.#work.add(tracked);
+  }
+}
+
+function keyOf(topicId: string, partition: number): string {
+  return `${topicId}-${partition}`;
+}

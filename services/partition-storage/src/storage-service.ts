@@ -1,0 +1,147 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { invalidRequest, OttlaError, toOttlaError } from "@ottla/errors";
+import type {
+  OffsetLookup,
+  OffsetLookupAnswerSchema,
+  PartitionDescriptionSchema,
+  PartitionKey,
+  StorageService,
+} from "@ottla/proto/ottla/internal/v1/storage";
+import type { ServiceImplementation } from "@ottla/rpc";
+import type { Clock } from "@ottla/runtime";
+import { AppendSession } from "./append-session.ts";
+import { FetchSession } from "./fetch-session.ts";
+import type { PartitionLeader } from "./partition-leader.ts";
+import type { PartitionStore } from "./partition-store.ts";
+import { errorFields } from "./refusals.ts";
+import type { StorageMetrics } from "./storage-metrics.ts";
+
+/** Bounds of what one gateway may have under way on this node. */
+export interface StorageLimits {
+  readonly appendCreditBytes: number;
+  readonly maxConcurrentReads: number;
+  readonly maxOpenFetches: number;
+}
+
+export interface StorageServiceOptions {
+  readonly store: PartitionStore;
+  readonly clock: Clock;
+  readonly metrics: StorageMetrics;
+  readonly limits: StorageLimits;
+  readonly diskSpace: () => Promise<{ readonly freeBytes: number; readonly totalBytes: number }>;
+}
+
+/** Kafka's special timestamps of a lookup. */
+const LATEST = -1;
+const EARLIEST = -2;
+const MAX_TIMESTAMP = -3;
+
+/** How many partitions one unary call may name. */
+const MAX_ITEMS = 10_000;
+
+/** Serves ottla.internal.v1.StorageService. */
+export function createStorageService(
+  options: StorageServiceOptions,
+): ServiceImplementation<typeof StorageService> {
+  const { store, clock, metrics, limits } = options;
+  return {
+    append: (stream) =>
+      new AppendSession({ stream, leaders: store, clock, metrics, creditBytes: limits.appendCreditBytes }).run(),
+    fetch: (stream) => new FetchSession({ stream, leaders: store, clock, metrics, ...limits }).run(),
+    listOffsets: async ({ queries }) => {
+      checkCount("queries", queries.length);
+      return { answers: await Promise.all(queries.map((query) => answerLookup(store, query))) };
+    },
+    deleteRecords: async ({ partition, leaderEpoch, beforeOffset }) => {
+      const key = required(partition);
+      const leader = await leaderOf(store, key, leaderEpoch);
+      const logStartOffset = await leader.deleteRecords(Number(beforeOffset), leaderEpoch);
+      return { logStartOffset: BigInt(logStartOffset) };
+    },
+    describePartitions: async ({ partitions }) => {
+      checkCount("partitions", partitions.length);
+      const space = await options.diskSpace();
+      const keys = partitions.length === 0 ? store.keys() : partitions;
+      return {
+        partitions: keys.map((key) => describe(store, key)),
+        diskFreeBytes: BigInt(Math.floor(space.freeBytes)),
+        diskTotalBytes: BigInt(Math.floor(space.totalBytes)),
+      };
+    },
+  };
+}
+
+async function answerLookup(
+  store: PartitionStore,
+  query: OffsetLookup,
+): Promise<MessageInitShape<typeof OffsetLookupAnswerSchema>> {
+  try {
+    const leader = await leaderOf(store, required(query.partition), query.leaderEpoch);
+    const { highWatermark, logStartOffset, leaderEpoch } = leader.offsets();
+    const timestampMs = Number(query.timestamp);
+    if (timestampMs === LATEST) return found(highWatermark, -1, leaderEpoch);
+    if (timestampMs === EARLIEST) return found(logStartOffset, -1, leaderEpoch);
+    const record =
+      timestampMs === MAX_TIMESTAMP
+        ? await leader.findMaxTimestamp()
+        : await leader.findOffsetForTimestamp(timestampMs);
+    if (record === undefined) return found(-1, -1, -1);
+    return found(record.offset, record.timestampMs, record.leaderEpoch);
+  } catch (thrown) {
+    return { error: errorFields(toOttlaError(thrown)) };
+  }
+}
+
+function found(
+  offset: number,
+  timestampMs: number,
+  leaderEpoch: number,
+): MessageInitShape<typeof OffsetLookupAnswerSchema> {
+  return { offset: BigInt(offset), timestampMs: BigInt(timestampMs), leaderEpoch };
+}
+
+function describe(
+  store: PartitionStore,
+  key: Pick<PartitionKey, "topicId" | "partition">,
+): MessageInitShape<typeof PartitionDescriptionSchema> {
+  const partition = { topicId: key.topicId, partition: key.partition };
+  const leader = store.find(key.topicId, key.partition, -1);
+  if (leader === undefined) {
+    const error = new OttlaError(
+      "NOT_LEADER_OR_FOLLOWER",
+      `this node does not lead partition ${key.partition} of topic id ${key.topicId}`,
+    );
+    return { partition, error: errorFields(error) };
+  }
+  const { highWatermark, logStartOffset, logEndOffset, leaderEpoch } = leader.offsets();
+  return {
+    partition,
+    leaderEpoch,
+    offsets: {
+      logStartOffset: BigInt(logStartOffset),
+      highWatermark: BigInt(highWatermark),
+      logEndOffset: BigInt(logEndOffset),
+      sizeBytes: BigInt(leader.sizeBytes),
+    },
+  };
+}
+
+async function leaderOf(
+  store: PartitionStore,
+  key: PartitionKey,
+  leaderEpoch: number,
+): Promise<PartitionLeader> {
+  return (
+    store.find(key.topicId, key.partition, leaderEpoch) ??
+    (await store.waitFor(key.topicId, key.partition, leaderEpoch))
+  );
+}
+
+function required(partition: PartitionKey | undefined): PartitionKey {
+  if (partition === undefined) throw invalidRequest("partition", "is missing");
+  return partition;
+}
+
+function checkCount(field: string, count: number): void {
+  if (count > MAX_ITEMS) throw invalidRequest(field, `${count} exceed the limit ${MAX_ITEMS}`, MAX_ITEMS);
+}
