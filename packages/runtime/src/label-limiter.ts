@@ -2,8 +2,8 @@
 export const OTHER_LABEL = "_other";
 
 /**
- * Bounds how many values of a label (topics, client ids: names that come from outside) reach the metrics. The first
- * `maxValues` keep their name, later ones are counted together as "_other".
+ * Bounds how many values of a label (topics, client ids: names that come from outside) reach the metrics. The
+ * first `maxValues` keep their name, later ones are counted together as "_other".
  */
 export class LabelLimiter {
   readonly #maxValues: number;

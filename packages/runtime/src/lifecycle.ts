@@ -13,7 +13,12 @@ export interface StopReport {
   readonly failed: readonly string[];
 }
 
-interface Part {
+export interface PartOptions {
+  /** The most of the whole deadline that this part may use, so that parts after it keep some. */
+  readonly timeoutMs?: number;
+}
+
+interface Part extends PartOptions {
   readonly name: string;
   readonly stop: StopPart;
 }
@@ -21,8 +26,9 @@ interface Part {
 type Outcome = "stopped" | "overran" | "failed";
 
 /**
- * Ordered shutdown: parts are added as they start and stop in reverse order, one after another, within one deadline.
- * A part that overruns is named and left behind; those after it are still told to stop, but not waited for.
+ * Ordered shutdown: parts are added as they start and stop in reverse order, one after another, within one
+ * deadline. A part that overruns is named and left behind; those after it are still told to stop, but not
+ * waited for.
  */
 export class Lifecycle {
   readonly #clock: Clock;
@@ -40,9 +46,9 @@ export class Lifecycle {
     return this.#report !== undefined;
   }
 
-  add(name: string, stop: StopPart): void {
+  add(name: string, stop: StopPart, options: PartOptions = {}): void {
     if (this.stopping) throw new TypeError(`lifecycle: ${name} was added after the stop began`);
-    this.#parts.push({ name, stop });
+    this.#parts.push({ ...options, name, stop });
   }
 
   /** Stops all parts within `timeoutMs`. A second call returns the first one's report. */
@@ -65,9 +71,10 @@ export class Lifecycle {
 
   #stopPart(part: Part, deadlineMs: number): Promise<Outcome> {
     const startedMs = this.#clock.monotonic();
+    const limitMs = Math.min(deadlineMs - startedMs, part.timeoutMs ?? Number.POSITIVE_INFINITY);
     const overrun = new AbortController();
     return new Promise((resolve) => {
-      const timer = this.#clock.setTimer(Math.max(0, deadlineMs - startedMs), () => {
+      const timer = this.#clock.setTimer(Math.max(0, limitMs), () => {
         this.#logger.error({ part: part.name }, "did not stop in time: left behind");
         overrun.abort(new Error(`${part.name} did not stop in time`));
         resolve("overran");
@@ -79,7 +86,7 @@ export class Lifecycle {
       this.#run(part, overrun.signal).then(
         () => {
           const durationMs = Math.round(this.#clock.monotonic() - startedMs);
-          this.#logger.debug({ part: part.name, durationMs }, "stopped");
+          this.#logger.info({ part: part.name, durationMs }, "stopped");
           end("stopped");
         },
         (error: unknown) => {

@@ -29,8 +29,9 @@ const DEFAULT_MAX_KEYS = 1_000;
 const OVERFLOW_KEY = "_other";
 
 /**
- * For trouble that comes per connection or per request: the first line of a key is logged at once, then at most one per
- * interval, the latest, with `suppressed`: how many others came meanwhile. No burst floods the log or fills memory.
+ * For trouble that comes per connection or per request: the first line of a key is logged at once, then at
+ * most one per interval, the latest, with `suppressed`: how many others came meanwhile. No burst floods the
+ * log or fills memory.
  */
 export class LimitedLogger {
   readonly #logger: Logger;

@@ -1,5 +1,6 @@
 import { createRequire } from "node:module";
 import { type DestinationStream, type Logger, pino } from "pino";
+import type * as PinoPretty from "pino-pretty";
 
 export type { Logger } from "pino";
 
@@ -30,27 +31,31 @@ const SECRET_FIELDS = [
 ];
 
 const STANDARD_ERROR = 2;
-/** What may wait in memory for a slow reader of the log; beyond it lines are dropped rather than memory filled. */
+/**
+ * What may wait in memory for a slow reader of the log; beyond it lines are dropped rather than memory
+ * filled.
+ */
 const MAX_WAITING_CHARACTERS = 16 * 2 ** 20;
 
 function standardErrorLines(): DestinationStream {
-  // Asynchronous, so that a stuck reader of the pipe cannot stall the event loop. pino writes what is left before the
-  // process exits, and at once for `fatal`.
+  // Asynchronous, so that a stuck reader of the pipe cannot stall the event loop. pino writes what is left
+  // before the process exits, and at once for `fatal`.
   return pino.destination({ dest: STANDARD_ERROR, sync: false, maxLength: MAX_WAITING_CHARACTERS });
 }
 
 function prettyLines(destination: DestinationStream | undefined): DestinationStream {
-  // Loaded here, because most processes log json. As a stream in this thread: pino's transport would start a worker.
+  // Loaded here, because most processes log json. Only its formatter is used: pino's transports would start a
+  // worker thread, and a stream could lose the last lines when the process exits.
   const load = createRequire(import.meta.url);
-  const { build } = load("pino-pretty") as typeof import("pino-pretty");
-  return build({
+  const { prettyFactory } = load("pino-pretty") as typeof PinoPretty;
+  const format = prettyFactory({
     colorize: destination === undefined && process.stderr.isTTY,
-    destination: destination ?? STANDARD_ERROR,
-    sync: true,
     translateTime: "SYS:HH:MM:ss.l",
-    ignore: "pid,hostname,service,nodeId",
+    ignore: "service,nodeId",
     messageFormat: "{if service}{service}: {end}{msg}",
   });
+  const target = destination ?? pino.destination({ dest: STANDARD_ERROR, sync: true });
+  return { write: (line) => target.write(format(line)) };
 }
 
 /**

@@ -1,6 +1,8 @@
 export type MetricKind = "counter" | "gauge" | "histogram" | "summary";
 
-/** Names that others chose and dashboards expect: Prometheus' own for processes, and those of kafka_exporter. */
+/**
+ * Names that others chose and dashboards expect: Prometheus' own for processes, and those of kafka_exporter.
+ */
 const WELL_KNOWN = /^(?:process|nodejs|kafka_(?:brokers?|topic_partition|consumergroup))(?:_[a-z0-9]+)*$/;
 const OURS = /^ottla(?:_[a-z][a-z0-9]*){2,}$/;
 
@@ -31,7 +33,8 @@ function faultOf(name: string, kind: MetricKind): string | undefined {
   const base = REPLACED_UNITS[unit];
   if (base !== undefined) return `must be in ${base}, not ${unit}`;
   if (!unit.endsWith("s") && !SINGULAR_UNITS.has(unit)) {
-    return `must end in its unit: a plural (seconds, bytes, requests) or one of ${[...SINGULAR_UNITS].join(", ")}`;
+    const singulars = [...SINGULAR_UNITS].join(", ");
+    return `must end in its unit: a plural (seconds, bytes, requests) or one of ${singulars}`;
   }
   return undefined;
 }

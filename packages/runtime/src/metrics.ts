@@ -12,7 +12,7 @@ export const LATENCY_BUCKETS_SECONDS: readonly number[] = [
 /** Buckets for sizes in bytes: 256 B to 64 MiB in steps of four. */
 export const SIZE_BUCKETS_BYTES: readonly number[] = Array.from({ length: 10 }, (_, step) => 256 * 4 ** step);
 
-function kindOf(metric: Metric): MetricKind {
+function kindOf<T extends string>(metric: Metric<T>): MetricKind {
   if (metric instanceof Counter) return "counter";
   if (metric instanceof Gauge) return "gauge";
   return metric instanceof Histogram ? "histogram" : "summary";
@@ -25,13 +25,16 @@ function kindOf(metric: Metric): MetricKind {
 export class MetricsRegistry extends Registry {
   override registerMetric<T extends string>(metric: Metric<T>): void {
     const { name } = metric as unknown as { readonly name: string };
-    checkMetricName(name, kindOf(metric as Metric));
+    checkMetricName(name, kindOf(metric));
     super.registerMetric(metric);
   }
 }
 
 export interface MetricsRegistryOptions {
-  /** Adds process_* and nodejs_* (memory, event-loop delay, garbage collection, …): once per process, by its main. */
+  /**
+   * Adds process_* and nodejs_* (memory, event-loop delay, garbage collection, …): once per process, by its
+   * main.
+   */
   readonly processMetrics?: boolean;
 }
 

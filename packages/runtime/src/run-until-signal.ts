@@ -28,8 +28,9 @@ export interface FaultHandlerOptions {
 }
 
 /**
- * Logs errors that nobody caught and exits at once, without an orderly stop: after one of them no state in memory can
- * be trusted, and the log on disk recovers from a crash. Returns a function that removes the handlers.
+ * Logs errors that nobody caught and exits at once, without an orderly stop: after one of them no state in
+ * memory can be trusted, and the log on disk recovers from a crash. Returns a function that removes the
+ * handlers.
  */
 export function installFaultHandlers(options: FaultHandlerOptions): () => void {
   const target: ProcessEvents = options.process ?? process;
@@ -57,8 +58,8 @@ export interface RunUntilSignalOptions extends FaultHandlerOptions {
 }
 
 /**
- * Waits for SIGTERM, SIGINT or SIGHUP, stops the lifecycle and resolves with the exit code. A second signal exits at
- * once. Errors that nobody caught are logged and exit with 70.
+ * Waits for SIGTERM, SIGINT or SIGHUP, stops the lifecycle and resolves with the exit code. A second signal
+ * exits at once. Errors that nobody caught are logged and exit with 70.
  */
 export async function runUntilSignal(options: RunUntilSignalOptions): Promise<number> {
   const { lifecycle, logger, timeoutMs } = options;

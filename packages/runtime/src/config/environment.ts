@@ -17,17 +17,27 @@ const SERVICE_LINK_NAME = /_SERVICE_(?:HOST|PORT(?:_[A-Z0-9_]+)?)$|_PORT_\d+_(?:
 const SERVICE_LINK_VALUE = /^(?:tcp|udp|sctp):\/\//;
 
 /**
- * Kubernetes puts OTTLA_PORT=tcp://10.0.0.1:50051, OTTLA_SERVICE_HOST and more into every pod beside a Service named
- * "ottla" (and OTTLA_GRPC_PORT beside "ottla-grpc"). Nobody wrote those as settings, so they are passed over.
+ * Kubernetes puts OTTLA_PORT=tcp://10.0.0.1:50051, OTTLA_SERVICE_HOST and more into every pod beside a
+ * Service named "ottla" (and OTTLA_GRPC_PORT beside "ottla-grpc"). Nobody wrote those as settings, so they
+ * are passed over.
  */
 function isServiceLink(name: string, value: string): boolean {
-  if (settingDefinitions.every(({ environmentName }) => environmentName !== name)) {
-    if (SERVICE_LINK_NAME.test(name)) return true;
-  }
+  if (SERVICE_LINK_NAME.test(name)) return true;
   return name.endsWith("_PORT") && SERVICE_LINK_VALUE.test(value);
 }
 
-/** Reads the variables that begin with OTTLA_. An empty one counts as not set, as compose files and charts leave them. */
+/** Every variable that begins with OTTLA_ and means something. */
+export function environmentNames(): string[] {
+  return [
+    ...settingDefinitions.map(({ environmentName }) => environmentName),
+    ...Object.keys(OTHER_VARIABLES),
+  ];
+}
+
+/**
+ * Reads the variables that begin with OTTLA_. An empty one counts as not set, as compose files and charts
+ * leave them.
+ */
 export function readEnvironment(environment: Environment): SourceReading {
   const given: GivenSetting[] = [];
   const faults: string[] = [];

@@ -33,8 +33,8 @@ function unknownFlag(name: string): string {
 }
 
 /**
- * Reads "--name value", "--name=value", and "--name" and "--no-name" of switches. When a flag comes twice the last one
- * counts, so that a script can append its own; those of a map add up.
+ * Reads "--name value", "--name=value", and "--name" and "--no-name" of switches. When a flag comes twice the
+ * last one counts, so that a script can append its own; those of a map add up.
  */
 export function readFlags(argv: readonly string[]): FlagReading {
   const given = new Map<SettingDefinition, GivenSetting>();

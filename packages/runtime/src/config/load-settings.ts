@@ -1,4 +1,5 @@
 import { OttlaError } from "@ottla/errors";
+import type * as z from "zod";
 import { type Environment, readEnvironment } from "./environment.ts";
 import { readFlags } from "./flags.ts";
 import { type SettingDefinition, settingDefinitions } from "./setting-list.ts";
@@ -55,7 +56,9 @@ function combine(definition: SettingDefinition, earlier: Chosen | undefined, nex
   return { value, source: `${earlier.source}, ${next.source}` };
 }
 
-/** Checks every given value, the overridden ones too; later ones win over (or, for maps, add to) earlier ones. */
+/**
+ * Checks every given value, the overridden ones too; later ones win over (or, for maps, add to) earlier ones.
+ */
 function choose(given: readonly GivenSetting[], faults: string[]): Map<SettingDefinition, Chosen> {
   const chosen = new Map<SettingDefinition, Chosen>();
   for (const { definition, raw, source } of given) {
@@ -81,6 +84,19 @@ function describe(
   });
 }
 
+/** A fault that shows only when the settings are looked at together. */
+function faultTogether(issue: z.core.$ZodIssue, chosen: ReadonlyMap<SettingDefinition, Chosen>): string {
+  const name = issue.path.join(".");
+  const definition = settingDefinitions.find((candidate) => candidate.name === name);
+  if (definition === undefined) return `${name}: ${issue.message}`;
+  const given = chosen.get(definition);
+  const start =
+    given === undefined
+      ? `default of ${definition.yamlPath}: ${definition.defaultText ?? "none"}`
+      : `${given.source}: ${showValue(definition, given.value)}`;
+  return `${start} is not allowed: it ${issue.message}`;
+}
+
 function build(chosen: ReadonlyMap<SettingDefinition, Chosen>, faults: string[]): Settings | undefined {
   const tree: Tree = {};
   for (const definition of settingDefinitions) {
@@ -89,14 +105,7 @@ function build(chosen: ReadonlyMap<SettingDefinition, Chosen>, faults: string[])
   }
   const whole = settingsSchema.safeParse(tree);
   if (whole.success) return { ...whole.data, effective: describe(whole.data, chosen) };
-  for (const issue of whole.error.issues) {
-    const name = issue.path.join(".");
-    const definition = settingDefinitions.find((candidate) => candidate.name === name);
-    const source =
-      (definition && chosen.get(definition)?.source) ?? `default of ${definition?.yamlPath ?? name}`;
-    const value = definition === undefined ? "" : `${showValue(definition, getAt(tree, definition.path))} `;
-    faults.push(`${source}: ${value}is not allowed: ${issue.message}`);
-  }
+  for (const issue of whole.error.issues) faults.push(faultTogether(issue, chosen));
   return undefined;
 }
 

@@ -20,8 +20,8 @@ function editDistance(left: string, right: string): number {
 const LONGEST_COMPARED = 100;
 
 /**
- * The known name that a mistyped one most likely meant; undefined when there is no name to choose from or the word is
- * too long to be a slip of the hand.
+ * The known name that a mistyped one most likely meant; undefined when there is no name to choose from or the
+ * word is too long to be a slip of the hand.
  */
 export function nearestName(word: string, known: Iterable<string>): string | undefined {
   if (word.length > LONGEST_COMPARED) return undefined;

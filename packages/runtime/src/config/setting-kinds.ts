@@ -2,9 +2,10 @@ import * as z from "zod";
 import { formatBytes, formatDurationMs, parseBytes, parseDurationMs } from "./units.ts";
 
 /**
- * The kinds of values a setting can have. Each function returns a zod schema that reads what a flag, an environment
- * variable (both text) or a YAML file (text, number, boolean, list, map) holds, and registers the facts that help
- * and reference are generated from. Every refusal is worded as what is expected, with the limits in it.
+ * The kinds of values a setting can have. Each function returns a zod schema that reads what a flag, an
+ * environment variable (both text) or a YAML file (text, number, boolean, list, map) holds, and registers the
+ * facts that help and reference are generated from. Every refusal is worded as what is expected, with the
+ * limits in it.
  */
 
 export type SettingKind =
@@ -219,17 +220,21 @@ function scalarsToText(raw: unknown): unknown {
     if (Array.isArray(value)) return value.join(",");
     return typeof value === "number" || typeof value === "boolean" ? String(value) : value;
   };
+  // zod passes over a key of this name in silence, where any other name that is none is refused.
+  if (Object.hasOwn(raw, "__proto__")) return undefined;
   return Object.fromEntries(Object.entries(raw).map(([key, value]) => [key, asText(value)]));
 }
 
-/** A map of Kafka topic settings. Only its form is checked here: what the names mean, packages/metadata knows. */
+/**
+ * A map of Kafka topic settings. Only its form is checked here: what the names mean, packages/metadata knows.
+ */
 export function topicSettings(options: SettingWords) {
   const expected = `topic settings such as retention.ms=3600000 (at most ${MAX_MAP_ENTRIES})`;
   const name = z.string().max(100, { error: expected, abort: true }).regex(TOPIC_SETTING_NAME, expected);
   const map = z
     .record(name, z.string(expected).max(1_000, expected), expected)
     .refine((entries) => Object.keys(entries).length <= MAX_MAP_ENTRIES, expected);
-  const read = (raw: unknown): unknown => (typeof raw === "string" ? splitPairs(raw) : scalarsToText(raw));
+  const read = (raw: unknown): unknown => scalarsToText(typeof raw === "string" ? splitPairs(raw) : raw);
   const format = (value: unknown): string =>
     Object.entries(value ?? {})
       .map(([key, entry]) => `${key}=${String(entry)}`)

@@ -14,10 +14,10 @@ import {
 } from "./setting-kinds.ts";
 
 /**
- * The one source of all settings of `ottla serve`. Flag, environment variable and YAML path follow from the place in
- * this tree (grpc.maxConnections is --grpc-max-connections, OTTLA_GRPC_MAX_CONNECTIONS and grpc.max-connections);
- * help, docs/configuration.md and the `Settings` type are generated from it. To add a setting, add it here and run
- * `sh scripts/node.sh scripts/generate-docs.ts`.
+ * The one source of all settings of `ottla serve`. Flag, environment variable and YAML path follow from the
+ * place in this tree (grpc.maxConnections is --grpc-max-connections, OTTLA_GRPC_MAX_CONNECTIONS and
+ * grpc.max-connections); help, docs/configuration.md and the `Settings` type are generated from it. To add a
+ * setting, add it here and run `sh scripts/node.sh scripts/generate-docs.ts`.
  */
 
 const KIB = 2 ** 10;
@@ -65,8 +65,9 @@ const grpc = z.strictObject({
     default: 32 * MIB,
     ...GATEWAY_ONLY,
     documentation:
-      "Bytes of appends that one stream may have in work. Beyond it the server reads no further until answers " +
-      "are sent, so a fast producer is slowed and memory stays bounded. A single larger message still passes.",
+      "Bytes of appends that one stream may have in work. Beyond it the server reads no further until " +
+      "answers are sent, so a fast producer is slowed and memory stays bounded. A single larger message " +
+      "still passes.",
   }),
 });
 
@@ -240,7 +241,7 @@ export const settingsSchema = z
   })
   .superRefine((settings, context) => {
     if (settings.grpc.port !== 0 && settings.grpc.port === settings.http.port) {
-      context.addIssue({ code: "custom", path: ["http", "port"], message: "another port than grpc.port" });
+      context.addIssue({ code: "custom", path: ["http", "port"], message: "must differ from grpc.port" });
     }
   });
 

@@ -2,8 +2,8 @@ import type { Environment } from "./environment.ts";
 import type { SettingsValues } from "./settings-schema.ts";
 
 /**
- * The door to the settings. The schema and its libraries take tens of milliseconds to load, which only `serve` should
- * pay: so this file imports nothing but types and loads the rest when it is called.
+ * The door to the settings. The schema and its libraries take tens of milliseconds to load, which only
+ * `serve` should pay: so this file imports nothing but types and loads the rest when it is called.
  */
 
 export type { SettingsValues } from "./settings-schema.ts";
@@ -38,18 +38,28 @@ export interface LoadSettingsOptions {
 }
 
 /**
- * Reads the settings: flags over environment (OTTLA_…) over the YAML file (--config, OTTLA_CONFIG) over defaults.
- * Throws one `OttlaError` INVALID_CONFIG whose message has a line for each unknown or wrong setting of any source.
+ * Reads the settings: flags over environment (OTTLA_…) over the YAML file (--config, OTTLA_CONFIG) over
+ * defaults. Throws one `OttlaError` INVALID_CONFIG whose message has a line for each unknown or wrong setting
+ * of any source.
  */
 export async function loadSettings(options: LoadSettingsOptions): Promise<Settings> {
   const implementation = await import("./load-settings.ts");
   return implementation.loadSettings(options);
 }
 
-/** The defaults with some values replaced, checked in the same way: for tests and programs that embed a service. */
+/**
+ * The defaults with some values replaced, checked in the same way: for tests and programs that embed a
+ * service.
+ */
 export async function defaultSettings(overrides: SettingsOverrides = {}): Promise<Settings> {
   const implementation = await import("./load-settings.ts");
   return implementation.defaultSettings(overrides);
+}
+
+/** The text of `ottla serve --help`, wrapped to `width` columns. */
+export async function settingsHelp(options: { readonly width: number }): Promise<string> {
+  const implementation = await import("./settings-help.ts");
+  return implementation.settingsHelp(options.width);
 }
 
 /** The values in force with their sources, in the order of the reference page. */

@@ -1,4 +1,7 @@
-/** Reading and writing of byte sizes ("64MiB") and durations ("30s"), as settings and the command line use them. */
+/**
+ * Reading and writing of byte sizes ("64MiB") and durations ("30s"), as settings and the command line use
+ * them.
+ */
 
 const BYTE_UNITS: Readonly<Record<string, number>> = {
   "": 1,
@@ -40,8 +43,9 @@ function parseQuantity(text: string, units: Readonly<Record<string, number>>): n
 }
 
 /**
- * "64MiB", "64Mi" (as Kubernetes writes it), "64MB" (decimal), "1.5GiB" or plain bytes; any case. Undefined when it is
- * none of these or no whole number of bytes. A bare "64M" is refused, because people disagree on what it means.
+ * "64MiB", "64Mi" (as Kubernetes writes it), "64MB" (decimal), "1.5GiB" or plain bytes; any case. Undefined
+ * when it is none of these or no whole number of bytes. A bare "64M" is refused, because people disagree on
+ * what it means.
  */
 export function parseBytes(text: string): number | undefined {
   return parseQuantity(text, BYTE_UNITS);

@@ -79,7 +79,10 @@ function unknownKey(file: string, entry: Entry, path: string): string {
   return nearest === undefined ? start : `${start}; did you mean ${nearest}?`;
 }
 
-/** Reads a YAML file with settings. `file` is the path as the user gave it; refusals begin with it and the line. */
+/**
+ * Reads a YAML file with settings. `file` is the path as the user gave it; refusals begin with it and the
+ * line.
+ */
 export async function readYaml(file: string, text: string): Promise<SourceReading> {
   const parsed = await parse(file, text);
   const given: GivenSetting[] = [];
