@@ -1,0 +1,171 @@
+import { OttlaError, toOttlaError } from "@ottla/errors";
+import { ReadFormat } from "@ottla/proto/ottla/v1/log";
+import { type ClientStream, errorFromMessage } from "@ottla/rpc";
+import type { Clock, Random } from "@ottla/runtime";
+import { Backoff } from "../backoff.ts";
+import type { AssignedPartition } from "./assigned-partition.ts";
+import { ConsumedBatch } from "./consumed-batch.ts";
+import type { ConsumerSettings, ReadInit, ReadResponse } from "./consumer-options.ts";
+import type { PrefetchQueue } from "./prefetch-queue.ts";
+
+export interface ReadLoopOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly settings: ConsumerSettings;
+  readonly queue: PrefetchQueue;
+  readonly openRead: (request: ReadInit) => ClientStream<never, ReadResponse>;
+  readonly find: (topic: string, partition: number) => AssignedPartition | undefined;
+  readonly active: () => AssignedPartition[];
+  /** Reading cannot go on at all. */
+  readonly onFailed: (error: OttlaError) => void;
+  readonly onConnectionLost: (error: OttlaError) => void;
+}
+
+/** Errors of the stream that trying again does not cure. */
+const HOPELESS: ReadonlySet<string> = new Set([
+  "UNIMPLEMENTED",
+  "UNSUPPORTED_VERSION",
+  "UNAUTHENTICATED",
+  "TOPIC_AUTHORIZATION_FAILED",
+  "CLUSTER_AUTHORIZATION_FAILED",
+  "INVALID_REQUEST",
+]);
+
+/** Errors of a partition that count as final although another call might see them gone. */
+const FINAL_FOR_PARTITION: ReadonlySet<string> = new Set(["UNKNOWN_TOPIC_OR_PARTITION", "CORRUPT_MESSAGE"]);
+
+/**
+ * Keeps one `Read` stream open over the active partitions and fills the queue from it. The stream's positions are
+ * fixed when it opens, so a seek, a pause or another assignment opens a new one; so does a broken connection.
+ */
+export class ReadLoop {
+  readonly #options: ReadLoopOptions;
+  readonly #backoff: Backoff;
+  #generation = 0;
+  #stream: ClientStream<never, ReadResponse> | undefined;
+  #restartScheduled = false;
+  #closed = false;
+
+  constructor(options: ReadLoopOptions) {
+    this.#options = options;
+    this.#backoff = new Backoff({ firstDelayMs: 50, maxDelayMs: 1000, random: options.random });
+  }
+
+  /** Opens a stream with the positions of now. Several calls in one turn make one stream. */
+  restart(): void {
+    if (this.#restartScheduled || this.#closed) return;
+    this.#restartScheduled = true;
+    // From here on nothing of the stream before is pushed any more, also while it waits for room.
+    const generation = ++this.#generation;
+    this.#stream?.cancel();
+    queueMicrotask(() => {
+      this.#restartScheduled = false;
+      void this.#run(generation);
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#generation++;
+    this.#stream?.cancel();
+  }
+
+  async #run(generation: number): Promise<void> {
+    const { clock, onFailed, onConnectionLost } = this.#options;
+    while (this.#current(generation)) {
+      if (this.#options.active().length === 0) return;
+      try {
+        await this.#readOnce(generation);
+      } catch (thrown) {
+        if (!this.#current(generation)) return;
+        const error = toOttlaError(thrown);
+        if (HOPELESS.has(error.code)) {
+          onFailed(error);
+          return;
+        }
+        onConnectionLost(error);
+      }
+      if (this.#current(generation)) await clock.sleep(this.#backoff.nextDelayMs());
+    }
+  }
+
+  async #readOnce(generation: number): Promise<void> {
+    const { active, openRead, queue, settings } = this.#options;
+    const stream = openRead({
+      positions: active().map((assigned) => assigned.readPosition()),
+      format: ReadFormat.BATCHES,
+      maxBytes: settings.maxFetchBytes,
+    });
+    this.#stream = stream;
+    try {
+      for await (const response of stream.received) {
+        if (!this.#current(generation)) return;
+        if (!this.#received(response)) return;
+        await queue.room();
+        if (!this.#current(generation)) return;
+      }
+    } finally {
+      stream.cancel();
+    }
+    throw new OttlaError("NETWORK_EXCEPTION", "the server ended the read stream");
+  }
+
+  #current(generation: number): boolean {
+    return generation === this.#generation && !this.#closed;
+  }
+
+  /** False when the stream has to be opened anew, after a pause. */
+  #received(response: ReadResponse): boolean {
+    const { topic, partition, batches, nextOffset, highWatermark } = response;
+    const assigned = this.#options.find(topic, partition);
+    if (assigned === undefined || !assigned.active) return true;
+    if (response.error !== undefined) return this.#partitionFailed(assigned, errorFromMessage(response.error));
+    this.#backoff.reset();
+    const { queue, settings } = this.#options;
+    const batch =
+      batches.length === 0
+        ? undefined
+        : new ConsumedBatch({
+            topic,
+            partition,
+            bytes: batches,
+            fromOffset: assigned.skipBelow,
+            nextOffset,
+            highWatermark,
+            checkCrcs: settings.checkCrcs,
+          });
+    assigned.fetched(nextOffset);
+    queue.push({
+      assigned,
+      version: assigned.version,
+      nextOffset,
+      caughtUp: nextOffset >= highWatermark,
+      batch,
+      error: undefined,
+    });
+    return true;
+  }
+
+  #partitionFailed(assigned: AssignedPartition, error: OttlaError): boolean {
+    const { queue, settings } = this.#options;
+    if (error.code === "OFFSET_OUT_OF_RANGE" && settings.autoOffsetReset !== "error") {
+      this.#options.onConnectionLost(error);
+      assigned.fetchFrom(settings.autoOffsetReset);
+      return false;
+    }
+    if (error.retriable && !FINAL_FOR_PARTITION.has(error.code)) {
+      this.#options.onConnectionLost(error);
+      return false;
+    }
+    assigned.stopped = true;
+    queue.push({
+      assigned,
+      version: assigned.version,
+      nextOffset: assigned.position ?? 0n,
+      caughtUp: false,
+      batch: undefined,
+      error,
+    });
+    return true;
+  }
+}

@@ -1,0 +1,12 @@
+export { type ErrorCode, OttlaError } from "@ottla/errors";
+export type { Compression, RecordHeader } from "@ottla/records";
+export type { Admin } from "./admin/admin.ts";
+export type * from "./admin/admin-types.ts";
+export type { AssignmentInput, StartOffset, TopicPartition } from "./consume/assigned-partition.ts";
+export type { ConsumedBatch, ConsumedRecord } from "./consume/consumed-batch.ts";
+export type { Consumer, IterationOptions } from "./consume/consumer.ts";
+export type { CaughtUp, ConsumerOptions } from "./consume/consumer-options.ts";
+export { type ClientLogger, type ConnectionUse, Ottla, type OttlaOptions } from "./ottla.ts";
+export type { Producer } from "./produce/producer.ts";
+export type { AcksName, BatchOutcome, ProducerOptions } from "./produce/producer-options.ts";
+export type { Bytes, DeliveredRecord, HeadersInput, ProducerRecord } from "./produce/record.ts";

@@ -1,0 +1,138 @@
+import { OttlaError } from "@ottla/errors";
+import type { Compression } from "@ottla/records";
+import type { Clock } from "@ottla/runtime";
+import { BuilderPool } from "./builder-pool.ts";
+import type { PartitionQueue } from "./partition-queue.ts";
+import { ProducerBatch } from "./producer-batch.ts";
+import type { EncodedRecord } from "./record.ts";
+import type { ProducerTopic, TopicTable } from "./topic-table.ts";
+
+export interface AccumulatorOptions {
+  readonly clock: Clock;
+  readonly topics: TopicTable;
+  readonly lingerMs: number;
+  readonly batchBytes: number;
+  readonly compression: Compression;
+  readonly onBatchOpened: (batch: ProducerBatch) => void;
+  /** The queue has one more closed batch. */
+  readonly onBatchClosed: (queue: PartitionQueue) => void;
+}
+
+interface OpenBatch {
+  readonly batch: ProducerBatch;
+  readonly topic: ProducerTopic;
+}
+
+/**
+ * Collects records into one open batch for each partition, and closes it when it is full or has lingered. Where as many
+ * batches as may be are in flight, the open one stays open and grows: small batches in a queue would only slow it.
+ */
+export class Accumulator {
+  readonly #options: AccumulatorOptions;
+  readonly #builders: BuilderPool;
+  /** The oldest first: all linger equally long. */
+  readonly #open = new Map<PartitionQueue, OpenBatch>();
+  #scheduled = false;
+
+  constructor(options: AccumulatorOptions) {
+    this.#options = options;
+    this.#builders = new BuilderPool(options.compression, options.batchBytes);
+  }
+
+  /** Adds the record to its partition's open batch; throws when the partition does not exist or the record is wrong. */
+  append(topic: ProducerTopic, record: EncodedRecord): ProducerBatch {
+    const queue = this.#queueFor(topic, record);
+    let batch = queue.open;
+    if (batch !== undefined && !batch.hasRoomFor(record.input, this.#options.batchBytes)) {
+      this.#close(topic, queue, batch);
+      batch = undefined;
+      // A record without a key now goes to the next sticky partition, which may have an open batch of its own.
+      if (record.partition === undefined && record.input.key === null) return this.append(topic, record);
+    }
+    batch ??= this.#openBatch(topic, queue);
+    batch.append(record);
+    if (batch.sizeBytes >= this.#options.batchBytes) this.#close(topic, queue, batch);
+    return batch;
+  }
+
+  /** Closes all open batches. */
+  closeAll(): void {
+    for (const [queue, { batch, topic }] of this.#open) this.#close(topic, queue, batch);
+  }
+
+  /** Fewer batches of this queue are in flight: an open one that has lingered long enough need not wait any more. */
+  madeRoom(queue: PartitionQueue): void {
+    const entry = this.#open.get(queue);
+    if (entry === undefined || queue.isBackedUp || !this.#hasLingered(entry.batch)) return;
+    this.#close(entry.topic, queue, entry.batch);
+  }
+
+  #queueFor(topic: ProducerTopic, record: EncodedRecord): PartitionQueue {
+    const { partitioner } = topic;
+    const partition = record.partition ?? partitioner.partitionFor(record.input.key);
+    if (partition >= partitioner.partitionCount) {
+      this.#options.topics.refreshIfOld(topic);
+      throw new OttlaError(
+        "UNKNOWN_TOPIC_OR_PARTITION",
+        `topic ${topic.name} has ${partitioner.partitionCount} partitions: there is no partition ${partition}`,
+        { metadata: { topic: topic.name, partition: String(partition) } },
+      );
+    }
+    return this.#options.topics.queue(topic, partition);
+  }
+
+  #openBatch(topic: ProducerTopic, queue: PartitionQueue): ProducerBatch {
+    const { clock, onBatchOpened } = this.#options;
+    const batch = new ProducerBatch({
+      topic: queue.topic,
+      partition: queue.partition,
+      builders: this.#builders,
+      createdAtMs: clock.monotonic(),
+    });
+    queue.open = batch;
+    this.#open.set(queue, { batch, topic });
+    onBatchOpened(batch);
+    this.#schedule();
+    return batch;
+  }
+
+  #close(topic: ProducerTopic, queue: PartitionQueue, batch: ProducerBatch): void {
+    this.#open.delete(queue);
+    queue.close(batch);
+    topic.partitioner.batchClosed(queue.partition);
+    this.#options.topics.refreshIfOld(topic);
+    this.#options.onBatchClosed(queue);
+  }
+
+  #schedule(): void {
+    const { clock, lingerMs } = this.#options;
+    if (this.#scheduled || this.#open.size === 0) return;
+    if (lingerMs === 0) {
+      this.#scheduled = true;
+      clock.nextTurn(() => this.#tick());
+      return;
+    }
+    for (const { batch } of this.#open.values()) {
+      // Those that are overdue wait for room in flight, not for time.
+      if (this.#hasLingered(batch)) continue;
+      this.#scheduled = true;
+      const delayMs = Math.max(0, batch.createdAtMs + lingerMs - clock.monotonic());
+      clock.setTimer(delayMs, () => this.#tick());
+      return;
+    }
+  }
+
+  #tick(): void {
+    this.#scheduled = false;
+    for (const [queue, { batch, topic }] of this.#open) {
+      if (!this.#hasLingered(batch)) break;
+      if (!queue.isBackedUp) this.#close(topic, queue, batch);
+    }
+    this.#schedule();
+  }
+
+  /** Timers fire up to a millisecond early: a batch that is due by the next one is due now. */
+  #hasLingered(batch: ProducerBatch): boolean {
+    return this.#options.clock.monotonic() - batch.createdAtMs >= this.#options.lingerMs - 1;
+  }
+}

@@ -1,0 +1,289 @@
+import { OttlaError, toOttlaError } from "@ottla/errors";
+import type { Clock, Random } from "@ottla/runtime";
+import { Accumulator } from "./accumulator.ts";
+import { BufferBudget } from "./buffer-budget.ts";
+import type { ProducerIdentity } from "./partition-queue.ts";
+import type { ProduceStream } from "./produce-connection.ts";
+import type { Delivery, ProducerBatch } from "./producer-batch.ts";
+import type { ProducerSettings } from "./producer-options.ts";
+import { type DeliveredRecord, type EncodedRecord, encodeRecord, type ProducerRecord } from "./record.ts";
+import { Sender } from "./sender.ts";
+import { type ProducerTopic, TopicTable } from "./topic-table.ts";
+
+/** What a producer needs from its surroundings. */
+export interface ProducerDependencies {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly openStream: () => ProduceStream;
+  readonly initProducer: () => Promise<ProducerIdentity>;
+  readonly countPartitions: (topic: string) => Promise<number>;
+  readonly onConnectionLost: (error: OttlaError) => void;
+  /** Closes the producer's connection. */
+  readonly closeTransport: () => Promise<void>;
+}
+
+/**
+ * Sends records. They are collected into batches for each partition, sent in order, and stored once: see
+ * `PartitionQueue` for how. Memory is bounded by `bufferBytes`.
+ */
+export class Producer {
+  readonly #settings: ProducerSettings;
+  readonly #dependencies: ProducerDependencies;
+  readonly #budget: BufferBudget;
+  readonly #topics: TopicTable;
+  readonly #accumulator: Accumulator;
+  readonly #sender: Sender;
+  /** Batches that are open or on their way. */
+  readonly #live = new Set<ProducerBatch>();
+  /** Topics whose partitions are being asked for, with what waits for the answer. */
+  readonly #pending = new Map<string, Promise<void>>();
+  /** Of posted records, since the last `flush`. */
+  #postFailure: OttlaError | undefined;
+  #closed = false;
+
+  constructor(settings: ProducerSettings, dependencies: ProducerDependencies) {
+    const { clock, random } = dependencies;
+    this.#settings = settings;
+    this.#dependencies = dependencies;
+    this.#budget = new BufferBudget(settings.bufferBytes);
+    this.#topics = new TopicTable({
+      clock,
+      random,
+      maxInFlight: settings.maxInFlight,
+      idempotent: settings.idempotent,
+      metadataMaxAgeMs: settings.metadataMaxAgeMs,
+      metadataTimeoutMs: settings.metadataTimeoutMs,
+      countPartitions: dependencies.countPartitions,
+      onTopicGone: (topic, error) => this.#sender.failAll(error, topic),
+    });
+    this.#accumulator = new Accumulator({
+      clock,
+      topics: this.#topics,
+      lingerMs: settings.lingerMs,
+      batchBytes: settings.batchBytes,
+      compression: settings.compression,
+      onBatchOpened: (batch) => this.#follow(batch),
+      onBatchClosed: (queue) => this.#sender.closed(queue),
+    });
+    this.#sender = new Sender({
+      clock,
+      random,
+      acks: settings.acks,
+      deliveryTimeoutMs: settings.deliveryTimeoutMs,
+      requestTimeoutMs: settings.requestTimeoutMs,
+      openStream: dependencies.openStream,
+      initProducer: dependencies.initProducer,
+      onUnknownTopic: (name) => this.#lookAgain(name),
+      onRoom: (queue) => this.#accumulator.madeRoom(queue),
+      onConnectionLost: dependencies.onConnectionLost,
+    });
+  }
+
+  /** Bytes of records that are buffered or in flight. */
+  get bufferedBytes(): number {
+    return this.#budget.usedBytes;
+  }
+
+  /**
+   * Sends a record and resolves when it is as durable as `acks` asks. While the buffer is full the record waits
+   * outside, first come first served; at most as much may wait as the buffer holds, beyond that
+   * THROTTLING_QUOTA_EXCEEDED is thrown: await `ready()`, or the promises of earlier records.
+   */
+  send(record: ProducerRecord): Promise<DeliveredRecord> {
+    try {
+      const encoded = this.#encode(record);
+      if (this.#budget.tryTake(encoded.sizeBytes)) return this.#deliver(encoded);
+      return this.#deliverLater(encoded);
+    } catch (thrown) {
+      return Promise.reject(toOttlaError(thrown));
+    }
+  }
+
+  /**
+   * Sends a record without a promise of its own, the cheap way for bulk. Returns false when the buffer is full:
+   * await `ready()` before the next one. A failure shows in the next `flush()` (the first one) and in `onBatch`.
+   */
+  post(record: ProducerRecord): boolean {
+    const encoded = this.#encode(record);
+    if (!this.#budget.hasRoom) throw this.#bufferFull();
+    this.#budget.take(encoded.sizeBytes);
+    const batch = this.#add(encoded);
+    if (batch !== undefined) {
+      batch.posted = true;
+    } else {
+      this.#addLater(encoded).then(
+        ({ batch }) => {
+          batch.posted = true;
+        },
+        (thrown: unknown) => this.#notePostFailure(toOttlaError(thrown)),
+      );
+    }
+    return this.#budget.hasRoom;
+  }
+
+  /** Resolves when the buffer has room for another record. */
+  ready(): Promise<void> {
+    if (this.#budget.hasRoom) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#budget.whenTaken(0, resolve);
+    });
+  }
+
+  /**
+   * Sends what is buffered without lingering, and resolves when everything sent or posted before this call is
+   * acknowledged or has failed. Rejects with the first failure of a posted record since the last flush.
+   */
+  async flush(): Promise<void> {
+    await Promise.allSettled(this.#pending.values());
+    this.#accumulator.closeAll();
+    await Promise.allSettled([...this.#live].map((batch) => batch.delivery));
+    const failure = this.#postFailure;
+    this.#postFailure = undefined;
+    if (failure !== undefined) throw failure;
+  }
+
+  /** Flushes, then closes the connection. Records sent from now on are refused. Rejects as `flush` does. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    try {
+      await this.flush();
+    } finally {
+      this.#sender.close();
+      await this.#dependencies.closeTransport();
+    }
+  }
+
+  /** Closes at once: what is not acknowledged yet fails with CANCELLED (and may still be stored). */
+  async abandon(): Promise<void> {
+    this.#closed = true;
+    this.#accumulator.closeAll();
+    this.#sender.abandon(new OttlaError("CANCELLED", "the producer was closed before the batch was acknowledged"));
+    await this.#dependencies.closeTransport();
+  }
+
+  #encode(record: ProducerRecord): EncodedRecord {
+    if (this.#closed) throw new OttlaError("CANCELLED", "the producer is closed");
+    const encoded = encodeRecord(record, this.#dependencies.clock.now());
+    if (encoded.sizeBytes > this.#budget.limitBytes) {
+      throw new OttlaError(
+        "MESSAGE_TOO_LARGE",
+        `a record of ${encoded.sizeBytes} bytes is larger than bufferBytes ${this.#budget.limitBytes}`,
+        { metadata: { limit: String(this.#budget.limitBytes), value: String(encoded.sizeBytes) } },
+      );
+    }
+    return encoded;
+  }
+
+  #deliver(record: EncodedRecord): Promise<DeliveredRecord> {
+    const { timestampMs } = record.input;
+    const batch = this.#add(record);
+    if (batch !== undefined) {
+      const index = batch.recordCount - 1;
+      return batch.delivery.then((delivery) => delivery.at(index, timestampMs));
+    }
+    return this.#addLater(record).then(({ batch, index }) =>
+      batch.delivery.then((delivery) => delivery.at(index, timestampMs)),
+    );
+  }
+
+  #deliverLater(record: EncodedRecord): Promise<DeliveredRecord> {
+    if (this.#budget.waitingBytes + record.sizeBytes > this.#budget.limitBytes) throw this.#bufferFull();
+    return new Promise((resolve, reject) => {
+      // Added in the same breath as the bytes are granted, so that nothing sent later slips in before it.
+      this.#budget.whenTaken(record.sizeBytes, () => {
+        try {
+          this.#deliver(record).then(resolve, reject);
+        } catch (thrown) {
+          reject(toOttlaError(thrown));
+        }
+      });
+    });
+  }
+
+  #bufferFull(): OttlaError {
+    const { bufferBytes } = this.#settings;
+    return new OttlaError(
+      "THROTTLING_QUOTA_EXCEEDED",
+      `the producer's buffer of ${bufferBytes} bytes is full and callers do not wait: await ready() or send()`,
+      { metadata: { limit: String(bufferBytes), field: "bufferBytes" } },
+    );
+  }
+
+  /** Undefined when the topic's partitions are not known yet, or others wait for them. */
+  #add(record: EncodedRecord): ProducerBatch | undefined {
+    const topic = this.#topics.find(record.topic);
+    if (topic === undefined || this.#pending.has(record.topic)) return undefined;
+    return this.#append(topic, record);
+  }
+
+  /** The batch that the record is now the last of. */
+  #append(topic: ProducerTopic, record: EncodedRecord): ProducerBatch {
+    try {
+      return this.#accumulator.append(topic, record);
+    } catch (thrown) {
+      this.#budget.give(record.sizeBytes);
+      throw thrown;
+    }
+  }
+
+  /** Adds the record when the topic's partitions are known, after those that wait for them already. */
+  #addLater(record: EncodedRecord): Promise<{ batch: ProducerBatch; index: number }> {
+    const name = record.topic;
+    const before = this.#pending.get(name) ?? Promise.resolve();
+    const added = before
+      .then(() => this.#topics.load(name))
+      .then(
+        (topic) => {
+          const batch = this.#append(topic, record);
+          return { batch, index: batch.recordCount - 1 };
+        },
+        (thrown: unknown) => {
+          this.#budget.give(record.sizeBytes);
+          throw thrown;
+        },
+      );
+    const settled = added.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#pending.set(name, settled);
+    void settled.then(() => {
+      if (this.#pending.get(name) === settled) this.#pending.delete(name);
+    });
+    return added;
+  }
+
+  /** Gives the buffer its bytes back and tells what became of the batch. */
+  #follow(batch: ProducerBatch): void {
+    this.#live.add(batch);
+    batch.delivery.then(
+      (delivery) => this.#settled(batch, delivery, delivery.failure),
+      (thrown: unknown) => this.#settled(batch, undefined, toOttlaError(thrown)),
+    );
+  }
+
+  #settled(batch: ProducerBatch, delivery: Delivery | undefined, error: OttlaError | undefined): void {
+    this.#live.delete(batch);
+    this.#budget.give(batch.accountedBytes);
+    if (error !== undefined && batch.posted) this.#notePostFailure(error);
+    this.#settings.onBatch?.({
+      topic: batch.topic,
+      partition: batch.partition,
+      recordCount: batch.recordCount,
+      sizeBytes: batch.accountedBytes,
+      latencyMs: this.#dependencies.clock.monotonic() - batch.createdAtMs,
+      baseOffset: delivery?.baseOffset ?? -1n,
+      error,
+    });
+  }
+
+  #notePostFailure(error: OttlaError): void {
+    this.#postFailure ??= error;
+  }
+
+  #lookAgain(name: string): void {
+    const topic = this.#topics.find(name);
+    if (topic !== undefined) this.#topics.refresh(topic);
+  }
+}

@@ -1,0 +1,119 @@
+import { type OttlaError, toOttlaError } from "@ottla/errors";
+import type { Clock, Random } from "@ottla/runtime";
+import { Backoff } from "../backoff.ts";
+import { PartitionQueue } from "./partition-queue.ts";
+import { Partitioner } from "./partitioner.ts";
+
+export interface TopicTableOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly maxInFlight: number;
+  readonly idempotent: boolean;
+  readonly metadataMaxAgeMs: number;
+  /** How long to go on looking for a topic that the server does not know or while no server answers. */
+  readonly metadataTimeoutMs: number;
+  /** Asks the server how many partitions the topic has. */
+  readonly countPartitions: (topic: string) => Promise<number>;
+  /** The topic is gone: what waits for it can only fail. */
+  readonly onTopicGone: (topic: string, error: OttlaError) => void;
+}
+
+/** A topic may have been created a moment ago, at another gateway. */
+const UNKNOWN_TOPIC_GRACE_MS = 1000;
+
+/** What the producer knows of one topic. */
+export interface ProducerTopic {
+  readonly name: string;
+  readonly partitioner: Partitioner;
+  /** By partition; a queue is made when the partition gets its first record. */
+  readonly queues: (PartitionQueue | undefined)[];
+  /** On the monotonic clock: when the partition count is asked for again. */
+  refreshAtMs: number;
+}
+
+/** The topics a producer writes to, with their partition counts, asked for once and again from time to time. */
+export class TopicTable {
+  readonly #options: TopicTableOptions;
+  readonly #topics = new Map<string, ProducerTopic>();
+  readonly #loading = new Map<string, Promise<ProducerTopic>>();
+
+  constructor(options: TopicTableOptions) {
+    this.#options = options;
+  }
+
+  find(name: string): ProducerTopic | undefined {
+    return this.#topics.get(name);
+  }
+
+  load(name: string): Promise<ProducerTopic> {
+    const known = this.#topics.get(name);
+    if (known !== undefined) return Promise.resolve(known);
+    let loading = this.#loading.get(name);
+    if (loading === undefined) {
+      loading = this.#load(name).finally(() => this.#loading.delete(name));
+      this.#loading.set(name, loading);
+    }
+    return loading;
+  }
+
+  /** Asks for the partition count again where it is old. What goes on meanwhile uses the old one. */
+  refreshIfOld(topic: ProducerTopic): void {
+    if (this.#options.clock.monotonic() >= topic.refreshAtMs) this.refresh(topic);
+  }
+
+  refresh(topic: ProducerTopic): void {
+    const { clock, countPartitions, metadataMaxAgeMs, onTopicGone } = this.#options;
+    topic.refreshAtMs = clock.monotonic() + Math.min(metadataMaxAgeMs, UNKNOWN_TOPIC_GRACE_MS);
+    countPartitions(topic.name).then(
+      (count) => {
+        topic.refreshAtMs = clock.monotonic() + metadataMaxAgeMs;
+        topic.partitioner.setPartitionCount(count);
+      },
+      (thrown: unknown) => {
+        const error = toOttlaError(thrown);
+        if (error.code !== "UNKNOWN_TOPIC_OR_PARTITION") return;
+        this.#topics.delete(topic.name);
+        onTopicGone(topic.name, error);
+      },
+    );
+  }
+
+  queue(topic: ProducerTopic, partition: number): PartitionQueue {
+    let queue = topic.queues[partition];
+    if (queue === undefined) {
+      const { maxInFlight, idempotent } = this.#options;
+      queue = new PartitionQueue({ topic: topic.name, partition, maxInFlight, idempotent });
+      topic.queues[partition] = queue;
+    }
+    return queue;
+  }
+
+  async #load(name: string): Promise<ProducerTopic> {
+    const { clock, random, metadataMaxAgeMs } = this.#options;
+    const partitionCount = await this.#countPartitions(name);
+    const topic: ProducerTopic = {
+      name,
+      partitioner: new Partitioner(partitionCount, random),
+      queues: [],
+      refreshAtMs: clock.monotonic() + metadataMaxAgeMs,
+    };
+    this.#topics.set(name, topic);
+    return topic;
+  }
+
+  async #countPartitions(name: string): Promise<number> {
+    const { clock, random, countPartitions, metadataTimeoutMs } = this.#options;
+    const backoff = new Backoff({ firstDelayMs: 50, maxDelayMs: 1000, random });
+    const startMs = clock.monotonic();
+    for (;;) {
+      try {
+        return await countPartitions(name);
+      } catch (thrown) {
+        const error = toOttlaError(thrown);
+        const patienceMs = error.code === "UNKNOWN_TOPIC_OR_PARTITION" ? UNKNOWN_TOPIC_GRACE_MS : metadataTimeoutMs;
+        if (!error.retriable || clock.monotonic() - startMs >= patienceMs) throw error;
+      }
+      await clock.sleep(backoff.nextDelayMs());
+    }
+  }
+}
