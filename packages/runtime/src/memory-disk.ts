@@ -2,6 +2,7 @@ import { OttlaError } from "@ottla/errors";
 import type { Clock } from "./clock.ts";
 import type { DirectoryEntry, Disk, DiskFile, DiskLock, DiskSpace, FileStat } from "./disk.ts";
 import { DiskError } from "./disk.ts";
+import { parentDirectory } from "./durable-file.ts";
 import { type CrashReport, type Unsynced } from "./memory-disk-content.ts";
 import { MemoryDiskFaults } from "./memory-disk-faults.ts";
 import { MemoryDiskFile } from "./memory-disk-file.ts";
@@ -100,6 +101,7 @@ export class MemoryDisk implements Disk {
         throw new DiskError("EOTHER", path, "cannot open: it is a directory");
       }
       if (node === undefined) {
+        this.#tree.directory(parentDirectory(path), `open to ${mode}`);
         if (mode === "read") throw new DiskError("ENOENT", path, "cannot open to read");
         node = this.#tree.createFile(path, this.#operations.clock.now());
       }

@@ -132,7 +132,7 @@ export class NodeDiskFile implements DiskFile {
 }
 
 /** The buffers without their first `count` bytes, after a write that took only those. */
-function withoutFirst(buffers: Uint8Array[], count: number): Uint8Array[] {
+export function withoutFirst(buffers: Uint8Array[], count: number): Uint8Array[] {
   let index = 0;
   let left = count;
   for (const buffer of buffers) {

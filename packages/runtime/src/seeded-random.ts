@@ -13,7 +13,8 @@ export class SeededRandom implements Random {
     this.#seed = seed;
     const low = splitmix32(seed >>> 0);
     const high = splitmix32((Math.floor(seed / 2 ** 32) ^ 0x9e37_79b9) >>> 0);
-    this.#state = Uint32Array.of(low(), high(), low(), high());
+    // Each word depends on all of the seed: the first number drawn follows from one word alone.
+    this.#state = Uint32Array.of(low() ^ high(), low() ^ high(), low() ^ high(), low() ^ high());
     // The state may not be all zero: the stream would stay there.
     if (this.#state.every((word) => word === 0)) this.#state[0] = 1;
   }

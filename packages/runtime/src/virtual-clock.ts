@@ -1,4 +1,4 @@
-import type { Clock, Timer } from "./clock.ts";
+import type { Clock, Timer, TimerOptions } from "./clock.ts";
 import { sleepOn } from "./system-clock.ts";
 
 export interface VirtualClockOptions {
@@ -43,7 +43,7 @@ export class VirtualClock implements Clock {
     return this.#elapsedMs;
   }
 
-  setTimer(delayMs: number, callback: () => void): Timer {
+  setTimer(delayMs: number, callback: () => void, _options?: TimerOptions): Timer {
     if (Number.isNaN(delayMs)) throw new RangeError("delayMs is not a number");
     const timer = { dueMs: this.#elapsedMs + Math.max(0, delayMs), sequence: this.#sequence++, callback };
     let index = this.#timers.length;
@@ -78,6 +78,7 @@ export class VirtualClock implements Clock {
 
   /** Moves time on, firing what falls due on the way; after each timer all that follows from it has run. */
   async advance(byMs: number): Promise<void> {
+    if (!(byMs >= 0)) throw new RangeError(`time cannot be advanced by ${byMs} ms`);
     const untilMs = this.#elapsedMs + byMs;
     await this.runUntilIdle();
     for (let next = this.#timers[0]; next !== undefined && next.dueMs <= untilMs; next = this.#timers[0]) {
