@@ -9,6 +9,14 @@ export {
   type PartitionRef,
 } from "./cluster-state.ts";
 export { type ClusterListener, ClusterView, type ClusterViewOptions } from "./cluster-view.ts";
+export { EmbeddedStore, type EmbeddedStoreOptions } from "./embedded-store.ts";
+export {
+  type FencedResult,
+  type FencedWrite,
+  FencedWriter,
+  type FencedWriterOptions,
+  MAX_FENCED_OPERATIONS,
+} from "./fenced-writer.ts";
 export { isNodeRole, MetadataKeys, NODE_ROLES, type NodeRole, type ParsedKey } from "./keys.ts";
 export type {
   Comparison,
@@ -29,6 +37,13 @@ export type {
 } from "./metadata-store.ts";
 export { ModelServer } from "./model-server.ts";
 export { type ModelFaults, ModelStore, type ModelStoreOptions } from "./model-store.ts";
+export {
+  campaign,
+  type Election,
+  type HoldOptions,
+  type RegisteredNode,
+  registerNode,
+} from "./registration.ts";
 export {
   checkTopicConfig,
   describeTopicConfig,

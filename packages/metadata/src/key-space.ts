@@ -37,12 +37,11 @@ export class KeySpace {
   /** The keys of each lease that exists. */
   readonly #leases = new Map<string, Set<string>>();
 
-  /** `entries` must be in byte order and belong to no lease. */
   constructor(revision: Revision, entries: Iterable<KeyValue> = []) {
     this.#revision = revision;
     for (const entry of entries) {
-      this.#entries.set(entry.key, entry);
-      this.#keys.push(entry.key);
+      if (entry.leaseId !== undefined && !this.#leases.has(entry.leaseId)) this.grantLease(entry.leaseId);
+      this.#set(entry);
     }
   }
 
@@ -109,11 +108,15 @@ export class KeySpace {
     return { result: { succeeded, revision: this.#revision, reads }, commit };
   }
 
-  /** Takes back the latest commit. Leases that it ended stay ended. */
+  /** Takes back the latest commit, a lease that it ended included. */
   revert(commit: Commit): void {
     for (const [key, entry] of commit.before) {
-      if (entry === undefined) this.#remove(key);
-      else this.#set(entry);
+      if (entry === undefined) {
+        this.#remove(key);
+        continue;
+      }
+      if (entry.leaseId !== undefined && !this.#leases.has(entry.leaseId)) this.grantLease(entry.leaseId);
+      this.#set(entry);
     }
     this.#revision = commit.revision - 1;
   }

@@ -8,9 +8,12 @@
  */
 export interface MetadataStore {
   get(key: string, options?: ReadOptions): Promise<KeyValue | undefined>;
-  /** All keys that begin with `prefix`, in byte order, and the revision they were read at. */
+  /** All keys that begin with `prefix`, in byte order, as they stood at one revision. */
   range(prefix: string, options?: RangeOptions): Promise<RangeResult>;
-  /** Applies `success` when every comparison holds, else `failure`, atomically. At most 128 operations in all. */
+  /**
+   * Applies `success` when every comparison holds, else `failure`, atomically and in order. Each of the three lists has at
+   * most 128 entries, and one branch changes a key at most once; anything else is refused with INVALID_REQUEST.
+   */
   transact(transaction: Transaction, options?: ReadOptions): Promise<TransactionResult>;
   /**
    * Follows all changes under `prefix` with revision ≥ `fromRevision`, in order, one call of the handler for each
@@ -30,6 +33,7 @@ export type Revision = number;
 
 export interface KeyValue {
   readonly key: string;
+  /** Shared with the store: never to be changed. */
   readonly value: Uint8Array;
   /** The revision at which the key was created (since it was last absent). */
   readonly createRevision: Revision;

@@ -66,7 +66,7 @@ export class ModelStore implements MetadataStore {
   async get(key: string, options: ReadOptions = {}): Promise<KeyValue | undefined> {
     checkKey(key);
     await this.#reach(options);
-    return copyEntry(this.server.keys.get(key));
+    return this.server.keys.get(key);
   }
 
   async range(prefix: string, options: RangeOptions = {}): Promise<RangeResult> {
@@ -83,7 +83,7 @@ export class ModelStore implements MetadataStore {
     if (fault === "request-lost") throw unavailable("the request was lost");
     const result = this.server.transact(transaction);
     if (fault === "answer-lost") throw unavailable("the answer was lost");
-    return { ...result, reads: result.reads.map(copyEntry) };
+    return result;
   }
 
   watch(prefix: string, fromRevision: Revision, handler: WatchHandler): Watch {
@@ -177,9 +177,4 @@ const UNAVAILABLE_RETRY_MS = 50;
 
 function unavailable(reason: string): OttlaError {
   return new OttlaError("METADATA_UNAVAILABLE", `the metadata store does not answer: ${reason}`);
-}
-
-/** Readers may not reach into the store through a buffer. */
-function copyEntry(entry: KeyValue | undefined): KeyValue | undefined {
-  return entry === undefined ? undefined : { ...entry, value: entry.value.slice() };
 }

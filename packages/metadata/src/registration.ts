@@ -1,0 +1,80 @@
+import type { Clock, Logger } from "@ottla/runtime";
+import type { MetadataKeys } from "./keys.ts";
+import { acquireLeasedKey } from "./leased-key.ts";
+import type { KeyValue, Lease, MetadataStore, Revision } from "./metadata-store.ts";
+import type { ValueCodec } from "./value-parser.ts";
+import {
+  type ControllerState,
+  controllerStateCodec,
+  type NodeRegistration,
+  nodeRegistrationCodec,
+} from "./values.ts";
+
+export interface HoldOptions {
+  readonly store: MetadataStore;
+  readonly keys: MetadataKeys;
+  readonly ttlMs: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly signal?: AbortSignal;
+}
+
+export interface RegisteredNode {
+  /** When it is lost, the node is no longer registered: it registers again, and gets a new nodeEpoch. */
+  readonly lease: Lease;
+  /** New for each registration. */
+  readonly nodeEpoch: number;
+}
+
+/**
+ * Registers a node under a lease. A registration of the same node id that still stands is waited out; it is
+ * taken over at once when it carries the same directory id, since only one process can hold that directory's lock.
+ * Rejects only when the signal aborts.
+ */
+export async function registerNode(
+  options: HoldOptions & { readonly registration: NodeRegistration },
+): Promise<RegisteredNode> {
+  const { registration, keys } = options;
+  const { lease, createRevision } = await acquireLeasedKey({
+    ...options,
+    key: keys.node(registration.role, registration.nodeId),
+    value: nodeRegistrationCodec.encode(registration),
+    isOwn: (entry) => parsed(nodeRegistrationCodec, entry)?.incarnation === registration.incarnation,
+    mayTakeOver: (entry) => {
+      const { directoryId } = registration;
+      return directoryId !== "" && parsed(nodeRegistrationCodec, entry)?.directoryId === directoryId;
+    },
+  });
+  return { lease, nodeEpoch: createRevision };
+}
+
+export interface Election {
+  /** When it is lost, so is the office. Revoking it hands the office on at once. */
+  readonly lease: Lease;
+  /** The create revision of the election key: what `FencedWriter` compares (R1). */
+  readonly term: Revision;
+}
+
+/** Waits until this coordinator is the elected one. Rejects only when the signal aborts. */
+export async function campaign(
+  options: HoldOptions & { readonly candidate: ControllerState },
+): Promise<Election> {
+  const { candidate, keys } = options;
+  const { lease, createRevision } = await acquireLeasedKey({
+    ...options,
+    key: keys.controller,
+    value: controllerStateCodec.encode(candidate),
+    isOwn: (entry) => parsed(controllerStateCodec, entry)?.incarnation === candidate.incarnation,
+    mayTakeOver: () => false,
+  });
+  return { lease, term: createRevision };
+}
+
+function parsed<T>(codec: ValueCodec<T>, entry: KeyValue): T | undefined {
+  try {
+    return codec.parse(entry.value, entry.key);
+  } catch {
+    // A value of a version that this one does not understand is somebody else's.
+    return undefined;
+  }
+}
