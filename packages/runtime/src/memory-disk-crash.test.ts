@@ -100,6 +100,18 @@ describe("a crash of the memory disk", () => {
     expect([...seen].sort()).toEqual(["(none) ---", "--- (none)"]);
   });
 
+  it("leaves a file under exactly one of the names that it had", async () => {
+    const seen = new Set<string>();
+    for (const seed of SEEDS) {
+      const { disk } = await diskWithFile(seed, 3);
+      await disk.rename("/a", "/b");
+      await disk.rename("/b", "/c");
+      disk.crash();
+      seen.add((await disk.list("/")).map((entry) => entry.name).join());
+    }
+    expect([...seen].sort()).toEqual(["a", "b", "c"]);
+  });
+
   it("keeps a rename once both directories were synced", async () => {
     for (const seed of SEEDS) {
       const { disk } = await diskWithFile(seed, 3);
