@@ -1,4 +1,7 @@
+import { spawn } from "node:child_process";
 import { EventEmitter } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { Lifecycle } from "./lifecycle.ts";
 import { createLogger, nullLogger } from "./logging.ts";
@@ -146,4 +149,39 @@ describe("runUntilSignal", () => {
       expect(lines.join("")).toMatch(/"level":"fatal".*a bug/);
     },
   );
+});
+
+/** Runs a real process with one part, which says when it is up and when it stops. */
+async function runProcess(afterStart: string, act: (child: { kill(signal: NodeJS.Signals): void }) => void) {
+  const index = JSON.stringify(fileURLToPath(new URL("./index.ts", import.meta.url)));
+  const program = `
+    import { createLogger, Lifecycle, runUntilSignal, systemClock } from ${index};
+    const logger = createLogger({ format: "json" });
+    const lifecycle = new Lifecycle({ clock: systemClock, logger });
+    const ended = runUntilSignal({ lifecycle, logger, timeoutMs: 5_000 });
+    const alive = setInterval(() => undefined, 1_000);
+    lifecycle.add("part", () => clearInterval(alive));
+    process.stdout.write("up\\n");
+    ${afterStart}
+    process.exitCode = await ended;`;
+  const child = spawn(process.execPath, ["--input-type=module-typescript", "-e", program]);
+  let log = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
+  createInterface(child.stdout).once("line", () => act(child));
+  const exitCode = await new Promise((resolve) => child.once("close", resolve));
+  return { exitCode, log };
+}
+
+describe("a real process", () => {
+  test("SIGTERM stops it in order, and it exits by itself with 0", async () => {
+    const { exitCode, log } = await runProcess("", (child) => child.kill("SIGTERM"));
+    expect(log).toMatch(/"signal":"SIGTERM".*"msg":"stopping"[^]*"part":"part".*"msg":"stopped"/);
+    expect(exitCode).toBe(0);
+  });
+
+  test("an unhandled rejection is logged and exits with 70", async () => {
+    const { exitCode, log } = await runProcess('Promise.reject(new Error("a bug"));', () => undefined);
+    expect(log).toMatch(/"level":"fatal".*a bug/);
+    expect(exitCode).toBe(70);
+  });
 });

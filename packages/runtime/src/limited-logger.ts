@@ -1,7 +1,7 @@
 import type { Clock, Timer } from "./clock.ts";
 import type { Logger } from "./logging.ts";
 
-export type LimitedLevel = "debug" | "info" | "warn" | "error";
+type LimitedLevel = "debug" | "info" | "warn" | "error";
 
 export interface LimitedLoggerOptions {
   readonly logger: Logger;

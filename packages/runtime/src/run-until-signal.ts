@@ -22,7 +22,7 @@ export interface ProcessEvents {
   exit(code: number): void;
 }
 
-export interface FaultHandlerOptions {
+interface FaultHandlerOptions {
   readonly logger: Logger;
   readonly process?: ProcessEvents;
 }
@@ -58,6 +58,8 @@ export interface RunUntilSignalOptions extends FaultHandlerOptions {
 }
 
 /**
+ * Call it before the parts start, and await it after: it also catches errors while they do.
+ *
  * Waits for SIGTERM, SIGINT or SIGHUP, stops the lifecycle and resolves with the exit code. A second signal
  * exits at once. Errors that nobody caught are logged and exit with 70.
  */

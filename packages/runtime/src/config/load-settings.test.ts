@@ -1,5 +1,8 @@
 import { OttlaError } from "@ottla/errors";
+import { array, assert, asyncProperty, constantFrom, dictionary, oneof, string } from "fast-check";
 import { describe, expect, test } from "vitest";
+import { settingDefinitions } from "./setting-list.ts";
+import { showValue } from "./setting-source.ts";
 import { defaultSettings, describeSettings, loadSettings, type Settings } from "./settings.ts";
 
 interface Sources {
@@ -264,4 +267,64 @@ describe("the environment", () => {
     });
     expect(settings.grpc.port).toBe(50_051);
   });
+});
+
+describe("whatever comes in", () => {
+  const flags = constantFrom(
+    ...settingDefinitions.map(({ flagName }) => flagName),
+    "--config",
+    "--",
+    "-",
+    "=",
+  );
+  const variables = constantFrom(
+    ...settingDefinitions.map(({ environmentName }) => environmentName),
+    "OTTLA_",
+  );
+  const words = constantFrom(
+    "1",
+    "64MiB",
+    "all",
+    "a=b",
+    "true",
+    "[",
+    "{a: *b}",
+    "&a [*a]",
+    "- 1",
+    "? x\n: y",
+  );
+
+  test("loading ends with settings or with one refusal that has a line per fault", async () => {
+    const text = oneof(words, string());
+    const files = oneof(
+      text,
+      array(text).map((lines) => lines.join("\n")),
+    );
+    await assert(
+      asyncProperty(
+        array(oneof(flags, text)),
+        dictionary(variables, text),
+        files,
+        async (argv, env, file) => {
+          const readFile = async () => file;
+          const outcome = await loadSettings({ argv: ["--config", "f", ...argv], env, readFile }).catch(
+            (error: unknown) => error,
+          );
+          if (outcome instanceof Error) {
+            expect(outcome).toMatchObject({ code: "INVALID_CONFIG", message: expect.stringMatching(/./) });
+          } else {
+            expect(outcome).toHaveProperty("grpc.port", expect.any(Number));
+          }
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+});
+
+test("a refusal shows a value shortened, and a secret not at all", () => {
+  const [definition] = settingDefinitions;
+  if (definition === undefined) throw new Error("there are no settings");
+  expect(showValue(definition, "x".repeat(1_000))).toHaveLength(81);
+  expect(showValue({ ...definition, secret: true }, "hunter2")).toBe("the secret value");
 });

@@ -25,9 +25,9 @@ const MIB = 2 ** 20;
 const GIB = 2 ** 30;
 const DAY_MS = 86_400_000;
 
-export const TARGETS = ["gateway", "partition-storage", "coordinator", "group-coordinator"] as const;
-export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
-export const LOG_FORMATS = ["auto", "json", "pretty"] as const;
+const TARGETS = ["gateway", "partition-storage", "coordinator", "group-coordinator"] as const;
+const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+const LOG_FORMATS = ["auto", "json", "pretty"] as const;
 
 const NODE = "Node";
 const TOPICS = "Topics";

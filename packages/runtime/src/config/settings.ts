@@ -6,8 +6,6 @@ import type { SettingsValues } from "./settings-schema.ts";
  * `serve` should pay: so this file imports nothing but types and loads the rest when it is called.
  */
 
-export type { SettingsValues } from "./settings-schema.ts";
-
 /** One setting as it is in force: for the log at start. Secrets are masked. */
 export interface EffectiveSetting {
   /** Its YAML path, such as grpc.port. */
