@@ -7,22 +7,52 @@ export function encode(schema: DescMessage, message: object): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** Decodes what a peer sent. Fields of type `bytes` are views of it. Throws INVALID_REQUEST. */
-export function decode(schema: DescMessage, bytes: Uint8Array): Message {
+/** Encodes what a caller passed: what cannot be encoded (an int32 out of range) is INVALID_REQUEST. */
+export function encodeRequest(schema: DescMessage, message: object): Buffer {
   try {
-    return fromBinary(schema, bytes);
+    return encode(schema, message);
   } catch (error) {
-    throw new OttlaError("INVALID_REQUEST", `the peer sent bytes that are no ${schema.typeName}`, {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new OttlaError("INVALID_REQUEST", `the request cannot be encoded: ${reason}`, {
       cause: error,
       metadata: { message: schema.typeName },
     });
   }
 }
 
+/** Decodes what a caller sent. Fields of type `bytes` are views of it. Throws INVALID_REQUEST. */
+export function decodeRequest(schema: DescMessage, bytes: Uint8Array): Message {
+  try {
+    return fromBinary(schema, bytes);
+  } catch (error) {
+    throw new OttlaError(
+      "INVALID_REQUEST",
+      `the request is no ${schema.typeName}: its bytes cannot be decoded`,
+      {
+        cause: error,
+        metadata: { message: schema.typeName },
+      },
+    );
+  }
+}
+
+/** Decodes what a server answered. */
+export function decodeResponse(schema: DescMessage, bytes: Uint8Array): Message {
+  try {
+    return fromBinary(schema, bytes);
+  } catch (error) {
+    throw new OttlaError("UNKNOWN_SERVER_ERROR", `the answer of the server is no ${schema.typeName}`, {
+      cause: error,
+      metadata: { message: schema.typeName },
+    });
+  }
+}
+
+/** The refusal of a message above the limit, before any of it is sent. */
 export function tooLarge(what: string, sizeBytes: number, limitBytes: number): OttlaError {
   return new OttlaError(
     "THROTTLING_QUOTA_EXCEEDED",
-    `${what} of ${sizeBytes} bytes is larger than the limit of ${limitBytes} bytes for one message`,
+    `${what} has ${sizeBytes} bytes: the limit for one message is ${limitBytes} bytes`,
     { metadata: { sizeBytes: String(sizeBytes), limitBytes: String(limitBytes) } },
   );
 }

@@ -1,5 +1,7 @@
 import type { DescMethod, DescService, Message } from "@bufbuild/protobuf";
-import type { CallOptions, RpcClient, Transport } from "./service.ts";
+import { toOttlaError } from "@ottla/errors";
+import { failedStream } from "./failed-stream.ts";
+import type { CallOptions, ClientStream, RpcClient, Transport } from "./service.ts";
 
 const NO_OPTIONS: CallOptions = {};
 
@@ -11,18 +13,29 @@ export function createClient<S extends DescService>(service: S, transport: Trans
 }
 
 function callOf(method: DescMethod, transport: Transport): unknown {
-  switch (method.methodKind) {
-    case "unary":
-      return (request: Message, options: CallOptions = NO_OPTIONS) =>
-        transport.unary(method, request, options);
-    case "server_streaming":
-      return (request: Message, options: CallOptions = NO_OPTIONS) => {
-        const stream = transport.stream(method, options);
-        stream.send(request);
-        stream.end();
-        return stream;
-      };
-    default:
-      return (options: CallOptions = NO_OPTIONS) => transport.stream(method, options);
+  if (method.methodKind === "unary") {
+    return (request: Message, options: CallOptions = NO_OPTIONS) => transport.unary(method, request, options);
+  }
+  if (method.methodKind === "server_streaming") {
+    return (request: Message, options: CallOptions = NO_OPTIONS) =>
+      askForStream(method, transport, request, options);
+  }
+  return (options: CallOptions = NO_OPTIONS) => transport.stream(method, options);
+}
+
+function askForStream(
+  method: DescMethod,
+  transport: Transport,
+  request: Message,
+  options: CallOptions,
+): ClientStream<unknown, Message> {
+  const stream = transport.stream(method, options);
+  try {
+    stream.send(request);
+    stream.end();
+    return stream;
+  } catch (error) {
+    stream.cancel();
+    return failedStream(toOttlaError(error));
   }
 }

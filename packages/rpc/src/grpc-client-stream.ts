@@ -1,7 +1,7 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
-import type { ChannelInterface, StatusObject } from "@grpc/grpc-js";
+import { type ChannelInterface, status as GrpcCode, type Metadata, type StatusObject } from "@grpc/grpc-js";
 import { OttlaError } from "@ottla/errors";
-import { decode, encode } from "./codec.ts";
+import { decodeResponse, encodeRequest } from "./codec.ts";
 import { ReceiveQueue } from "./receive-queue.ts";
 import { SendBudget } from "./send-budget.ts";
 import type { ClientStream } from "./service.ts";
@@ -41,29 +41,25 @@ export class GrpcClientStream implements ClientStream<object, Message> {
     this.#options = options;
     this.#budget = new SendBudget(options.maxUnsentBytes);
     this.received = new ReceiveQueue({
-      decode: (bytes) => decode(method.output, bytes),
+      decode: (bytes) => decodeResponse(method.output, bytes),
       onRead: () => this.#read(),
       onAbandoned: () => this.cancel(),
     });
   }
 
-  /** What a grpc-js call reports to: to be passed to its `start`. */
-  get listener(): Parameters<GrpcCall["start"]>[1] {
-    return {
+  /** Starts the call. */
+  start(metadata: Metadata): void {
+    this.#call.start(metadata, {
       onReceiveMetadata: () => undefined,
       onReceiveMessage: (message: Buffer) => this.#onMessage(message),
       onReceiveStatus: (status) => this.#finish(this.#options.toError(status)),
-    };
-  }
-
-  /** To be called once after the call was started. */
-  startReading(): void {
+    });
     this.#read();
   }
 
   send(message: object): boolean {
     if (this.#finished || this.#sendEnded) return !this.#finished;
-    const bytes = encode(this.#method.input, message);
+    const bytes = encodeRequest(this.#method.input, message);
     this.#options.checkSize(bytes.byteLength);
     this.#budget.add(bytes.byteLength);
     this.#unsent.push(bytes);
@@ -90,7 +86,7 @@ export class GrpcClientStream implements ClientStream<object, Message> {
     if (this.#finished) return;
     this.received.discard(error);
     this.#finish(error);
-    this.#call.cancelWithStatus(1, error.message);
+    this.#call.cancelWithStatus(GrpcCode.CANCELLED, error.message);
   }
 
   #write(): void {

@@ -1,16 +1,14 @@
-import type { DescMessage, Message } from "@bufbuild/protobuf";
-import { create } from "@bufbuild/protobuf";
+import { create, type DescMessage, type Message } from "@bufbuild/protobuf";
 import { OttlaError } from "@ottla/errors";
-import type { Clock, Timer } from "@ottla/runtime";
-import { decode, encode, tooLarge } from "./codec.ts";
+import type { Clock } from "@ottla/runtime";
+import { abortReason } from "./abort-reason.ts";
+import { decodeRequest, encodeRequest, tooLarge } from "./codec.ts";
+import { LazyAbort } from "./lazy-abort.ts";
 import type { Mailbox } from "./mailbox.ts";
-import { ReceiveQueue } from "./receive-queue.ts";
-import { SendBudget } from "./send-budget.ts";
-import type { CallContext, CallOptions, ClientStream } from "./service.ts";
-import type { ServedMethod, UntypedStream } from "./service-registry.ts";
-import { publicError } from "./status.ts";
+import type { CallContext, CallOptions } from "./service.ts";
+import { methodName, type ServedMethod } from "./service-registry.ts";
 
-export interface InProcessCallOptions {
+export interface InProcessOptions {
   readonly clock: Clock;
   readonly mailbox: Mailbox;
   readonly peer: string;
@@ -18,203 +16,115 @@ export interface InProcessCallOptions {
   readonly estimateBytes: (message: Message) => number;
   readonly maxMessageBytes: number;
   readonly maxUnsentBytesPerStream: number;
-  readonly onFinished: (call: InProcessCall, error: OttlaError | undefined, thrown: unknown) => void;
+  /** Called once when the handler's side of a call is over; `thrown` is undefined when it ended well. */
+  readonly onFinished: (call: InProcessCall, context: InProcessContext, thrown: unknown) => void;
 }
 
-/** One direction of a call: what is sent and not read yet counts as unsent. */
-class Pipe {
-  readonly budget: SendBudget;
-  readonly queue: ReceiveQueue<Message, Message>;
-  readonly #schema: DescMessage;
-  readonly #options: InProcessCallOptions;
-
-  constructor(schema: DescMessage, options: InProcessCallOptions, onAbandoned: () => void) {
-    this.#schema = schema;
-    this.#options = options;
-    this.budget = new SendBudget(options.maxUnsentBytesPerStream);
-    this.queue = new ReceiveQueue({
-      decode: (message) => message,
-      onRead: (sizeBytes) => this.budget.remove(sizeBytes),
-      onAbandoned,
-    });
-  }
-
-  send(init: object): boolean {
-    const { message, sizeBytes } = prepare(this.#schema, init, this.#options);
-    this.budget.add(sizeBytes);
-    this.#options.mailbox.post(() => this.queue.push(message, sizeBytes));
-    return this.budget.hasRoom;
-  }
+/** A call within the process that can be given up from outside. */
+export interface InProcessCall {
+  /** Ends the call for its caller now; the handler learns of it later. */
+  abort(error: OttlaError): void;
 }
 
-/** The message as its receiver gets it, and its size. */
-function prepare(
-  schema: DescMessage,
-  init: object,
-  options: InProcessCallOptions,
-): { message: Message; sizeBytes: number } {
-  let message: Message = create(schema, init as Message);
-  let sizeBytes: number;
-  if (options.copy) {
-    const bytes = encode(schema, message);
-    sizeBytes = bytes.byteLength;
-    message = decode(schema, Uint8Array.from(bytes));
-  } else sizeBytes = options.estimateBytes(message);
-  if (sizeBytes > options.maxMessageBytes) {
-    throw tooLarge(`a ${schema.typeName}`, sizeBytes, options.maxMessageBytes);
-  }
-  return { message, sizeBytes };
-}
+const NO_METADATA: ReadonlyMap<string, string> = new Map();
 
-/** A call within the process: both its ends. */
-export class InProcessCall implements CallContext {
-  readonly method: string;
+/** What a handler learns about a call that came from the same process. */
+export class InProcessContext implements CallContext {
+  readonly served: ServedMethod;
   readonly peer: string;
   readonly metadata: ReadonlyMap<string, string>;
-  readonly #served: ServedMethod;
-  readonly #options: InProcessCallOptions;
-  readonly #requests: Pipe;
-  readonly #responses: Pipe;
-  readonly #serverAbort = new AbortController();
+  readonly startedAtMs: number;
+  readonly #clock: Clock;
   readonly #deadlineMs: number | undefined;
-  #deadlineTimer: Timer | undefined;
-  #forgetSignal: (() => void) | undefined;
-  #clientDone = false;
-  #serverDone = false;
-  #sendEnded = false;
+  readonly #abort = new LazyAbort();
 
-  constructor(served: ServedMethod, call: CallOptions, options: InProcessCallOptions) {
-    this.method = served.name;
+  constructor(served: ServedMethod, call: CallOptions, options: InProcessOptions) {
+    this.served = served;
     this.peer = options.peer;
-    this.metadata = new Map(
-      Object.entries(call.metadata ?? {}).map(([key, value]) => [key.toLowerCase(), value]),
-    );
-    this.#served = served;
-    this.#options = options;
-    this.#requests = new Pipe(served.method.input, options, () => undefined);
-    this.#responses = new Pipe(served.method.output, options, () => this.#cancel());
-    if (call.timeoutMs !== undefined) {
-      this.#deadlineMs = options.clock.monotonic() + call.timeoutMs;
-      this.#deadlineTimer = options.clock.setTimer(call.timeoutMs, () => {
-        this.abort(new OttlaError("REQUEST_TIMED_OUT", `${this.method} did not answer in time`));
-      });
-    }
-    this.#followSignal(call.signal);
+    this.#clock = options.clock;
+    this.startedAtMs = options.clock.monotonic();
+    this.#deadlineMs = call.timeoutMs === undefined ? undefined : this.startedAtMs + call.timeoutMs;
+    this.metadata = call.metadata === undefined ? NO_METADATA : lowerCaseKeys(call.metadata);
+  }
+
+  get method(): string {
+    return this.served.name;
   }
 
   get signal(): AbortSignal {
-    return this.#serverAbort.signal;
+    return this.#abort.signal;
   }
 
   remainingMs(): number | undefined {
     if (this.#deadlineMs === undefined) return undefined;
-    return Math.max(0, this.#deadlineMs - this.#options.clock.monotonic());
+    return Math.max(0, this.#deadlineMs - this.#clock.monotonic());
   }
 
-  /** The client's end. */
-  readonly client: ClientStream<object, Message> = {
-    send: (message) => {
-      if (this.#clientDone || this.#sendEnded) return !this.#clientDone;
-      return this.#requests.send(message);
-    },
-    drained: () => this.#requests.budget.drained(),
-    end: () => {
-      if (this.#sendEnded || this.#clientDone) return;
-      this.#sendEnded = true;
-      this.#options.mailbox.post(() => this.#requests.queue.end());
-    },
-    cancel: () => this.#cancel(),
-    received: { [Symbol.asyncIterator]: () => this.#responses.queue },
-  };
-
-  readonly #server: UntypedStream = {
-    send: (message) => (this.#serverDone ? false : this.#responses.send(message)),
-    drained: () => this.#responses.budget.drained(),
-    received: { [Symbol.asyncIterator]: () => this.#requests.queue },
-  };
-
-  /** Starts the handler, later: never within the caller's own call. */
-  start(): void {
-    this.#options.mailbox.post(() => {
-      this.#run().then(
-        () => this.#finishServer(undefined, undefined),
-        (thrown: unknown) => this.#finishServer(publicError(thrown), thrown),
-      );
-    });
-  }
-
-  /** Ends the call for its client now, and aborts the server's side. */
-  abort(error: OttlaError): void {
-    if (this.#clientDone) return;
-    this.#responses.queue.discard(error);
-    this.#finishClient(error);
-    const seen = error.code === "REQUEST_TIMED_OUT" ? error : cancelledByCaller();
-    this.#options.mailbox.post(() => {
-      if (this.#serverDone) return;
-      this.#endServer(seen, undefined);
-    });
-  }
-
-  async #run(): Promise<void> {
-    if (this.#serverDone) return;
-    if (this.#served.kind === "streaming") {
-      await this.#served.handler(this.#server, this);
-      return;
-    }
-    const first = await this.#requests.queue.next();
-    if (first.done === true || this.#serverDone) return;
-    if (this.#served.kind === "unary") this.#server.send(await this.#served.handler(first.value, this));
-    else await this.#served.handler(first.value, this.#server as UntypedStream, this);
-  }
-
-  #cancel(): void {
-    this.abort(new OttlaError("CANCELLED", "the call was cancelled by this side"));
-  }
-
-  #followSignal(signal: AbortSignal | undefined): void {
-    if (signal === undefined) return;
-    const onAbort = () => {
-      const reason: unknown = signal.reason;
-      this.abort(
-        reason instanceof OttlaError ? reason : new OttlaError("CANCELLED", "the call was cancelled"),
-      );
-    };
-    if (signal.aborted) {
-      onAbort();
-      return;
-    }
-    signal.addEventListener("abort", onAbort, { once: true });
-    this.#forgetSignal = () => signal.removeEventListener("abort", onAbort);
-  }
-
-  #finishServer(error: OttlaError | undefined, thrown: unknown): void {
-    if (this.#serverDone) return;
-    this.#endServer(error, thrown);
-    this.#options.mailbox.post(() => {
-      if (error === undefined) this.#responses.queue.end();
-      else this.#responses.queue.fail(error);
-      this.#finishClient(error);
-    });
-  }
-
-  #endServer(error: OttlaError | undefined, thrown: unknown): void {
-    this.#serverDone = true;
-    const over = error ?? new OttlaError("CANCELLED", "the call is over");
-    if (!this.#requests.queue.exhausted) this.#requests.queue.discard(over);
-    this.#responses.budget.fail(over);
-    if (error !== undefined) this.#serverAbort.abort(error);
-    this.#options.onFinished(this, error, thrown);
-  }
-
-  #finishClient(error: OttlaError | undefined): void {
-    if (this.#clientDone) return;
-    this.#clientDone = true;
-    this.#deadlineTimer?.cancel();
-    this.#forgetSignal?.();
-    this.#requests.budget.fail(error ?? new OttlaError("CANCELLED", "the call is over"));
+  abort(reason: OttlaError): void {
+    this.#abort.abort(reason);
   }
 }
 
-function cancelledByCaller(): OttlaError {
-  return new OttlaError("CANCELLED", "the caller cancelled the call");
+function lowerCaseKeys(metadata: Readonly<Record<string, string>>): ReadonlyMap<string, string> {
+  return new Map(Object.entries(metadata).map(([key, value]) => [key.toLowerCase(), value]));
+}
+
+/** Gives a call up at its deadline and when its signal aborts; returns what ends the watch. */
+export function watchCaller(
+  served: ServedMethod,
+  { signal, timeoutMs }: CallOptions,
+  clock: Clock,
+  call: InProcessCall,
+): () => void {
+  const timer =
+    timeoutMs === undefined
+      ? undefined
+      : clock.setTimer(timeoutMs, () => call.abort(timedOut(served, timeoutMs)));
+  if (signal === undefined) return () => timer?.cancel();
+  const onAbort = () => call.abort(abortReason(signal));
+  signal.addEventListener("abort", onAbort, { once: true });
+  return () => {
+    timer?.cancel();
+    signal.removeEventListener("abort", onAbort);
+  };
+}
+
+function timedOut(served: ServedMethod, timeoutMs: number): OttlaError {
+  const message = `${methodName(served.method)} did not answer within ${timeoutMs} ms`;
+  return new OttlaError("REQUEST_TIMED_OUT", message, { metadata: { timeoutMs: String(timeoutMs) } });
+}
+
+/** What the handler sees of an end that its caller brought about. */
+export function seenByHandler(error: OttlaError): OttlaError {
+  return error.code === "REQUEST_TIMED_OUT"
+    ? new OttlaError("REQUEST_TIMED_OUT", "the caller's deadline has passed")
+    : new OttlaError("CANCELLED", "the caller cancelled the call");
+}
+
+export interface Delivery {
+  readonly message: Message;
+  readonly sizeBytes: number;
+}
+
+/** The message as its receiver gets it, and its size; throws where it is too large. */
+export function prepareDelivery(
+  schema: DescMessage,
+  init: object,
+  what: string,
+  options: InProcessOptions,
+): Delivery {
+  const delivery = options.copy ? copied(schema, init) : passed(schema, init, options);
+  const { maxMessageBytes } = options;
+  if (delivery.sizeBytes > maxMessageBytes) throw tooLarge(what, delivery.sizeBytes, maxMessageBytes);
+  return delivery;
+}
+
+function passed(schema: DescMessage, init: object, { estimateBytes }: InProcessOptions): Delivery {
+  const message: Message = create(schema, init as Message);
+  return { message, sizeBytes: estimateBytes(message) };
+}
+
+function copied(schema: DescMessage, init: object): Delivery {
+  const bytes = encodeRequest(schema, init);
+  return { message: decodeRequest(schema, Uint8Array.from(bytes)), sizeBytes: bytes.byteLength };
 }

@@ -1,8 +1,8 @@
 export { createClient } from "./create-client.ts";
 export { GrpcServer, type GrpcServerOptions } from "./grpc-server.ts";
 export { GrpcTransport, type GrpcTransportOptions } from "./grpc-transport.ts";
+export { HealthService } from "./health.ts";
 export { InProcessTransport, type InProcessTransportOptions } from "./in-process-transport.ts";
-export type { RpcLogger } from "./rpc-logger.ts";
 export type {
   CallContext,
   CallOptions,

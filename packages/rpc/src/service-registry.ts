@@ -8,21 +8,31 @@ type UnaryHandler = (request: Message, context: CallContext) => Promise<object>;
 type ServerStreamHandler = (request: Message, stream: UntypedStream, context: CallContext) => Promise<void>;
 type StreamHandler = (stream: UntypedStream, context: CallContext) => Promise<void>;
 
+interface Method {
+  readonly method: DescMethod;
+  /** For example "ottla.v1.LogService/Append". */
+  readonly name: string;
+}
+
+export interface UnaryMethod extends Method {
+  readonly kind: "unary";
+  readonly handler: UnaryHandler;
+}
+
+export interface ServerStreamMethod extends Method {
+  readonly kind: "server_streaming";
+  readonly handler: ServerStreamHandler;
+}
+
+export interface BidiStreamMethod extends Method {
+  readonly kind: "streaming";
+  readonly handler: StreamHandler;
+}
+
+export type StreamMethod = ServerStreamMethod | BidiStreamMethod;
+
 /** One method with its handler, the types erased: what a transport needs to serve it. */
-export type ServedMethod =
-  | { readonly kind: "unary"; readonly method: DescMethod; readonly name: string; handler: UnaryHandler }
-  | {
-      readonly kind: "server_streaming";
-      readonly method: DescMethod;
-      readonly name: string;
-      handler: ServerStreamHandler;
-    }
-  | {
-      readonly kind: "streaming";
-      readonly method: DescMethod;
-      readonly name: string;
-      handler: StreamHandler;
-    };
+export type ServedMethod = UnaryMethod | StreamMethod;
 
 /** For example "ottla.v1.LogService/Append": the gRPC path without its first slash. */
 export function methodName(method: DescMethod): string {
@@ -65,12 +75,8 @@ function servedMethod(method: DescMethod, implementation: object): ServedMethod 
   const handler: unknown = found.bind(implementation);
   const name = methodName(method);
   // ServiceImplementation has checked the handler against the method's kind and messages where it was written.
-  switch (method.methodKind) {
-    case "unary":
-      return { kind: "unary", method, name, handler: handler as UnaryHandler };
-    case "server_streaming":
-      return { kind: "server_streaming", method, name, handler: handler as ServerStreamHandler };
-    default:
-      return { kind: "streaming", method, name, handler: handler as StreamHandler };
-  }
+  const kind = method.methodKind;
+  if (kind === "unary") return { kind, method, name, handler: handler as UnaryHandler };
+  if (kind === "server_streaming") return { kind, method, name, handler: handler as ServerStreamHandler };
+  return { kind: "streaming", method, name, handler: handler as StreamHandler };
 }

@@ -6,7 +6,10 @@ export interface CallContext {
   readonly method: string;
   /** Who calls: an address for gRPC, "in-process" otherwise. Stands for one connection in limits. */
   readonly peer: string;
-  /** Aborts when the caller cancels, disconnects or its deadline passes, and when the server shuts down. */
+  /**
+   * Aborts when the caller cancels, disconnects or its deadline passes, and when the server shuts down: then `received`
+   * ends, a stream may still answer what it has read, and the transport ends it with UNAVAILABLE.
+   */
   readonly signal: AbortSignal;
   /** Milliseconds until the caller's deadline, or undefined when it set none. */
   remainingMs(): number | undefined;
@@ -18,7 +21,8 @@ export interface CallContext {
 export interface MessageStream<Sent, Received> {
   /**
    * Queues a message to the peer. Returns false when more bytes are queued than the transport's limit: the caller then
-   * waits for `drained()` before the next one. Sending after the end or a failure does nothing.
+   * waits for `drained()` before the next one. Sending after the end or a failure does nothing. Throws `OttlaError`
+   * and sends nothing when the message itself is larger than the transport's limit or cannot be encoded.
    */
   send(message: Sent): boolean;
   /** Resolves when there is room again; rejects when the stream failed. */
@@ -34,7 +38,7 @@ export interface MessageStream<Sent, Received> {
 export interface ClientStream<Sent, Received> extends MessageStream<Sent, Received> {
   /** No more messages from this side; the server may go on sending. */
   end(): void;
-  /** Gives up on the call: the server's signal aborts, `received` throws CANCELLED. */
+  /** Gives up on the call: the server's signal aborts, `received` throws CANCELLED. Leaving its loop does the same. */
   cancel(): void;
 }
 
@@ -59,7 +63,10 @@ export interface CallOptions {
   /** The deadline of a unary call: default 30,000 ms. Streams have none unless it is set. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** ASCII texts by lower-case key. */
   readonly metadata?: Readonly<Record<string, string>>;
+  /** Wait for a connection instead of failing while there is none. Default: the transport's. */
+  readonly waitForReady?: boolean;
 }
 
 /** How a client calls one method. Failures are `OttlaError`s, the same over every transport. */

@@ -18,8 +18,19 @@ export interface WireStatus {
   readonly details?: Uint8Array | undefined;
 }
 
+/** A status of another protocol (gRPC's own health check) whose callers expect the bare code. */
+export class BareStatus extends Error {
+  readonly code: number;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
 /** Whether a thrown value is a fault of our code (or of a library) and not an answer for the caller. */
 export function isForeign(thrown: unknown): boolean {
+  if (thrown instanceof BareStatus) return false;
   const error = toOttlaError(thrown);
   return error.code === "UNKNOWN_SERVER_ERROR" && (error !== thrown || isWrapped(error));
 }
@@ -37,6 +48,7 @@ export function publicError(thrown: unknown): OttlaError {
 }
 
 export function statusFromError(thrown: unknown): WireStatus {
+  if (thrown instanceof BareStatus) return { code: thrown.code, message: thrown.message };
   const error = publicError(thrown);
   const info = create(ErrorInfoSchema, {
     reason: error.code,
@@ -78,6 +90,8 @@ const CODE_BY_STATUS: ReadonlyMap<number, ErrorCode> = new Map<number, ErrorCode
   [GrpcStatus.CANCELLED, "CANCELLED"],
   [GrpcStatus.INVALID_ARGUMENT, "INVALID_REQUEST"],
   [GrpcStatus.DEADLINE_EXCEEDED, "REQUEST_TIMED_OUT"],
+  [GrpcStatus.NOT_FOUND, "UNKNOWN_TOPIC_OR_PARTITION"],
+  [GrpcStatus.ALREADY_EXISTS, "TOPIC_ALREADY_EXISTS"],
   [GrpcStatus.PERMISSION_DENIED, "CLUSTER_AUTHORIZATION_FAILED"],
   [GrpcStatus.RESOURCE_EXHAUSTED, "THROTTLING_QUOTA_EXCEEDED"],
   [GrpcStatus.FAILED_PRECONDITION, "POLICY_VIOLATION"],
@@ -125,4 +139,11 @@ function cutMetadata(metadata: Readonly<Record<string, string>>): Record<string,
     kept[key.toWellFormed()] = value.toWellFormed();
   }
   return kept;
+}
+
+/** The code that the metrics count for how a call ended. */
+export function resultCode(thrown: unknown): ErrorCode | "OK" {
+  if (thrown === undefined) return "OK";
+  if (thrown instanceof BareStatus) return errorFromStatus({ code: thrown.code, message: "" }).code;
+  return toOttlaError(thrown).code;
 }

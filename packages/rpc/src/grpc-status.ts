@@ -1,0 +1,63 @@
+import { status as GrpcCode, Metadata, type StatusObject } from "@grpc/grpc-js";
+import { OttlaError } from "@ottla/errors";
+import { errorFromStatus, statusFromError } from "./status.ts";
+
+const DETAILS_KEY = "grpc-status-details-bin";
+
+interface SentStatus {
+  readonly code: GrpcCode;
+  readonly details: string;
+  readonly metadata: Metadata | null;
+}
+
+const OK: SentStatus = { code: GrpcCode.OK, details: "OK", metadata: null };
+
+const CODES: ReadonlyMap<number, GrpcCode> = new Map(
+  Object.values(GrpcCode)
+    .filter((code) => typeof code === "number")
+    .map((code) => [code, code]),
+);
+
+function grpcCode(code: number): GrpcCode {
+  return CODES.get(code) ?? GrpcCode.UNKNOWN;
+}
+
+/** What ends a call on the wire: OK when nothing was thrown. */
+export function grpcStatusOf(thrown: unknown): SentStatus {
+  if (thrown === undefined) return OK;
+  const { code, message, details } = statusFromError(thrown);
+  if (details === undefined) return { code: grpcCode(code), details: message, metadata: null };
+  const metadata = new Metadata();
+  metadata.set(DETAILS_KEY, Buffer.from(details));
+  return { code: grpcCode(code), details: message, metadata };
+}
+
+/** The error that a call's end stands for; undefined for OK. */
+export function errorOfGrpcStatus(status: StatusObject, address: string): OttlaError | undefined {
+  if (status.code === GrpcCode.OK) return undefined;
+  const details = status.metadata.get(DETAILS_KEY)[0];
+  if (details instanceof Buffer) {
+    return errorFromStatus({ code: status.code, message: status.details, details });
+  }
+  if (status.code === GrpcCode.UNAVAILABLE) return unavailable(address, status.details);
+  if (status.code === GrpcCode.DEADLINE_EXCEEDED) {
+    return new OttlaError("REQUEST_TIMED_OUT", `${address} did not answer in time`, {
+      metadata: { address },
+      cause: new Error(status.details),
+    });
+  }
+  return errorFromStatus({ code: status.code, message: status.details });
+}
+
+const NOT_REACHED = /No connection established|Name resolution failed|Failed to connect|Last error/iu;
+const BROKEN = /Connection dropped|ECONNRESET|EPIPE|ETIMEDOUT|Write error|Write failed/iu;
+
+/** grpc-js says UNAVAILABLE for a peer that was never reached and for a connection that broke: tell them apart. */
+function unavailable(address: string, details: string): OttlaError {
+  const options = { metadata: { address }, cause: new Error(details) };
+  if (NOT_REACHED.test(details)) return new OttlaError("UNAVAILABLE", `cannot reach ${address}`, options);
+  if (BROKEN.test(details)) {
+    return new OttlaError("NETWORK_EXCEPTION", `the connection to ${address} broke`, options);
+  }
+  return new OttlaError("UNAVAILABLE", details === "" ? `${address} is unavailable` : details, options);
+}
