@@ -20,19 +20,15 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-describeStoreContract(
-  "EmbeddedStore",
-  async () => {
-    const store = await EmbeddedStore.open({ path, clock });
-    return {
-      store,
-      other: store,
-      compact: async (revision) => store.compact(revision),
-      close: () => store.close(),
-    };
-  },
-  { leasesExpire: false },
-);
+describeStoreContract("EmbeddedStore", async () => {
+  const store = await EmbeddedStore.open({ path, clock });
+  return {
+    store,
+    other: store,
+    compact: async (revision) => store.compact(revision),
+    close: () => store.close(),
+  };
+});
 
 describe("EmbeddedStore on disk", () => {
   it("keeps keys, revisions and versions over a restart, and never repeats a revision", async () => {

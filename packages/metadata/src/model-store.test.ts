@@ -1,30 +1,36 @@
 import { VirtualClock } from "@ottla/runtime";
 import { describe, expect, it } from "vitest";
 import { ModelStore } from "./model-store.ts";
-import { describeStoreContract, put, text, WatchRecorder } from "./store-contract.ts";
+import {
+  describeLeaseExpiry,
+  describeStoreContract,
+  type ExpiringStoreUnderTest,
+  put,
+  text,
+  WatchRecorder,
+} from "./store-contract.ts";
 
-describeStoreContract(
-  "ModelStore",
-  async () => {
-    const clock = new VirtualClock();
-    const store = new ModelStore({ clock });
-    const other = new ModelStore({ clock, server: store.server });
-    return {
-      store,
-      other,
-      compact: async (revision) => store.server.compact(revision),
-      cutOff: () => {
-        store.faults.unavailable = true;
-      },
-      advance: (ms) => clock.advance(ms),
-      close: async () => {
-        await store.close();
-        await other.close();
-      },
-    };
-  },
-  { leasesExpire: true },
-);
+async function openModel(): Promise<ExpiringStoreUnderTest> {
+  const clock = new VirtualClock();
+  const store = new ModelStore({ clock });
+  const other = new ModelStore({ clock, server: store.server });
+  return {
+    store,
+    other,
+    compact: async (revision) => store.server.compact(revision),
+    cutOff: () => {
+      store.faults.unavailable = true;
+    },
+    advance: (ms) => clock.advance(ms),
+    close: async () => {
+      await store.close();
+      await other.close();
+    },
+  };
+}
+
+describeStoreContract("ModelStore", openModel);
+describeLeaseExpiry("ModelStore", openModel);
 
 describe("ModelStore's faults", () => {
   it("fails calls of a client that is cut off when their time is up", async () => {

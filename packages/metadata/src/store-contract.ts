@@ -8,17 +8,15 @@ export interface StoreUnderTest {
   /** Another client of the same data; the same object where a store has only one. */
   readonly other: MetadataStore;
   compact(revision: Revision): Promise<void>;
-  /** Where leases expire: cuts `store` off, so that its keep-alives do not arrive. */
-  readonly cutOff?: () => void;
-  /** Where leases expire: lets this much time pass. */
-  readonly advance?: (ms: number) => Promise<void>;
   /** Ends all, `store` included. */
   close(): Promise<void>;
 }
 
-export interface ContractOptions {
-  /** Whether leases run out when their holder falls silent (not where holder and store are one process). */
-  readonly leasesExpire: boolean;
+export interface ExpiringStoreUnderTest extends StoreUnderTest {
+  /** Cuts `store` off, so that its keep-alives do not arrive. */
+  cutOff(): void;
+  /** Lets this much time pass. */
+  advance(ms: number): Promise<void>;
 }
 
 const TTL_MS = 3000;
@@ -67,11 +65,7 @@ export class WatchRecorder {
 }
 
 /** Registers the tests that every `MetadataStore` must pass. */
-export function describeStoreContract(
-  name: string,
-  open: () => Promise<StoreUnderTest>,
-  options: ContractOptions,
-): void {
+export function describeStoreContract(name: string, open: () => Promise<StoreUnderTest>): void {
   describe(`${name} keeps the contract of MetadataStore`, () => {
     let subject: StoreUnderTest;
     let store: MetadataStore;
@@ -96,9 +90,6 @@ export function describeStoreContract(
     });
     describe("leases", () => {
       leaseTests(() => subject);
-    });
-    describe.runIf(options.leasesExpire)("leases that run out", () => {
-      leaseExpiryTests(() => subject);
     });
 
     it("refuses every call after it was closed, and may be closed twice", async () => {
@@ -441,37 +432,39 @@ function leaseTests(getSubject: () => StoreUnderTest): void {
   });
 }
 
-function leaseExpiryTests(getSubject: () => StoreUnderTest): void {
-  async function leasedKey(): Promise<AbortSignal> {
-    const { store } = getSubject();
-    const lease = await store.lease({ ttlMs: TTL_MS });
-    await store.transact({
-      compare: [],
-      success: [{ kind: "put", key: "leased", value: bytes("1"), leaseId: lease.id }],
-    });
-    return lease.lost;
-  }
+/** What is asked in addition of stores whose leases run out when their holder falls silent. */
+export function describeLeaseExpiry(name: string, open: () => Promise<ExpiringStoreUnderTest>): void {
+  describe(`${name} ends leases whose holder is silent`, () => {
+    let subject: ExpiringStoreUnderTest;
+    let lost: AbortSignal;
 
-  it("keeps a lease alive for as long as its holder answers", async () => {
-    const { other, advance } = getSubject();
-    const lost = await leasedKey();
-    await advance?.(TTL_MS * 5);
-    expect(lost.aborted).toBe(false);
-    expect(await other.get("leased")).toBeDefined();
-  });
-
-  it("tells a holder that is cut off before the store gives its keys to another", async () => {
-    const { other, advance, cutOff } = getSubject();
-    const lost = await leasedKey();
-    const stillThere: boolean[] = [];
-    const checks: Promise<void>[] = [];
-    lost.addEventListener("abort", () => {
-      checks.push(other.get("leased").then((entry) => void stillThere.push(entry !== undefined)));
+    beforeEach(async () => {
+      subject = await open();
+      const lease = await subject.store.lease({ ttlMs: TTL_MS });
+      const success = [{ kind: "put" as const, key: "leased", value: bytes("1"), leaseId: lease.id }];
+      await subject.store.transact({ compare: [], success });
+      lost = lease.lost;
     });
-    cutOff?.();
-    await advance?.(TTL_MS * 2);
-    await Promise.all(checks);
-    expect(stillThere).toEqual([true]);
-    expect(await other.get("leased")).toBeUndefined();
+
+    afterEach(async () => {
+      await subject.close();
+    });
+
+    it("but keeps a lease alive for as long as its holder answers", async () => {
+      await subject.advance(TTL_MS * 5);
+      expect(lost.aborted).toBe(false);
+      expect(await subject.other.get("leased")).toBeDefined();
+    });
+
+    it("after the holder has been told, never before", async () => {
+      const stillThere: Promise<boolean>[] = [];
+      lost.addEventListener("abort", () => {
+        stillThere.push(subject.other.get("leased").then((entry) => entry !== undefined));
+      });
+      subject.cutOff();
+      await subject.advance(TTL_MS * 2);
+      expect(await Promise.all(stillThere)).toEqual([true]);
+      expect(await subject.other.get("leased")).toBeUndefined();
+    });
   });
 }

@@ -83,6 +83,10 @@ export class FieldCheck {
       this.#fail(name, `an integer ≥ ${minimum}`);
   }
 
+  optionalInteger(name: string, minimum: number): void {
+    if (this.#fields[name] !== undefined) this.integer(name, minimum);
+  }
+
   oneOf(name: string, allowed: readonly string[]): void {
     const value = this.#fields[name];
     if (typeof value !== "string" || !allowed.includes(value))

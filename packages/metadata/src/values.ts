@@ -13,6 +13,8 @@ export interface TopicState {
   readonly name: string;
   /** How many partitions it has, or will have when the phase that is under way ends. */
   readonly partitionCount: number;
+  /** Set while partitions are being added: how many it is to have. Those beyond `partitionCount` are not in use yet. */
+  readonly targetPartitionCount?: number;
   readonly replicationFactor: number;
   /** What was set on the topic, by Kafka's names; see `parseTopicConfig` for the effective values. */
   readonly configs: Readonly<Record<string, string>>;
@@ -97,6 +99,7 @@ export interface ClusterIdState {
 export const topicStateCodec: ValueCodec<TopicState> = valueCodec("topic", (fields) => {
   fields.text("name");
   fields.integer("partitionCount", 1);
+  fields.optionalInteger("targetPartitionCount", 1);
   fields.integer("replicationFactor", 1);
   fields.textMap("configs");
   fields.oneOf("phase", TOPIC_PHASES);
