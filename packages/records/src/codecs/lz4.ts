@@ -1,11 +1,13 @@
-import { compressSync, decompressFrameSync } from "lz4-napi";
+import { compressSync, decompressFrameSync, uncompressSync } from "lz4-napi";
 import { allocate, plainView } from "../int.ts";
 import { brokenPayload, payloadTooLarge } from "./codec-error.ts";
-import { measureFrame } from "./lz4-frame.ts";
+import { type Lz4Frame, measureFrame, readFrame } from "./lz4-frame.ts";
 
 const BLOCK_BYTES = 64 * 1024;
 const LENGTH_BYTES = 4;
 const STORED_BLOCK = 0x80;
+const MAX_PLAIN_BLOCKS = 16;
+const MIN_BLOCK_BYTES = 200;
 
 /**
  * Magic; version 1 with independent blocks and no checksums; blocks up to 64 KiB; the header's checksum. The Java
@@ -43,24 +45,29 @@ export function lz4Compress(bytes: Uint8Array): Uint8Array {
  */
 export function lz4Decompress(bytes: Uint8Array, maxOutputBytes: number): Uint8Array {
   const parts: Uint8Array[] = [];
-  let sizeBytes = 0;
+  let leftBytes = maxOutputBytes;
   for (let position = 0; position < bytes.length || position === 0; ) {
-    const frame = measureFrame(bytes, position, maxOutputBytes - sizeBytes);
-    if (frame.sizeLimitBytes > maxOutputBytes - sizeBytes) throw payloadTooLarge("lz4", maxOutputBytes);
-    const part = decompressFrame(bytes.subarray(position, frame.end));
-    parts.push(part);
-    sizeBytes += part.length;
+    const frame = readFrame(bytes, position);
+    const sizeLimitBytes = measureFrame(bytes, frame, leftBytes);
+    if (sizeLimitBytes > leftBytes) throw payloadTooLarge("lz4", maxOutputBytes);
+    if (frame.isLinkedOrChecked || hasTinyBlocks(frame, position)) {
+      checkContentSize(frame, (announced) => announced <= sizeLimitBytes);
+      const part = decompressFrame(bytes.subarray(position, frame.end));
+      parts.push(part);
+      leftBytes -= part.length;
+    } else {
+      leftBytes -= decompressBlocks(bytes, frame, parts);
+    }
     position = frame.end;
   }
-  const [first] = parts;
-  if (first !== undefined && parts.length === 1) return first;
-  const output = allocate(sizeBytes);
-  let position = 0;
-  for (const part of parts) {
-    output.set(part, position);
-    position += part.length;
-  }
-  return output;
+  return concatenate(parts);
+}
+
+/** A call into the library for each block only pays while there are not very many: no client sends such a frame. */
+function hasTinyBlocks(frame: Lz4Frame, position: number): boolean {
+  return (
+    frame.blocks.length > MAX_PLAIN_BLOCKS && frame.end - position < frame.blocks.length * MIN_BLOCK_BYTES
+  );
 }
 
 function decompressFrame(frame: Uint8Array): Uint8Array {
@@ -69,6 +76,52 @@ function decompressFrame(frame: Uint8Array): Uint8Array {
   } catch (error) {
     throw brokenPayload("lz4", error instanceof Error ? error.message : String(error), error);
   }
+}
+
+/** What Kafka's clients send. Block by block is 2 times faster than the library's own reading of frames. */
+function decompressBlocks(bytes: Uint8Array, frame: Lz4Frame, parts: Uint8Array[]): number {
+  const largest = frame.blocks.reduce((size, block) => Math.max(size, block.end - block.start), 0);
+  const scratch = allocate(LENGTH_BYTES + largest);
+  let sizeBytes = 0;
+  for (const block of frame.blocks) {
+    const body = bytes.subarray(block.start, block.end);
+    let part = body;
+    if (!block.isStored) {
+      // The library wants a size in front; the output may turn out smaller, but never larger.
+      writeUint32LittleEndian(scratch, 0, block.sizeLimitBytes);
+      scratch.set(body, LENGTH_BYTES);
+      part = decompressBlock(scratch.subarray(0, LENGTH_BYTES + body.length));
+    }
+    parts.push(part);
+    sizeBytes += part.length;
+  }
+  checkContentSize(frame, (announced) => announced === sizeBytes);
+  return sizeBytes;
+}
+
+function decompressBlock(sizedBlock: Uint8Array): Uint8Array {
+  try {
+    return plainView(uncompressSync(sizedBlock));
+  } catch (error) {
+    throw brokenPayload("lz4", error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+function checkContentSize({ contentSize }: Lz4Frame, isPlausible: (announced: number) => boolean): void {
+  if (contentSize === undefined || isPlausible(contentSize)) return;
+  throw brokenPayload("lz4", `a frame announces ${contentSize} bytes and does not hold them`);
+}
+
+function concatenate(parts: readonly Uint8Array[]): Uint8Array {
+  const [first] = parts;
+  if (first !== undefined && parts.length === 1) return first;
+  const output = allocate(parts.reduce((size, part) => size + part.length, 0));
+  let position = 0;
+  for (const part of parts) {
+    output.set(part, position);
+    position += part.length;
+  }
+  return output;
 }
 
 function bufferOver(bytes: Uint8Array): Buffer {
