@@ -1,3 +1,4 @@
+export { type ClusterIdOptions, ensureClusterId } from "./cluster-id.ts";
 export {
   ChangeRecorder,
   type ClusterChange,
@@ -17,6 +18,7 @@ export {
   type FencedWriterOptions,
   MAX_FENCED_OPERATIONS,
 } from "./fenced-writer.ts";
+export { type KeepRegisteredOptions, type KeptRegistration, keepRegistered } from "./keep-registered.ts";
 export { isNodeRole, MetadataKeys, NODE_ROLES, type NodeRole, type ParsedKey } from "./keys.ts";
 export type {
   Comparison,
