@@ -1,0 +1,10 @@
+export type { Appended, AppendOptions } from "./log-appender.ts";
+export { DEFAULT_LOG_CONFIG, type LogConfig } from "./log-config.ts";
+export type { LogLogger } from "./log-logger.ts";
+export type { LogMetrics } from "./log-metrics.ts";
+export { createLogResources, type LogResources, type LogResourcesOptions } from "./log-resources.ts";
+export type { DamagedRange, RecoveryReport } from "./recovery-report.ts";
+export { type OpenLogOptions, type ReadOptions, type ReadResult, SegmentedLog } from "./segmented-log.ts";
+export { SyncScheduler } from "./sync-scheduler.ts";
+export { TailCache } from "./tail-cache.ts";
+export type { TimestampedOffset } from "./timestamp-lookup.ts";

@@ -1,0 +1,321 @@
+import { OttlaError } from "@ottla/errors";
+import type { BatchHeader } from "@ottla/records";
+import type { DiskFile } from "@ottla/runtime";
+import { placeBatches, unpinned } from "./append-placement.ts";
+import {
+  AppendQueue,
+  type AppendQueueOwner,
+  type PendingAppend,
+  type PendingRoll,
+  type PendingWrite,
+} from "./append-queue.ts";
+import { checkClientBatch, checkSegmentSize, readAppend } from "./append-validation.ts";
+import { endOffsetMismatch, fencedEpoch, logClosed, queueFull } from "./log-errors.ts";
+import type { LogState } from "./log-state.ts";
+import { encodeProducerSnapshot } from "./producer-snapshot.ts";
+import { writeProducerSnapshot } from "./producer-snapshots.ts";
+import type { ProducerUndo } from "./producer-state.ts";
+import type { Segment } from "./segment.ts";
+
+export interface AppendOptions {
+  /** The leader's epoch; a follower's batches carry their own. */
+  readonly leaderEpoch: number;
+  /** Length, magic and CRC were checked already, by this process or a node of this cluster. */
+  readonly validated: boolean;
+  /**
+   * `client`: full validation. `coordinator`: a service of the cluster writes to an internal topic; control batches are
+   * allowed. `replica`: a follower appends what its leader stored, with the leader's offsets and epochs.
+   */
+  readonly origin: "client" | "coordinator" | "replica";
+  /** Refuses the append unless the log ends here; a retry of a stored batch is recognised first (R13). */
+  readonly expectedEndOffset?: number | undefined;
+}
+
+export interface Appended {
+  readonly baseOffset: number;
+  readonly lastOffset: number;
+  readonly recordCount: number;
+  /** -1 for topics with CreateTime. */
+  readonly logAppendTimeMs: number;
+  /** The batch was stored before, at these offsets; it is acknowledged once they are durable (R11). */
+  readonly duplicate: boolean;
+}
+
+export interface LogAppenderOptions {
+  readonly refuseAppends?: () => OttlaError | undefined;
+  readonly maxQueuedBytes?: number;
+}
+
+const DEFAULT_MAX_QUEUED_BYTES = 256 * 1024 * 1024;
+
+/** Gives appends their offsets and sees them to the disk. */
+export class LogAppender implements AppendQueueOwner {
+  readonly #state: LogState;
+  readonly #options: LogAppenderOptions;
+  readonly #queue: AppendQueue;
+  readonly #maxQueuedBytes: number;
+  /** Why appends are refused just now: the log is closed, or being truncated. */
+  #halted: OttlaError | undefined;
+  #stopped = false;
+
+  constructor(state: LogState, options: LogAppenderOptions) {
+    this.#state = state;
+    this.#options = options;
+    this.#maxQueuedBytes = options.maxQueuedBytes ?? DEFAULT_MAX_QUEUED_BYTES;
+    const { clock, metrics } = state.resources;
+    this.#queue = new AppendQueue({ clock, metrics, owner: this });
+  }
+
+  append(bytes: Uint8Array, options: AppendOptions): Appended {
+    this.#checkWritable();
+    const { config } = this.#state;
+    const nowMs = this.#state.resources.clock.now();
+    const isReplica = options.origin === "replica";
+    const headers = readAppend(bytes, {
+      validated: options.validated,
+      isClient: options.origin === "client",
+    });
+    if (options.origin === "client") for (const header of headers) checkClientBatch(header, config, nowMs);
+    this.#checkEpochs(headers, options);
+    if (!isReplica) {
+      const duplicate = this.#findDuplicate(headers);
+      if (duplicate !== undefined) return duplicate;
+    }
+    const endOffset = this.#state.segments.active.assignedEndOffset;
+    if (options.expectedEndOffset !== undefined && options.expectedEndOffset !== endOffset) {
+      throw endOffsetMismatch(options.expectedEndOffset, endOffset);
+    }
+    if (isReplica) checkContinuity(headers, endOffset);
+    // A leader keeps an append together; a follower gets many at once, which need not fit one segment.
+    const units = isReplica ? headers.map((header) => [header]) : [headers];
+    for (const unit of units) checkSegmentSize(sum(unit), config);
+    const setsTime = !isReplica && config.messageTimestampType === "LogAppendTime";
+    const logAppendTimeMs = setsTime ? nowMs : undefined;
+    for (const unit of units) this.#enqueue(bytes, unit, { ...options, logAppendTimeMs, nowMs });
+    const lastOffset = this.#state.segments.active.assignedEndOffset - 1;
+    return {
+      baseOffset: endOffset,
+      lastOffset,
+      recordCount: lastOffset + 1 - endOffset,
+      logAppendTimeMs: logAppendTimeMs ?? -1,
+      duplicate: false,
+    };
+  }
+
+  beginLeaderEpoch(epoch: number): void {
+    this.#checkWritable();
+    const latest = this.#state.epochs.latestEpoch ?? -1;
+    if (epoch < latest) throw fencedEpoch(epoch, latest);
+    this.#state.epochs.assign(epoch, this.#state.segments.active.assignedEndOffset);
+  }
+
+  /** Closes the active segment; resolves when the new one is there. */
+  async roll(): Promise<void>;
+  async roll(roll: PendingRoll): Promise<void>;
+  async roll(roll?: PendingRoll): Promise<void> {
+    if (roll !== undefined) return this.#performRoll(roll);
+    if (this.#state.segments.active.assignedBytes === 0) return;
+    await new Promise<void>((resolve, reject) => {
+      this.#enqueueRoll((error) => {
+        if (error === undefined) resolve();
+        else reject(error);
+      });
+    });
+  }
+
+  drained(): Promise<void> {
+    return this.#queue.drained();
+  }
+
+  /** Refuses appends from now on, until `resume`. */
+  halt(reason: OttlaError): void {
+    this.#halted ??= reason;
+  }
+
+  resume(): void {
+    if (!this.#stopped) this.#halted = undefined;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#halted = logClosed(this.#state.directory);
+    await this.#queue.stop();
+  }
+
+  #checkWritable(): void {
+    if (this.#state.failure !== undefined) throw this.#state.failure;
+    if (this.#halted !== undefined) throw this.#halted;
+    const refusal = this.#options.refuseAppends?.();
+    if (refusal !== undefined) throw refusal;
+    if (this.#queue.queuedBytes > this.#maxQueuedBytes) throw queueFull(this.#maxQueuedBytes);
+  }
+
+  #checkEpochs(headers: readonly BatchHeader[], options: AppendOptions): void {
+    let latest = this.#state.epochs.latestEpoch ?? -1;
+    if (options.origin !== "replica") {
+      if (options.leaderEpoch < latest) throw fencedEpoch(options.leaderEpoch, latest);
+      return;
+    }
+    for (const { partitionLeaderEpoch } of headers) {
+      if (partitionLeaderEpoch < latest) throw fencedEpoch(partitionLeaderEpoch, latest);
+      latest = partitionLeaderEpoch;
+    }
+  }
+
+  /** An append is a duplicate when all its batches are; anything else is for the sequence check to refuse. */
+  #findDuplicate(headers: readonly BatchHeader[]): Appended | undefined {
+    let first: Appended | undefined;
+    for (const header of headers) {
+      if (header.producerId < 0 || header.isControl) return undefined;
+      const known = this.#state.producers.findDuplicate(header);
+      if (known === undefined) return undefined;
+      first = {
+        baseOffset: first?.baseOffset ?? known.baseOffset,
+        lastOffset: known.lastOffset,
+        recordCount: (first?.recordCount ?? 0) + header.recordCount,
+        logAppendTimeMs: this.#state.config.messageTimestampType === "LogAppendTime" ? known.timestampMs : -1,
+        duplicate: true,
+      };
+    }
+    return first;
+  }
+
+  #enqueue(
+    bytes: Uint8Array,
+    headers: readonly BatchHeader[],
+    options: AppendOptions & { readonly logAppendTimeMs: number | undefined; readonly nowMs: number },
+  ): void {
+    const { segments, epochs } = this.#state;
+    const { logAppendTimeMs } = options;
+    const baseOffset = segments.active.assignedEndOffset;
+    const isReplica = options.origin === "replica";
+    let undo = this.#applyProducers(headers, baseOffset, options);
+    const placed = placeBatches(bytes, headers, {
+      assign: isReplica ? undefined : { baseOffset, leaderEpoch: options.leaderEpoch },
+      logAppendTimeMs,
+    });
+    const lastOffset = placed.batches.at(-1)?.lastOffset ?? baseOffset;
+    const maxTimestampMs = Math.max(...placed.batches.map((batch) => batch.maxTimestampMs));
+    if (
+      segments.active.mustRollBefore(
+        { sizeBytes: placed.sizeBytes, lastOffset, maxTimestampMs },
+        this.#state.config,
+      )
+    ) {
+      // The snapshot that goes with the new segment must not know what comes after its base offset.
+      this.#state.producers.undo(undo, options.nowMs);
+      this.#enqueueRoll();
+      undo = this.#applyProducers(headers, baseOffset, options);
+    }
+    const { active } = segments;
+    for (const [index, header] of headers.entries()) {
+      const batch = placed.batches[index];
+      if (batch === undefined) continue;
+      active.assign(batch);
+      epochs.assign(isReplica ? header.partitionLeaderEpoch : options.leaderEpoch, batch.baseOffset);
+    }
+    this.#queue.push({ kind: "append", segment: active, undo, ...placed });
+  }
+
+  /** Checks sequences and notes the batches, all or nothing. Returns what undoes it. */
+  #applyProducers(
+    headers: readonly BatchHeader[],
+    baseOffset: number,
+    options: AppendOptions & { readonly logAppendTimeMs: number | undefined; readonly nowMs: number },
+  ): ProducerUndo[] {
+    const { producers } = this.#state;
+    const undo: ProducerUndo[] = [];
+    let nextOffset = baseOffset;
+    try {
+      for (const header of headers) {
+        if (header.producerId >= 0) {
+          if (options.origin === "client") producers.check(header);
+          const stored = { ...header, maxTimestamp: options.logAppendTimeMs ?? header.maxTimestamp };
+          undo.unshift(...producers.apply(stored, nextOffset, options.nowMs));
+        }
+        nextOffset += header.lastOffsetDelta + 1;
+      }
+    } catch (error) {
+      producers.undo(undo, options.nowMs);
+      throw error;
+    }
+    return undo;
+  }
+
+  #enqueueRoll(settled?: (error?: OttlaError) => void): void {
+    const { segments, producers } = this.#state;
+    const previous = segments.active;
+    const segment = this.#state.newSegment(previous.assignedEndOffset);
+    segments.push(segment);
+    const snapshot = encodeProducerSnapshot(producers.entries());
+    this.#queue.push({ kind: "roll", segment, previous, snapshot, ...(settled && { settled }) });
+  }
+
+  writeFile(segment: Segment): Promise<DiskFile> {
+    return this.#state.openWriteFile(segment);
+  }
+
+  written(group: readonly PendingAppend[]): void {
+    if (this.#state.failure !== undefined) return;
+    const { flusher, tail } = this.#state;
+    const cached = group.flatMap((append) => append.cached);
+    tail.push(unpinned(cached));
+    const last = cached.at(-1);
+    if (last !== undefined) flusher.noteWritten(last.lastOffset + 1, cached.length);
+    this.#state.progressed();
+  }
+
+  /** All of the previous segment is durable, and so is the new one's name, before anything in it is acknowledged. */
+  async #performRoll(roll: PendingRoll): Promise<void> {
+    const { flusher, resources, directory } = this.#state;
+    const { disk } = resources;
+    const { previous, segment } = roll;
+    await flusher.flush();
+    if (this.#state.failure !== undefined) throw this.#state.failure;
+    await previous.closeIndexes();
+    await writeProducerSnapshot(disk, directory, segment.baseOffset, roll.snapshot);
+    await this.#state.writeLeaderEpochs();
+    await segment.create();
+    await disk.syncDirectory(directory);
+    await this.#state.writeCheckpoint({ recoveryPoint: segment.baseOffset });
+    previous.noteClosed(previous.writtenBytes, segment.baseOffset);
+    this.#state.releaseWriteFile();
+  }
+
+  discarded(writes: readonly PendingWrite[], error: OttlaError): void {
+    const { producers, epochs, segments, resources, directory } = this.#state;
+    const nowMs = resources.clock.now();
+    const never: Segment[] = [];
+    for (const write of [...writes].reverse()) {
+      if (write.kind === "append") producers.undo(write.undo, nowMs);
+      else never.push(write.segment);
+    }
+    segments.remove(never);
+    const { active } = segments;
+    active.resetToWritten();
+    epochs.truncateFromEnd(active.writtenEndOffset);
+    resources.logger.error({ directory, fromOffset: active.writtenEndOffset }, error.message);
+    this.#state.appendsFailed(active.writtenEndOffset, error);
+  }
+
+  failed(error: unknown): void {
+    this.#state.fail(error);
+  }
+}
+
+function checkContinuity(headers: readonly BatchHeader[], endOffset: number): void {
+  let expected = endOffset;
+  for (const header of headers) {
+    if (header.baseOffset !== expected) {
+      throw new OttlaError(
+        "CORRUPT_MESSAGE",
+        `a replicated batch has base offset ${header.baseOffset}, but the log ends at ${expected}`,
+      );
+    }
+    expected = header.lastOffset + 1;
+  }
+}
+
+function sum(headers: readonly BatchHeader[]): number {
+  return headers.reduce((total, { sizeBytes }) => total + sizeBytes, 0);
+}

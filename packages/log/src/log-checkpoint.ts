@@ -1,0 +1,53 @@
+import { crc32c } from "@ottla/records";
+import { type Disk, readWholeFile, writeFileDurably } from "@ottla/runtime";
+import { LOG_CHECKPOINT } from "./file-names.ts";
+
+/** What a partition knows about itself beyond its records. Written durably, whole, under a CRC. */
+export interface LogCheckpoint {
+  /** Everything below this offset was synced: damage there is bit rot and is never cut away. */
+  readonly recoveryPoint: number;
+  /** R14: persisted before any caller is told. */
+  readonly logStartOffset: number;
+  readonly highWatermark: number;
+}
+
+const MAX_BYTES = 4096;
+const PATTERN =
+  /^version: 1\nrecovery-point: (\d+)\nlog-start-offset: (\d+)\nhigh-watermark: (\d+)\ncrc: ([0-9a-f]{8})\n$/;
+
+export async function writeLogCheckpoint(disk: Disk, directory: string, value: LogCheckpoint): Promise<void> {
+  const bytes = new TextEncoder().encode(encodeLogCheckpoint(value));
+  await writeFileDurably(disk, `${directory}/${LOG_CHECKPOINT}`, bytes);
+}
+
+/** Undefined when the file is missing or damaged: then everything is recovered from the records. */
+export async function readLogCheckpoint(
+  disk: Disk,
+  directory: string,
+): Promise<LogCheckpoint | "damaged" | undefined> {
+  const bytes = await readWholeFile(disk, `${directory}/${LOG_CHECKPOINT}`, MAX_BYTES);
+  return bytes === undefined ? undefined : parseLogCheckpoint(new TextDecoder().decode(bytes));
+}
+
+export function encodeLogCheckpoint(value: LogCheckpoint): string {
+  const body =
+    `version: 1\nrecovery-point: ${value.recoveryPoint}\n` +
+    `log-start-offset: ${value.logStartOffset}\nhigh-watermark: ${value.highWatermark}\n`;
+  return `${body}crc: ${checksum(body)}\n`;
+}
+
+export function parseLogCheckpoint(text: string): LogCheckpoint | "damaged" {
+  const match = PATTERN.exec(text);
+  if (match === null) return "damaged";
+  const body = text.slice(0, text.indexOf("crc: "));
+  if (checksum(body) !== match[4]) return "damaged";
+  return {
+    recoveryPoint: Number(match[1]),
+    logStartOffset: Number(match[2]),
+    highWatermark: Number(match[3]),
+  };
+}
+
+function checksum(text: string): string {
+  return crc32c(new TextEncoder().encode(text)).toString(16).padStart(8, "0");
+}

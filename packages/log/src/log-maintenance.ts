@@ -1,0 +1,274 @@
+import { OttlaError } from "@ottla/errors";
+import type { Timer } from "@ottla/runtime";
+import { BatchScanner } from "./batch-scanner.ts";
+import type { LogAppender } from "./log-appender.ts";
+import { logClosed, outOfRange } from "./log-errors.ts";
+import type { LogState } from "./log-state.ts";
+import { replayProducers } from "./producer-replay.ts";
+import { encodeProducerSnapshot } from "./producer-snapshot.ts";
+import { removeProducerSnapshots, writeProducerSnapshot } from "./producer-snapshots.ts";
+import { chooseDeletable } from "./retention.ts";
+import type { Segment } from "./segment.ts";
+import { Serial } from "./serial.ts";
+
+/** What changes a log beside appends: truncation, deletion, retention, closing. One of them at a time. */
+export class LogMaintenance {
+  readonly #state: LogState;
+  readonly #appender: LogAppender;
+  readonly #serial = new Serial();
+  readonly #removals = new Map<Segment, Timer>();
+  #closed: Promise<void> | undefined;
+
+  constructor(state: LogState, appender: LogAppender) {
+    this.#state = state;
+    this.#appender = appender;
+  }
+
+  truncateTo(offset: number): Promise<number> {
+    return this.#exclusively(async () => {
+      const { segments, logStartOffset } = this.#state;
+      const endOffset = segments.active.writtenEndOffset;
+      if (offset >= endOffset) return endOffset;
+      const segment = segments.floor(Math.max(offset, logStartOffset)) ?? segments.active;
+      const cut = await findBoundary(segment, Math.max(offset, logStartOffset));
+      // A crash on the way must not take the shorter log for one that lost synced records.
+      this.#state.highWatermark = Math.min(this.#state.highWatermark, cut.offset);
+      await this.#state.writeCheckpoint({
+        recoveryPoint: Math.min(cut.offset, this.#state.flusher.flushedEndOffset),
+      });
+      this.#forget(cut.offset);
+      const beyond = segments.all.filter(({ baseOffset }) => baseOffset > segment.baseOffset);
+      for (const gone of [...beyond].reverse()) await this.#dispose(gone);
+      segments.remove(beyond);
+      await segment.truncateTo(cut.offset, cut.position);
+      await this.#settleAt(cut.offset);
+      return cut.offset;
+    });
+  }
+
+  truncateFullyAndStartAt(offset: number): Promise<void> {
+    return this.#exclusively(async () => {
+      const { segments, resources, directory, epochs, producers } = this.#state;
+      const startOffset = Math.max(offset, this.#state.logStartOffset);
+      this.#state.highWatermark = startOffset;
+      await this.#state.writeCheckpoint({ recoveryPoint: 0 });
+      this.#forget(0);
+      const all = [...segments.all];
+      for (const gone of [...all].reverse()) await this.#dispose(gone);
+      const fresh = this.#state.newSegment(startOffset);
+      await fresh.create();
+      segments.remove(all);
+      segments.push(fresh);
+      this.#state.logStartOffset = startOffset;
+      epochs.clear();
+      producers.clear();
+      await removeProducerSnapshots(resources.disk, directory, () => true);
+      await this.#settleAt(startOffset);
+    });
+  }
+
+  deleteRecordsBefore(offset: number): Promise<number> {
+    return this.#serially(async () => {
+      const { logStartOffset } = this.#state;
+      const endOffset = this.#state.flusher.writtenEndOffset;
+      if (offset > endOffset) throw outOfRange(offset, logStartOffset, endOffset);
+      if (offset > logStartOffset) {
+        await this.#moveStart(offset);
+        const { all } = this.#state.segments;
+        await this.#delete(all.filter((_, index) => (all[index + 1]?.baseOffset ?? Infinity) <= offset));
+      }
+      return this.#state.logStartOffset;
+    });
+  }
+
+  runRetention(nowMs: number, highWatermark: number): Promise<number> {
+    return this.#serially(async () => {
+      this.#state.producers.expire(nowMs);
+      const { segments, config, logStartOffset } = this.#state;
+      const { deletable, includesActive } = await chooseDeletable({
+        segments: segments.all,
+        config,
+        nowMs,
+        highWatermark,
+        logStartOffset,
+      });
+      const last = deletable.at(-1);
+      if (last === undefined) return 0;
+      if (includesActive) await this.#appender.roll();
+      const next = segments.after(last);
+      // What was appended meanwhile keeps its segment.
+      if (next === undefined || next.baseOffset > highWatermark) return 0;
+      await this.#moveStart(Math.max(next.baseOffset, this.#state.logStartOffset));
+      await this.#delete(deletable);
+      return deletable.length;
+    });
+  }
+
+  checkpoint(highWatermark: number): Promise<void> {
+    return this.#serially(async () => {
+      this.#state.highWatermark = highWatermark;
+      await this.#state.writeCheckpoint();
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#serial.run(() => this.#close());
+    return this.#closed;
+  }
+
+  abandon(): Promise<void> {
+    this.#closed ??= this.#abandon();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    try {
+      if (this.#state.failure === undefined) await this.#writeAll();
+    } finally {
+      await this.#abandon();
+    }
+  }
+
+  async #writeAll(): Promise<void> {
+    const { flusher, segments, producers, resources, directory } = this.#state;
+    this.#appender.halt(logClosed(directory));
+    await this.#appender.drained();
+    await flusher.flush();
+    if (this.#state.failure !== undefined) throw this.#state.failure;
+    const { active } = segments;
+    await active.closeIndexes();
+    await active.offsetIndex.file.sync();
+    await active.timeIndex.file.sync();
+    const snapshot = encodeProducerSnapshot(producers.entries());
+    await writeProducerSnapshot(resources.disk, directory, active.writtenEndOffset, snapshot);
+    await this.#state.writeLeaderEpochs();
+    for (const segment of this.#removals.keys()) await segment.removeFiles();
+    await this.#state.writeCheckpoint();
+  }
+
+  async #abandon(): Promise<void> {
+    for (const timer of this.#removals.values()) timer.cancel();
+    this.#removals.clear();
+    await this.#appender.stop();
+    await this.#state.flusher.stop();
+    this.#state.tail.clear();
+    this.#state.releaseWriteFile();
+    for (const { logPath, offsetIndex, timeIndex } of this.#state.segments.all) {
+      for (const path of [logPath, offsetIndex.file.path, timeIndex.file.path]) {
+        this.#state.resources.openFiles.forget(path);
+        this.#state.resources.indexCache.delete(path);
+      }
+    }
+  }
+
+  /** After a truncation: the epochs, the producers and the small files follow the log's new end. */
+  async #settleAt(endOffset: number): Promise<void> {
+    const { epochs, producers, flusher, resources, directory, segments } = this.#state;
+    epochs.truncateFromEnd(endOffset);
+    flusher.reset(endOffset);
+    await removeProducerSnapshots(resources.disk, directory, (offset) => offset > endOffset);
+    await replayProducers(producers, { directory, offset: endOffset, segments: segments.all, resources });
+    await resources.disk.syncDirectory(directory);
+    await this.#state.writeLeaderEpochs();
+    await this.#state.writeCheckpoint();
+    this.#state.progressed();
+  }
+
+  /** Readers and the tail cache lose sight of what begins at `offset`. */
+  #forget(offset: number): void {
+    this.#state.generation += 1;
+    this.#state.tail.truncateTo(offset);
+    this.#state.releaseWriteFile();
+  }
+
+  /** R14: on disk before anybody is told. */
+  async #moveStart(offset: number): Promise<void> {
+    await this.#state.writeCheckpoint({ logStartOffset: offset });
+    this.#state.logStartOffset = offset;
+    this.#state.epochs.truncateFromStart(offset);
+    await this.#state.writeLeaderEpochs();
+  }
+
+  async #delete(gone: readonly Segment[]): Promise<void> {
+    if (gone.length === 0) return;
+    const { segments, resources, directory } = this.#state;
+    this.#state.generation += 1;
+    segments.remove(gone);
+    for (const segment of gone) await this.#dispose(segment);
+    const firstBase = segments.all[0]?.baseOffset ?? 0;
+    await removeProducerSnapshots(resources.disk, directory, (offset) => offset < firstBase);
+  }
+
+  /** Takes the names away now and the files after `file.delete.delay.ms`, for readers that are still in them. */
+  async #dispose(segment: Segment): Promise<void> {
+    await segment.renameToDeleted();
+    const remove = (): void => {
+      this.#removals.delete(segment);
+      segment.removeFiles().catch((error: unknown) => {
+        const { logger } = this.#state.resources;
+        logger.warn(
+          { path: segment.logPath, err: error },
+          "cannot remove a deleted segment; it goes at the next start",
+        );
+      });
+    };
+    const { clock } = this.#state.resources;
+    const delayMs = Math.min(this.#state.config.fileDeleteDelayMs, 0x7fff_ffff);
+    this.#removals.set(segment, clock.setTimer(delayMs, remove, { background: true }));
+  }
+
+  #serially<T>(task: () => Promise<T>): Promise<T> {
+    return this.#serial.run(async () => {
+      this.#checkOpen();
+      return task();
+    });
+  }
+
+  /** Waits for all writes, keeps appends out, and runs the task; an error in it leaves the log failed. */
+  #exclusively<T>(task: () => Promise<T>): Promise<T> {
+    return this.#serially(async () => {
+      this.#appender.halt(new OttlaError("KAFKA_STORAGE_ERROR", "the log is being truncated"));
+      try {
+        await this.#appender.drained();
+        await this.#state.flusher.flush();
+        this.#checkOpen();
+        return await task();
+      } catch (error) {
+        this.#state.fail(error);
+        throw error;
+      } finally {
+        this.#appender.resume();
+      }
+    });
+  }
+
+  #checkOpen(): void {
+    if (this.#state.failure !== undefined) throw this.#state.failure;
+    if (this.#closed !== undefined) throw logClosed(this.#state.directory);
+  }
+}
+
+/**
+ * The last batch boundary at or below `offset`, and where it is in the file. Damage on the way is a boundary too: what
+ * lies behind it has to be fetched again anyway.
+ */
+async function findBoundary(segment: Segment, offset: number): Promise<{ offset: number; position: number }> {
+  const entry = await segment.offsetIndex.lookup(offset - 1);
+  const lease = await segment.openLog("read");
+  try {
+    const scanner = new BatchScanner({
+      file: lease.file,
+      position: entry?.position ?? 0,
+      endPosition: segment.writtenBytes,
+    });
+    let boundary = segment.baseOffset;
+    for (let step = await scanner.next(); step.kind === "batch"; step = await scanner.next()) {
+      if (step.header.lastOffset >= offset)
+        return { offset: step.header.baseOffset, position: step.position };
+      boundary = step.header.lastOffset + 1;
+    }
+    return { offset: boundary, position: scanner.position };
+  } finally {
+    lease.release();
+  }
+}

@@ -1,0 +1,47 @@
+import { type Clock, type Disk, type Random } from "@ottla/runtime";
+import { IndexCache } from "./index-cache.ts";
+import type { LogLogger } from "./log-logger.ts";
+import type { LogMetrics } from "./log-metrics.ts";
+import { OpenFiles } from "./open-files.ts";
+import { SyncScheduler } from "./sync-scheduler.ts";
+import { TailCache } from "./tail-cache.ts";
+
+/** What all logs of a node share. */
+export interface LogResources {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: LogLogger;
+  readonly syncScheduler: SyncScheduler;
+  readonly tailCache: TailCache;
+  readonly openFiles: OpenFiles;
+  readonly indexCache: IndexCache;
+  readonly metrics?: LogMetrics | undefined;
+}
+
+export interface LogResourcesOptions {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: LogLogger;
+  readonly tailCacheBytes?: number;
+  readonly syncConcurrency?: number;
+  readonly maxOpenFiles?: number;
+  readonly indexCacheBytes?: number;
+  readonly metrics?: LogMetrics | undefined;
+}
+
+export function createLogResources(options: LogResourcesOptions): LogResources {
+  const { disk, clock, random, logger, metrics } = options;
+  return {
+    disk,
+    clock,
+    random,
+    logger,
+    metrics,
+    syncScheduler: new SyncScheduler({ concurrency: options.syncConcurrency ?? 8, clock, metrics }),
+    tailCache: new TailCache(options.tailCacheBytes ?? 64 * 1024 * 1024),
+    openFiles: new OpenFiles(disk, options.maxOpenFiles ?? 1024),
+    indexCache: new IndexCache(options.indexCacheBytes ?? 64 * 1024 * 1024),
+  };
+}

@@ -1,0 +1,158 @@
+import type { OttlaError } from "@ottla/errors";
+import type { LeaderEpochCache } from "./leader-epoch-cache.ts";
+import { writeLogCheckpoint } from "./log-checkpoint.ts";
+import type { LogConfig } from "./log-config.ts";
+import { logFailed } from "./log-errors.ts";
+import { LogFlusher } from "./log-flusher.ts";
+import type { LoadedLog } from "./log-loader.ts";
+import type { LogResources } from "./log-resources.ts";
+import type { FileLease } from "./open-files.ts";
+import type { ProducerState } from "./producer-state.ts";
+import { Segment } from "./segment.ts";
+import { SegmentList } from "./segment-list.ts";
+import { Serial } from "./serial.ts";
+import type { LogTail } from "./tail-cache.ts";
+
+type AppendsFailedListener = (fromOffset: number, error: OttlaError) => void;
+
+/** What the parts of one open log share. */
+export class LogState {
+  readonly directory: string;
+  readonly resources: LogResources;
+  readonly segments: SegmentList;
+  readonly epochs: LeaderEpochCache;
+  readonly producers: ProducerState;
+  readonly tail: LogTail;
+  readonly flusher: LogFlusher;
+  /** One at a time: the small files that are replaced whole. Tasks never wait for writes of the log. */
+  readonly smallFiles = new Serial();
+  readonly indexRepair = new Serial();
+  config: LogConfig;
+  logStartOffset: number;
+  highWatermark: number;
+  /** Rises when records disappear, so that a reader that was under way looks again. */
+  generation = 0;
+  failure: OttlaError | undefined;
+  /** The file being written; kept open until all in it is synced. */
+  #writeLease: { readonly segment: Segment; readonly lease: FileLease } | undefined;
+  readonly #progressListeners = new Set<() => void>();
+  readonly #failedListeners = new Set<(error: OttlaError) => void>();
+  readonly #appendsFailedListeners = new Set<AppendsFailedListener>();
+
+  constructor(options: {
+    readonly directory: string;
+    readonly resources: LogResources;
+    readonly config: LogConfig;
+    readonly loaded: LoadedLog;
+  }) {
+    const { resources, loaded } = options;
+    this.directory = options.directory;
+    this.resources = resources;
+    this.config = options.config;
+    this.segments = new SegmentList(loaded.segments);
+    this.epochs = loaded.epochs;
+    this.producers = loaded.producers;
+    this.logStartOffset = loaded.logStartOffset;
+    this.highWatermark = loaded.highWatermark;
+    this.tail = resources.tailCache.openTail();
+    this.flusher = new LogFlusher({
+      clock: resources.clock,
+      syncScheduler: resources.syncScheduler,
+      metrics: resources.metrics,
+      config: options.config,
+      endOffset: this.segments.active.writtenEndOffset,
+      currentFile: () => this.#writeLease?.lease.file,
+      onFlushed: () => this.progressed(),
+      onFailed: (error) => this.fail(error),
+    });
+  }
+
+  newSegment(baseOffset: number): Segment {
+    const { directory, resources } = this;
+    const { indexIntervalBytes } = this.config;
+    return new Segment({ directory, baseOffset, resources, indexIntervalBytes });
+  }
+
+  async openWriteFile(segment: Segment): Promise<FileLease["file"]> {
+    if (this.failure !== undefined) throw this.failure;
+    if (this.#writeLease?.segment !== segment) {
+      this.releaseWriteFile();
+      this.#writeLease = { segment, lease: await segment.openLog("write") };
+    }
+    return this.#writeLease.lease.file;
+  }
+
+  /** Lets go of the file that was written; only when all in it is synced. */
+  releaseWriteFile(): void {
+    this.#writeLease?.lease.release();
+    this.#writeLease = undefined;
+  }
+
+  /** Writes the checkpoint with what holds now; `change` gives values that shall hold once it is written. */
+  writeCheckpoint(
+    change: { recoveryPoint?: number; logStartOffset?: number; highWatermark?: number } = {},
+  ): Promise<void> {
+    return this.smallFiles.run(() =>
+      writeLogCheckpoint(this.resources.disk, this.directory, {
+        recoveryPoint: change.recoveryPoint ?? this.flusher.flushedEndOffset,
+        logStartOffset: change.logStartOffset ?? this.logStartOffset,
+        highWatermark: change.highWatermark ?? this.highWatermark,
+      }),
+    );
+  }
+
+  writeLeaderEpochs(): Promise<void> {
+    return this.smallFiles.run(() => this.epochs.write(this.resources.disk, this.directory));
+  }
+
+  updateConfig(config: LogConfig): void {
+    this.config = config;
+    this.segments.active.indexIntervalBytes = config.indexIntervalBytes;
+    this.producers.updateOptions({
+      expirationMs: config.producerIdExpirationMs,
+      maxProducers: config.maxProducers,
+    });
+    this.flusher.updateConfig(config);
+    this.progressed();
+  }
+
+  progressed(): void {
+    if (this.failure !== undefined) return;
+    for (const listener of this.#progressListeners) listener();
+  }
+
+  /** After a failed write or sync nothing is known: all progress stops and the owner opens the log anew. */
+  fail(cause: unknown): void {
+    if (this.failure !== undefined) return;
+    const error = logFailed(this.directory, cause);
+    this.failure = error;
+    this.resources.logger.error(
+      { directory: this.directory, err: cause },
+      "the log failed and takes no more writes",
+    );
+    for (const listener of this.#failedListeners) listener(error);
+  }
+
+  appendsFailed(fromOffset: number, error: OttlaError): void {
+    for (const listener of this.#appendsFailedListeners) listener(fromOffset, error);
+  }
+
+  onProgress(listener: () => void): () => void {
+    return subscribe(this.#progressListeners, listener);
+  }
+
+  onFailed(listener: (error: OttlaError) => void): () => void {
+    return subscribe(this.#failedListeners, listener);
+  }
+
+  onAppendsFailed(listener: AppendsFailedListener): () => void {
+    return subscribe(this.#appendsFailedListeners, listener);
+  }
+}
+
+function subscribe<T>(listeners: Set<T>, listener: T): () => void {
+  listeners.add(listener);
+  return () => {
+    listeners.delete(listener);
+  };
+}

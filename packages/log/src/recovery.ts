@@ -1,0 +1,181 @@
+import { BatchScanner, findNextBatch, type ScanStep } from "./batch-scanner.ts";
+import type { LeaderEpochCache } from "./leader-epoch-cache.ts";
+import type { LogResources } from "./log-resources.ts";
+import type { ProducerState } from "./producer-state.ts";
+import type { DamagedRange } from "./recovery-report.ts";
+import type { Segment } from "./segment.ts";
+
+export interface ScanOptions {
+  readonly resources: LogResources;
+  /** Ascending; the first is the one to begin with. */
+  readonly segments: readonly Segment[];
+  readonly recoveryPoint: number;
+  /** Everything from here on is unproven (its sync failed) and is cut away. */
+  readonly cutFrom: number;
+  readonly allowGaps: boolean;
+  readonly epochs: LeaderEpochCache;
+  readonly producers: ProducerState;
+}
+
+export interface ScanOutcome {
+  /** Segments that stay; the last of them ends the log. */
+  readonly kept: readonly Segment[];
+  readonly removed: readonly Segment[];
+  readonly endOffset: number;
+  readonly cutBytes: number;
+  readonly damagedRanges: readonly DamagedRange[];
+}
+
+interface SegmentScan {
+  readonly endOffset: number;
+  /** Where valid batches end in the file. */
+  readonly endPosition: number;
+  /** Nothing behind the end may stay. */
+  readonly cut: boolean;
+}
+
+/**
+ * Recovers the log after a crash: checks every batch from the first segment given, rebuilds indexes, leader epochs and
+ * producer state, and cuts at the first damage. Damage below the recovery point is different: those records were
+ * synced, so it is bit rot; it is kept, passed over and reported, and reads of it fail (R12).
+ */
+export async function scanSegments(options: ScanOptions): Promise<ScanOutcome> {
+  const { segments, recoveryPoint } = options;
+  const damagedRanges: DamagedRange[] = [];
+  const kept: Segment[] = [];
+  let endOffset = segments[0]?.baseOffset ?? 0;
+  let cutBytes = 0;
+  for (const [index, segment] of segments.entries()) {
+    const isHole = segment.baseOffset !== endOffset && !(options.allowGaps && segment.baseOffset > endOffset);
+    if (isHole) {
+      const isRot = endOffset < recoveryPoint && segment.baseOffset > endOffset;
+      if (!isRot || segment.baseOffset > recoveryPoint) break;
+      damagedRanges.push(
+        lostRange(segment, endOffset, segment.baseOffset, "records are missing before this file"),
+      );
+    }
+    const before = segment.writtenBytes;
+    const scan = await scanSegment(segment, segments[index + 1]?.baseOffset, options, damagedRanges);
+    kept.push(segment);
+    endOffset = scan.endOffset;
+    if (scan.cut) {
+      cutBytes += before - scan.endPosition;
+      await cutFile(segment, scan.endPosition, options.resources);
+      break;
+    }
+    await syncFile(segment, options.resources);
+  }
+  const removed = segments.slice(kept.length);
+  for (const segment of removed) cutBytes += segment.writtenBytes;
+  return { kept, removed, endOffset, cutBytes, damagedRanges };
+}
+
+async function scanSegment(
+  segment: Segment,
+  nextBase: number | undefined,
+  options: ScanOptions,
+  damagedRanges: DamagedRange[],
+): Promise<SegmentScan> {
+  const endPosition = segment.writtenBytes;
+  await segment.resetIndexes();
+  segment.noteClosed(0, segment.baseOffset);
+  const lease = await segment.openLog("read");
+  try {
+    const scanner = new BatchScanner({ file: lease.file, position: 0, endPosition, chunkBytes: 1024 * 1024 });
+    let expectedOffset = segment.baseOffset;
+    for (let step = await scanner.next(); step.kind !== "end"; step = await scanner.next()) {
+      const reason = step.kind === "damaged" ? step.reason : refusal(step, expectedOffset, options);
+      if (step.kind === "batch" && reason === undefined) {
+        takeBatch(segment, step, options);
+        expectedOffset = step.header.lastOffset + 1;
+        continue;
+      }
+      const cut = { endOffset: expectedOffset, endPosition: step.position, cut: true };
+      if (expectedOffset >= options.recoveryPoint) return cut;
+      const next = await findNextBatch(lease.file, {
+        fromPosition: step.position + 1,
+        endPosition,
+        minBaseOffset: expectedOffset + 1,
+        maxBaseOffset: Math.min(options.recoveryPoint, (nextBase ?? Infinity) - 1),
+      });
+      const toOffset = next?.header.baseOffset ?? Math.min(options.recoveryPoint, nextBase ?? Infinity);
+      damagedRanges.push({
+        fromOffset: expectedOffset,
+        toOffset,
+        file: segment.logPath,
+        position: step.position,
+        reason: reason ?? "damaged",
+      });
+      // The rest of the file was synced, whatever it says now: it stays, and the log goes on behind it.
+      if (next === undefined) {
+        segment.noteClosed(endPosition, toOffset);
+        return { endOffset: toOffset, endPosition, cut: false };
+      }
+      scanner.seek(next.position);
+      expectedOffset = next.header.baseOffset;
+    }
+    return { endOffset: expectedOffset, endPosition, cut: false };
+  } finally {
+    lease.release();
+  }
+}
+
+function refusal(
+  step: Extract<ScanStep, { kind: "batch" }>,
+  expectedOffset: number,
+  options: ScanOptions,
+): string | undefined {
+  const { header } = step;
+  const follows = options.allowGaps
+    ? header.baseOffset >= expectedOffset
+    : header.baseOffset === expectedOffset;
+  if (!follows) return `base offset ${header.baseOffset} where ${expectedOffset} is expected`;
+  if (header.lastOffset >= options.cutFrom)
+    return `offset ${header.baseOffset} was never proven to be on disk`;
+  const latest = options.epochs.latestEpoch ?? -1;
+  if (header.partitionLeaderEpoch < latest) {
+    return `leader epoch ${header.partitionLeaderEpoch} after epoch ${latest}`;
+  }
+  return undefined;
+}
+
+function takeBatch(segment: Segment, step: Extract<ScanStep, { kind: "batch" }>, options: ScanOptions): void {
+  const { header, position } = step;
+  segment.noteRecovered(
+    {
+      baseOffset: header.baseOffset,
+      lastOffset: header.lastOffset,
+      sizeBytes: header.sizeBytes,
+      maxTimestampMs: header.maxTimestamp,
+    },
+    position,
+  );
+  options.epochs.assign(header.partitionLeaderEpoch, header.baseOffset);
+  if (header.producerId >= 0) {
+    options.producers.apply(header, header.baseOffset, options.resources.clock.now());
+  }
+}
+
+async function cutFile(segment: Segment, position: number, resources: LogResources): Promise<void> {
+  const lease = await segment.openLog("write");
+  try {
+    await lease.file.truncate(position);
+    await resources.syncScheduler.sync(lease.file);
+  } finally {
+    lease.release();
+  }
+}
+
+/** What was found may be in the page cache only: a process dies without its disk having the bytes. */
+async function syncFile(segment: Segment, resources: LogResources): Promise<void> {
+  const lease = await segment.openLog("write");
+  try {
+    await resources.syncScheduler.sync(lease.file);
+  } finally {
+    lease.release();
+  }
+}
+
+function lostRange(segment: Segment, fromOffset: number, toOffset: number, reason: string): DamagedRange {
+  return { fromOffset, toOffset, file: segment.logPath, position: 0, reason };
+}

@@ -1,0 +1,50 @@
+import type { LogConfig } from "./log-config.ts";
+import type { Segment } from "./segment.ts";
+
+export interface RetentionOptions {
+  readonly segments: readonly Segment[];
+  readonly config: LogConfig;
+  readonly nowMs: number;
+  readonly highWatermark: number;
+  readonly logStartOffset: number;
+}
+
+export interface RetentionChoice {
+  /** The oldest segments, whole. */
+  readonly deletable: readonly Segment[];
+  /** Whether even the active one is due: it must be rolled first, since a log never is without a segment. */
+  readonly includesActive: boolean;
+}
+
+/**
+ * What `retention.ms`, `retention.bytes` and the log start offset allow to delete: only whole segments, oldest first,
+ * and none that reaches above the high watermark.
+ */
+export async function chooseDeletable(options: RetentionOptions): Promise<RetentionChoice> {
+  const { segments, config, highWatermark, logStartOffset } = options;
+  const deletesByPolicy = config.cleanupPolicy.includes("delete");
+  let excessBytes = -config.retentionBytes;
+  for (const segment of segments) excessBytes += segment.writtenBytes;
+  const deletable: Segment[] = [];
+  for (const [index, segment] of segments.entries()) {
+    const isActive = index === segments.length - 1;
+    const endOffset = segments[index + 1]?.baseOffset ?? segment.writtenEndOffset;
+    if (endOffset > highWatermark || (isActive && segment.writtenBytes === 0)) break;
+    const isBelowStart = !isActive && endOffset <= logStartOffset;
+    const isOverSize =
+      deletesByPolicy && config.retentionBytes >= 0 && !isActive && excessBytes >= segment.writtenBytes;
+    const isDue = isBelowStart || isOverSize || (deletesByPolicy && (await isTooOld(segment, options)));
+    if (!isDue) break;
+    excessBytes -= segment.writtenBytes;
+    deletable.push(segment);
+    if (isActive) return { deletable, includesActive: true };
+  }
+  return { deletable, includesActive: false };
+}
+
+/** By the largest timestamp in the segment, as Kafka does: one record from the future keeps its whole segment. */
+async function isTooOld(segment: Segment, options: RetentionOptions): Promise<boolean> {
+  const { retentionMs } = options.config;
+  if (retentionMs < 0) return false;
+  return options.nowMs - (await segment.largestTimestampMs()) > retentionMs;
+}

@@ -1,0 +1,300 @@
+import type { OttlaError } from "@ottla/errors";
+import type { BatchHeader } from "@ottla/records";
+import { type Appended, type AppendOptions, LogAppender } from "./log-appender.ts";
+import type { LogConfig } from "./log-config.ts";
+import { outOfRange } from "./log-errors.ts";
+import { loadLog } from "./log-loader.ts";
+import { LogMaintenance } from "./log-maintenance.ts";
+import type { LogResources } from "./log-resources.ts";
+import { LogState } from "./log-state.ts";
+import { ensurePartitionMetadata } from "./partition-metadata.ts";
+import type { RecoveryReport } from "./recovery-report.ts";
+import type { Segment } from "./segment.ts";
+import { rebuildIndexes } from "./segment-batches.ts";
+import { readSegment } from "./segment-reader.ts";
+import { findMaxTimestamp, findOffsetForTimestamp, type TimestampedOffset } from "./timestamp-lookup.ts";
+
+export interface OpenLogOptions {
+  /** The partition's own directory; made when it is not there. */
+  readonly directory: string;
+  readonly resources: LogResources;
+  readonly config: LogConfig;
+  /** Written to `partition.metadata`, for people and Kafka's tools. */
+  readonly topicId?: string;
+  /** The data directory was closed cleanly: trust what the files say. */
+  readonly cleanShutdown?: boolean;
+  /** After a failed sync: nothing from this offset on is proven to be on disk, so it is cut (`flushedEndOffset` of the failed log). */
+  readonly cutFrom?: number;
+  /** Where an empty log begins; 0 when not given. */
+  readonly startOffset?: number;
+  /** Asked before each append; an error it returns refuses the append (the disk-space guard). */
+  readonly refuseAppends?: () => OttlaError | undefined;
+  /** Bytes that may wait to be written before appends are refused with THROTTLING_QUOTA_EXCEEDED. */
+  readonly maxQueuedBytes?: number;
+}
+
+export interface ReadOptions {
+  readonly maxBytes: number;
+  /** Batches that reach to it or beyond are not given: the high watermark, or the written end for a follower. */
+  readonly endOffset: number;
+  /** Gives the first batch even when it alone is larger than `maxBytes`. True when not given. */
+  readonly atLeastOneBatch?: boolean;
+}
+
+export interface ReadResult {
+  /** Whole batches, one after another, cut into pieces anywhere. Never to be changed. */
+  readonly chunks: readonly Uint8Array[];
+  /** The offset after the last batch given, or the offset asked for. */
+  readonly nextOffset: number;
+  readonly sizeBytes: number;
+}
+
+/** Truncations and deletions under a reader make it look again, but not for ever. */
+const MAX_READ_ATTEMPTS = 16;
+
+/** One partition replica's log on disk. See the package's README for what it promises. */
+export class SegmentedLog {
+  readonly recoveryReport: RecoveryReport;
+  readonly #state: LogState;
+  readonly #appender: LogAppender;
+  readonly #maintenance: LogMaintenance;
+
+  private constructor(state: LogState, report: RecoveryReport, options: OpenLogOptions) {
+    this.#state = state;
+    this.recoveryReport = report;
+    this.#appender = new LogAppender(state, options);
+    this.#maintenance = new LogMaintenance(state, this.#appender);
+  }
+
+  /** Opens the log: creates it when the directory is empty, recovers it unless it was closed cleanly. */
+  static async open(options: OpenLogOptions): Promise<SegmentedLog> {
+    const { directory, resources, config } = options;
+    const loaded = await loadLog({
+      directory,
+      resources,
+      config,
+      cleanShutdown: options.cleanShutdown ?? false,
+      cutFrom: options.cutFrom ?? Number.MAX_SAFE_INTEGER,
+      startOffset: options.startOffset ?? 0,
+    });
+    if (options.topicId !== undefined) {
+      await ensurePartitionMetadata(resources.disk, directory, options.topicId);
+    }
+    return new SegmentedLog(new LogState({ directory, resources, config, loaded }), loaded.report, options);
+  }
+
+  get directory(): string {
+    return this.#state.directory;
+  }
+
+  get config(): LogConfig {
+    return this.#state.config;
+  }
+
+  /** R14: persisted, and only grows. */
+  get logStartOffset(): number {
+    return this.#state.logStartOffset;
+  }
+
+  /** The offset that the next record gets; appends below it may still wait for the disk. */
+  get logEndOffset(): number {
+    return this.#state.segments.active.assignedEndOffset;
+  }
+
+  /** Batches below are in the file and can be read. */
+  get writtenEndOffset(): number {
+    return this.#state.flusher.writtenEndOffset;
+  }
+
+  /** Batches below count as on disk under the topic's flush policy: with `flush.messages=1` they are synced. */
+  get syncedEndOffset(): number {
+    return this.#state.flusher.syncedEndOffset;
+  }
+
+  /** Batches below were synced, whatever the flush policy says. */
+  get flushedEndOffset(): number {
+    return this.#state.flusher.flushedEndOffset;
+  }
+
+  /** The high watermark that was last given to `checkpoint`. */
+  get checkpointedHighWatermark(): number {
+    return this.#state.highWatermark;
+  }
+
+  get latestLeaderEpoch(): number | undefined {
+    return this.#state.epochs.latestEpoch;
+  }
+
+  get sizeBytes(): number {
+    return this.#state.segments.writtenBytes;
+  }
+
+  get segmentCount(): number {
+    return this.#state.segments.all.length;
+  }
+
+  get producerCount(): number {
+    return this.#state.producers.producerCount;
+  }
+
+  /** Set once a write or sync has failed: the log takes nothing more and must be opened anew, as after a crash. */
+  get failure(): OttlaError | undefined {
+    return this.#state.failure;
+  }
+
+  /** Called whenever `writtenEndOffset` or `syncedEndOffset` has moved. Returns what ends it. */
+  onProgress(listener: () => void): () => void {
+    return this.#state.onProgress(listener);
+  }
+
+  /** Called once when the log fails; appends at or above `syncedEndOffset` then have an unknown outcome. */
+  onFailed(listener: (error: OttlaError) => void): () => void {
+    return this.#state.onFailed(listener);
+  }
+
+  /** The disk is full: appends at or above `fromOffset` were not stored, and the log ends there again. It goes on. */
+  onAppendsFailed(listener: (fromOffset: number, error: OttlaError) => void): () => void {
+    return this.#state.onAppendsFailed(listener);
+  }
+
+  /**
+   * Validates one or more record batches, gives them offsets and queues them for the disk, at once and all or nothing.
+   * They are durable when `syncedEndOffset` has passed `lastOffset`. Throws what refuses them; see the README.
+   */
+  append(bytes: Uint8Array, options: AppendOptions): Appended {
+    return this.#appender.append(bytes, options);
+  }
+
+  /** Notes that `epoch` begins at the log's end, before its leader appends anything. */
+  beginLeaderEpoch(epoch: number): void {
+    this.#appender.beginLeaderEpoch(epoch);
+  }
+
+  leaderEpochAt(offset: number): number | undefined {
+    return this.#state.epochs.epochAt(offset);
+  }
+
+  /** The largest epoch at or below `epoch` that this log knows, and where it ends (R6). */
+  endOffsetForEpoch(epoch: number): { readonly epoch: number; readonly endOffset: number } | undefined {
+    return this.#state.epochs.endOffsetFor(epoch, this.logEndOffset);
+  }
+
+  /**
+   * Whole batches from the one that holds `offset`. Throws OFFSET_OUT_OF_RANGE below the log start and above the log
+   * end, and CORRUPT_MESSAGE when the batch is damaged; `nextOffset` in its metadata is where the damage ends.
+   */
+  async read(offset: number, options: ReadOptions): Promise<ReadResult> {
+    for (let attempt = 0; attempt < MAX_READ_ATTEMPTS; attempt += 1) {
+      const { generation } = this.#state;
+      this.#checkRange(offset);
+      const endOffset = Math.min(options.endOffset, this.writtenEndOffset);
+      if (offset >= endOffset) break;
+      const atLeastOneBatch = options.atLeastOneBatch ?? true;
+      const cached = this.#state.tail.read(offset, endOffset, options.maxBytes, atLeastOneBatch);
+      if (cached !== undefined) {
+        this.#state.resources.metrics?.countTailCacheHit();
+        return cached;
+      }
+      this.#state.resources.metrics?.countTailCacheMiss();
+      try {
+        const result = await this.#readDisk(offset, { ...options, endOffset, atLeastOneBatch });
+        if (generation === this.#state.generation) return result;
+      } catch (error) {
+        if (generation !== this.#state.generation) continue;
+        this.#state.resources.metrics?.countCorruptRead();
+        throw error;
+      }
+    }
+    return { chunks: [], nextOffset: offset, sizeBytes: 0 };
+  }
+
+  /** The first record at or after a time, below `endOffset`. */
+  async offsetForTimestamp(timestampMs: number, endOffset: number): Promise<TimestampedOffset | undefined> {
+    return findOffsetForTimestamp(timestampMs, this.#lookupOptions(endOffset));
+  }
+
+  /** The first record that has the largest timestamp of all below `endOffset`. */
+  async maxTimestampOffset(endOffset: number): Promise<TimestampedOffset | undefined> {
+    return findMaxTimestamp(this.#lookupOptions(endOffset));
+  }
+
+  /** Cuts the log at the last batch boundary at or below `offset`; returns the new end (R6). Durable when it returns. */
+  truncateTo(offset: number): Promise<number> {
+    return this.#maintenance.truncateTo(offset);
+  }
+
+  /** Forgets all records and begins anew at `offset`, which is never below the log start offset (R14). */
+  truncateFullyAndStartAt(offset: number): Promise<void> {
+    return this.#maintenance.truncateFullyAndStartAt(offset);
+  }
+
+  /** Moves the log start offset, durably (R14), and deletes segments that are wholly below; returns the log start. */
+  deleteRecordsBefore(offset: number): Promise<number> {
+    return this.#maintenance.deleteRecordsBefore(offset);
+  }
+
+  /** Deletes segments that `retention.ms` and `retention.bytes` are done with; returns how many. */
+  runRetention(nowMs: number, highWatermark: number): Promise<number> {
+    return this.#maintenance.runRetention(nowMs, highWatermark);
+  }
+
+  /** Writes recovery point, log start offset and the given high watermark; called now and then by the owner. */
+  checkpoint(highWatermark: number): Promise<void> {
+    return this.#maintenance.checkpoint(highWatermark);
+  }
+
+  /** Resolves when all appends accepted so far are on disk; rejects when the log has failed. */
+  async flush(): Promise<void> {
+    await this.#appender.drained();
+    await this.#state.flusher.flush();
+    if (this.failure !== undefined) throw this.failure;
+  }
+
+  updateConfig(config: LogConfig): void {
+    this.#state.updateConfig(config);
+  }
+
+  /** Writes all there is and closes. A log closed so opens without a scan. */
+  close(): Promise<void> {
+    return this.#maintenance.close();
+  }
+
+  /** Stops as in a crash: nothing more is written. Resolves when what is in flight has ended. */
+  abandon(): Promise<void> {
+    return this.#maintenance.abandon();
+  }
+
+  #checkRange(offset: number): void {
+    const { logStartOffset, logEndOffset } = this;
+    if (offset < logStartOffset || offset > logEndOffset)
+      throw outOfRange(offset, logStartOffset, logEndOffset);
+  }
+
+  async #readDisk(offset: number, options: Required<ReadOptions>): Promise<ReadResult> {
+    const { segments, epochs, config, resources } = this.#state;
+    const allowGaps = config.cleanupPolicy.includes("compact");
+    let segment: Segment | undefined = segments.floor(offset);
+    while (segment !== undefined) {
+      const { indexWrong, ...result } = await readSegment(segment, { ...options, offset, allowGaps, epochs });
+      if (indexWrong) {
+        resources.logger.warn({ path: segment.offsetIndex.file.path }, "an index is wrong and is made anew");
+        if (segment !== segments.active)
+          await this.#state.indexRepair.run(() => rebuildIndexes(segment as Segment));
+      }
+      // Compaction may have taken the segment's last records: the next one has what is looked for.
+      if (result.chunks.length > 0 || !allowGaps) return result;
+      segment = segments.after(segment);
+    }
+    return { chunks: [], nextOffset: offset, sizeBytes: 0 };
+  }
+
+  #lookupOptions(endOffset: number): Parameters<typeof findMaxTimestamp>[0] {
+    return {
+      segments: this.#state.segments.all,
+      logStartOffset: this.logStartOffset,
+      endOffset: Math.min(endOffset, this.writtenEndOffset),
+    };
+  }
+}
+
+export type { Appended, AppendOptions, BatchHeader, TimestampedOffset };
