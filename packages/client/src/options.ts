@@ -19,12 +19,21 @@ export function wholeNumber(name: string, value: number | undefined, fallback: n
 }
 
 /** One of a closed list of words, or an `OttlaError` that lists them. */
-export function oneOf<T extends string>(name: string, value: T | undefined, fallback: T, all: readonly T[]): T {
+export function oneOf<T extends string>(
+  name: string,
+  value: T | undefined,
+  fallback: T,
+  all: readonly T[],
+): T {
   const chosen = value ?? fallback;
   if (!all.includes(chosen)) {
-    throw new OttlaError("INVALID_REQUEST", `${name} must be one of ${all.join(", ")}, not ${String(chosen)}`, {
-      metadata: { field: name, value: String(chosen), limit: all.join("|") },
-    });
+    throw new OttlaError(
+      "INVALID_REQUEST",
+      `${name} must be one of ${all.join(", ")}, not ${String(chosen)}`,
+      {
+        metadata: { field: name, value: String(chosen), limit: all.join("|") },
+      },
+    );
   }
   return chosen;
 }

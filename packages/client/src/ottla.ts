@@ -137,6 +137,9 @@ export class Ottla {
 
   #connectionLost(use: ConnectionUse, error: OttlaError): void {
     const { logger } = this.#options;
-    logger?.warn({ address: this.address, use, code: error.code, reason: error.message }, "connection lost; trying again");
+    logger?.warn(
+      { address: this.address, use, code: error.code, reason: error.message },
+      "connection lost; trying again",
+    );
   }
 }

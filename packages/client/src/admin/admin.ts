@@ -1,9 +1,9 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { OttlaError } from "@ottla/errors";
-import { type AdminService, ConfigSource, type ConfigEntry as WireConfig } from "@ottla/proto/ottla/v1/admin";
 import type { Partition as WirePartition, Topic as WireTopic } from "@ottla/proto/ottla/v1/admin";
+import { type AdminService, ConfigSource, type ConfigEntry as WireConfig } from "@ottla/proto/ottla/v1/admin";
 import type { LogService, OffsetQuerySchema } from "@ottla/proto/ottla/v1/log";
 import { type CallOptions, errorFromMessage, type RpcClient } from "@ottla/rpc";
-import type { MessageInitShape } from "@bufbuild/protobuf";
 import type {
   AlterTopicConfigInput,
   ClusterDescription,

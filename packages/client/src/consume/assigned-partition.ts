@@ -1,6 +1,6 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { invalidRequest } from "@ottla/errors";
 import type { ReadPositionSchema } from "@ottla/proto/ottla/v1/log";
-import type { MessageInitShape } from "@bufbuild/protobuf";
 
 /** Where to start: an offset, an end of the log, or the first record at or after a time. */
 export type StartOffset = bigint | number | "earliest" | "latest" | { readonly timestampMs: number };

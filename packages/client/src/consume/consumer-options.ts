@@ -1,5 +1,5 @@
-import type { ReadRequestSchema, ReadResponse } from "@ottla/proto/ottla/v1/log";
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { ReadRequestSchema, ReadResponse } from "@ottla/proto/ottla/v1/log";
 import { oneOf, wholeNumber } from "../options.ts";
 
 export type ReadInit = MessageInitShape<typeof ReadRequestSchema>;
@@ -45,7 +45,10 @@ export function consumerSettings(options: ConsumerOptions): ConsumerSettings {
       min: 1,
       max: 4096 * MEBIBYTE,
     }),
-    maxFetchBytes: wholeNumber("maxFetchBytes", options.maxFetchBytes, MEBIBYTE, { min: 1, max: 8 * MEBIBYTE }),
+    maxFetchBytes: wholeNumber("maxFetchBytes", options.maxFetchBytes, MEBIBYTE, {
+      min: 1,
+      max: 8 * MEBIBYTE,
+    }),
     autoOffsetReset: oneOf("autoOffsetReset", options.autoOffsetReset, "error", [
       "earliest",
       "latest",

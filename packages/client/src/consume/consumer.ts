@@ -1,7 +1,12 @@
 import { invalidRequest, OttlaError } from "@ottla/errors";
 import type { ClientStream } from "@ottla/rpc";
 import type { Clock, Random } from "@ottla/runtime";
-import { AssignedPartition, type AssignmentInput, type StartOffset, type TopicPartition } from "./assigned-partition.ts";
+import {
+  AssignedPartition,
+  type AssignmentInput,
+  type StartOffset,
+  type TopicPartition,
+} from "./assigned-partition.ts";
 import type { ConsumedBatch, ConsumedRecord } from "./consumed-batch.ts";
 import type { ConsumerSettings, ReadInit, ReadResponse } from "./consumer-options.ts";
 import { type Fetched, PrefetchQueue } from "./prefetch-queue.ts";
@@ -33,7 +38,7 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
   readonly #queue: PrefetchQueue;
   readonly #loop: ReadLoop;
   #assigned = new Map<string, AssignedPartition>();
-  /** Partitions whose end was reached at some time since the iteration began. */
+  /** Partitions whose end was reached at some time since their start or the last seek. */
   #ended = new Set<AssignedPartition>();
   #failure: OttlaError | undefined;
   #closed = false;
@@ -62,8 +67,11 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
   async assign(assignments: readonly (string | AssignmentInput)[]): Promise<void> {
     const assigned = new Map<string, AssignedPartition>();
     for (const assignment of assignments) {
-      const { topic, partition, offset = "latest" } =
-        typeof assignment === "string" ? { topic: assignment, partition: undefined } : assignment;
+      const {
+        topic,
+        partition,
+        offset = "latest",
+      } = typeof assignment === "string" ? { topic: assignment, partition: undefined } : assignment;
       const partitions = partition === undefined ? await this.#allPartitions(topic) : [partition];
       for (const each of partitions) {
         if (!Number.isSafeInteger(each) || each < 0) {
@@ -106,6 +114,11 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
   resume(partitions: readonly TopicPartition[] = this.assignment()): void {
     for (const { topic, partition } of partitions) this.#find(topic, partition).paused = false;
     this.#changed();
+  }
+
+  /** Bytes fetched and not handed out yet. */
+  get prefetchedBytes(): number {
+    return this.#queue.bytes;
   }
 
   /** The offset of the next record to be handed out; undefined while the server has not said where the start is. */

@@ -119,7 +119,8 @@ export class ReadLoop {
     const { topic, partition, batches, nextOffset, highWatermark } = response;
     const assigned = this.#options.find(topic, partition);
     if (assigned === undefined || !assigned.active) return true;
-    if (response.error !== undefined) return this.#partitionFailed(assigned, errorFromMessage(response.error));
+    if (response.error !== undefined)
+      return this.#partitionFailed(assigned, errorFromMessage(response.error));
     this.#backoff.reset();
     const { queue, settings } = this.#options;
     const batch =

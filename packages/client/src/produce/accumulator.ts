@@ -63,8 +63,9 @@ export class Accumulator {
   /** Fewer batches of this queue are in flight: an open one that has lingered long enough need not wait any more. */
   madeRoom(queue: PartitionQueue): void {
     const entry = this.#open.get(queue);
-    if (entry === undefined || queue.isBackedUp || !this.#hasLingered(entry.batch)) return;
-    this.#close(entry.topic, queue, entry.batch);
+    if (entry === undefined || queue.isBackedUp) return;
+    if (this.#hasLingered(entry.batch)) this.#close(entry.topic, queue, entry.batch);
+    else this.#schedule();
   }
 
   #queueFor(topic: ProducerTopic, record: EncodedRecord): PartitionQueue {
@@ -112,9 +113,9 @@ export class Accumulator {
       clock.nextTurn(() => this.#tick());
       return;
     }
-    for (const { batch } of this.#open.values()) {
-      // Those that are overdue wait for room in flight, not for time.
-      if (this.#hasLingered(batch)) continue;
+    for (const [queue, { batch }] of this.#open) {
+      // Those wait for room in flight, not for time.
+      if (queue.isBackedUp) continue;
       this.#scheduled = true;
       const delayMs = Math.max(0, batch.createdAtMs + lingerMs - clock.monotonic());
       clock.setTimer(delayMs, () => this.#tick());
@@ -131,8 +132,8 @@ export class Accumulator {
     this.#schedule();
   }
 
-  /** Timers fire up to a millisecond early: a batch that is due by the next one is due now. */
+  /** Timers fire a little early: a batch that is due within half a millisecond is due now. */
   #hasLingered(batch: ProducerBatch): boolean {
-    return this.#options.clock.monotonic() - batch.createdAtMs >= this.#options.lingerMs - 1;
+    return this.#options.clock.monotonic() - batch.createdAtMs >= this.#options.lingerMs - 0.5;
   }
 }

@@ -69,7 +69,10 @@ export class BufferBudget {
   }
 
   #fits(sizeBytes: number): boolean {
-    return this.#usedBytes === 0 || (this.#usedBytes < this.limitBytes && this.#usedBytes + sizeBytes <= this.limitBytes);
+    return (
+      this.#usedBytes === 0 ||
+      (this.#usedBytes < this.limitBytes && this.#usedBytes + sizeBytes <= this.limitBytes)
+    );
   }
 }
 

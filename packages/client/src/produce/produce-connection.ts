@@ -1,6 +1,6 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { OttlaError, toOttlaError } from "@ottla/errors";
 import type { ProduceRequestSchema, ProduceResponse } from "@ottla/proto/ottla/v1/log";
-import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ClientStream } from "@ottla/rpc";
 import type { Clock, Random, Timer } from "@ottla/runtime";
 import { Backoff } from "../backoff.ts";
@@ -110,4 +110,3 @@ export class ProduceConnection {
     this.#options.onWritable();
   }
 }
-

@@ -137,7 +137,8 @@ export class ProducerBatch {
    * sequences; its own delivery settles with theirs.
    */
   split(): [ProducerBatch, ProducerBatch] {
-    if (this.#bytes === undefined || this.#recordCount < 2) throw new Error("only a sent batch of several records splits");
+    if (this.#bytes === undefined || this.#recordCount < 2)
+      throw new Error("only a sent batch of several records splits");
     const firstCount = this.#recordCount >> 1;
     const halves: [ProducerBatch, ProducerBatch] = [this.#emptyTwin(), this.#emptyTwin()];
     const bytesPerRecord = Math.floor(this.accountedBytes / this.#recordCount);
@@ -156,7 +157,10 @@ export class ProducerBatch {
     second.firstRecord = this.firstRecord + firstCount;
     if (this.identity !== undefined) {
       first.identity = this.identity;
-      second.identity = { ...this.identity, baseSequence: addToSequence(this.identity.baseSequence, firstCount) };
+      second.identity = {
+        ...this.identity,
+        baseSequence: addToSequence(this.identity.baseSequence, firstCount),
+      };
     }
     // What rounding left over: the bytes taken from the buffer are all given back in the end.
     second.accountedBytes += this.accountedBytes - bytesPerRecord * this.#recordCount;

@@ -98,7 +98,10 @@ export function producerSettings(options: ProducerOptions): ProducerSettings {
       min: 1,
       max: 86_400_000,
     }),
-    maxInFlight: wholeNumber("maxInFlightPerPartition", options.maxInFlightPerPartition, 5, { min: 1, max: 5 }),
+    maxInFlight: wholeNumber("maxInFlightPerPartition", options.maxInFlightPerPartition, 5, {
+      min: 1,
+      max: 5,
+    }),
     metadataTimeoutMs: wholeNumber("metadataTimeoutMs", options.metadataTimeoutMs, 60_000, {
       min: 0,
       max: 86_400_000,

@@ -158,7 +158,9 @@ export class Producer {
   async abandon(): Promise<void> {
     this.#closed = true;
     this.#accumulator.closeAll();
-    this.#sender.abandon(new OttlaError("CANCELLED", "the producer was closed before the batch was acknowledged"));
+    this.#sender.abandon(
+      new OttlaError("CANCELLED", "the producer was closed before the batch was acknowledged"),
+    );
     await this.#dependencies.closeTransport();
   }
 

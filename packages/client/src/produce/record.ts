@@ -57,7 +57,8 @@ export function encodeRecord(record: ProducerRecord, nowMs: number): EncodedReco
   if (partition !== undefined && (!Number.isSafeInteger(partition) || partition < 0)) {
     throw refuse("partition", "must be a whole number from 0", partition);
   }
-  let sizeBytes = RECORD_OVERHEAD_BYTES + (key === null ? 0 : key.length) + (value === null ? 0 : value.length);
+  let sizeBytes =
+    RECORD_OVERHEAD_BYTES + (key === null ? 0 : key.length) + (value === null ? 0 : value.length);
   let input: RecordInput = { timestampMs, key, value };
   if (record.headers !== undefined) {
     const headers = encodeHeaders(record.headers);

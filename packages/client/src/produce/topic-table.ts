@@ -110,7 +110,8 @@ export class TopicTable {
         return await countPartitions(name);
       } catch (thrown) {
         const error = toOttlaError(thrown);
-        const patienceMs = error.code === "UNKNOWN_TOPIC_OR_PARTITION" ? UNKNOWN_TOPIC_GRACE_MS : metadataTimeoutMs;
+        const patienceMs =
+          error.code === "UNKNOWN_TOPIC_OR_PARTITION" ? UNKNOWN_TOPIC_GRACE_MS : metadataTimeoutMs;
         if (!error.retriable || clock.monotonic() - startMs >= patienceMs) throw error;
       }
       await clock.sleep(backoff.nextDelayMs());
