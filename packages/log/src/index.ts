@@ -1,8 +1,17 @@
+export {
+  type CleanShutdown,
+  DataDirectory,
+  type DataDirectoryOptions,
+  type StoredPartition,
+} from "./data-directory.ts";
+export { DiskSpaceGuard, type DiskSpaceGuardOptions } from "./disk-space-guard.ts";
 export type { Appended, AppendOptions } from "./log-appender.ts";
 export { DEFAULT_LOG_CONFIG, type LogConfig } from "./log-config.ts";
 export type { LogLogger } from "./log-logger.ts";
 export type { LogMetrics } from "./log-metrics.ts";
 export { createLogResources, type LogResources, type LogResourcesOptions } from "./log-resources.ts";
+export type { MetaProperties } from "./meta-properties.ts";
+export type { PartitionName } from "./partition-directory.ts";
 export type { DamagedRange, RecoveryReport } from "./recovery-report.ts";
 export { type OpenLogOptions, type ReadOptions, type ReadResult, SegmentedLog } from "./segmented-log.ts";
 export { SyncScheduler } from "./sync-scheduler.ts";

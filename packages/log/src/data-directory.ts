@@ -1,0 +1,225 @@
+import {
+  type Clock,
+  type Disk,
+  type DiskLock,
+  makeDirectoryDurably,
+  type Random,
+  readWholeFile,
+  writeFileDurably,
+} from "@ottla/runtime";
+import { DiskSpaceGuard } from "./disk-space-guard.ts";
+import { DELETED_SUFFIX } from "./file-names.ts";
+import type { LogLogger } from "./log-logger.ts";
+import {
+  encodeMetaProperties,
+  invalidDirectory,
+  type MetaProperties,
+  parseMetaProperties,
+} from "./meta-properties.ts";
+import {
+  type PartitionName,
+  parsePartitionDirectoryName,
+  partitionDirectoryName,
+} from "./partition-directory.ts";
+
+export interface DataDirectoryOptions {
+  readonly root: string;
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: LogLogger;
+  readonly nodeId: number;
+  /** The cluster that the node belongs to. When not given: what the directory says, or a new one. */
+  readonly clusterId?: string | undefined;
+  /** See `DiskSpaceGuard`. */
+  readonly headroomBytes?: number | undefined;
+}
+
+export interface StoredPartition extends PartitionName {
+  readonly directory: string;
+}
+
+/** The last process closed all its logs; it ran under this node epoch (R9). */
+export interface CleanShutdown {
+  readonly nodeEpoch: number;
+}
+
+const META_PROPERTIES = "meta.properties";
+const CLEAN_SHUTDOWN = "clean-shutdown";
+const TOPICS = "topics";
+const SET_ASIDE = "set-aside";
+const MAX_SMALL_FILE_BYTES = 4096;
+
+/**
+ * A storage node's directory: locked by one process, belonging to one node of one cluster.
+ *
+ *     meta.properties                   format version, cluster id, node id, directory id
+ *     clean-shutdown                    there only between a clean stop and the next start
+ *     topics/<topicId>-<partition>/     one directory per partition replica
+ *     set-aside/                        what nobody knows; for an operator to look at, never deleted by us
+ */
+export class DataDirectory {
+  readonly root: string;
+  readonly meta: MetaProperties;
+  /** Set when the last process stopped cleanly: its logs need no scan. */
+  readonly cleanShutdown: CleanShutdown | undefined;
+  readonly spaceGuard: DiskSpaceGuard;
+  readonly #options: DataDirectoryOptions;
+  readonly #lock: DiskLock;
+  #closed = false;
+
+  private constructor(
+    options: DataDirectoryOptions,
+    found: { lock: DiskLock; meta: MetaProperties; cleanShutdown: CleanShutdown | undefined },
+  ) {
+    this.#options = options;
+    this.#lock = found.lock;
+    this.root = options.root;
+    this.meta = found.meta;
+    this.cleanShutdown = found.cleanShutdown;
+    const { disk, clock, logger, headroomBytes } = options;
+    this.spaceGuard = new DiskSpaceGuard({ disk, clock, logger, path: options.root, headroomBytes });
+  }
+
+  /**
+   * Locks and checks the directory, makes it when it is new, and takes the clean-shutdown mark away, durably, before
+   * anything can be written. Throws DATA_DIRECTORY_LOCKED or INVALID_DATA_DIRECTORY.
+   */
+  static async open(options: DataDirectoryOptions): Promise<DataDirectory> {
+    const { root, disk } = options;
+    await makeDirectoryDurably(disk, root);
+    const lock = await disk.lock(root);
+    try {
+      const meta = await loadMeta(options);
+      await makeDirectoryDurably(disk, `${root}/${TOPICS}`);
+      const cleanShutdown = await takeCleanShutdown(options);
+      const directory = new DataDirectory(options, { lock, meta, cleanShutdown });
+      await directory.#tidy();
+      await directory.spaceGuard.start();
+      return directory;
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  get clusterId(): string {
+    return this.meta.clusterId;
+  }
+
+  get directoryId(): string {
+    return this.meta.directoryId;
+  }
+
+  partitionDirectory(name: PartitionName): string {
+    return `${this.root}/${TOPICS}/${partitionDirectoryName(name)}`;
+  }
+
+  async listPartitions(): Promise<StoredPartition[]> {
+    const partitions: StoredPartition[] = [];
+    for (const entry of await this.#options.disk.list(`${this.root}/${TOPICS}`)) {
+      const name = parsePartitionDirectoryName(entry.name);
+      if (name !== undefined && entry.kind === "directory") {
+        partitions.push({ ...name, directory: this.partitionDirectory(name) });
+      }
+    }
+    return partitions;
+  }
+
+  /** Removes a partition's files, on its topic's tombstone only. Its log must be closed. */
+  async deletePartition(name: PartitionName): Promise<void> {
+    const { disk } = this.#options;
+    const directory = this.partitionDirectory(name);
+    if ((await disk.stat(directory)) === undefined) return;
+    // The name goes first, so that a crash in between leaves no half of a partition.
+    const deleted = `${directory}.${this.#options.random.uuid()}${DELETED_SUFFIX}`;
+    await disk.rename(directory, deleted);
+    await disk.syncDirectory(`${this.root}/${TOPICS}`);
+    await disk.removeDirectory(deleted);
+  }
+
+  /** Puts a partition that the cluster does not know out of the way; a missing key never deletes data. */
+  async setAside(name: PartitionName): Promise<string> {
+    return this.#moveAside(partitionDirectoryName(name));
+  }
+
+  /** Frees the directory. `clean` leaves the mark; give it only when all logs were closed without an error. */
+  async close(
+    end: { readonly clean: false } | { readonly clean: true; readonly nodeEpoch: number },
+  ): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.spaceGuard.stop();
+    try {
+      if (end.clean) {
+        const text = `version: 1\nnode-epoch: ${end.nodeEpoch}\n`;
+        const path = `${this.root}/${CLEAN_SHUTDOWN}`;
+        await writeFileDurably(this.#options.disk, path, new TextEncoder().encode(text));
+      }
+    } finally {
+      await this.#lock.release();
+    }
+  }
+
+  /** Finishes deletions that a crash cut short, and sets aside what is not a partition. */
+  async #tidy(): Promise<void> {
+    const { disk } = this.#options;
+    for (const { name } of await disk.list(`${this.root}/${TOPICS}`)) {
+      if (name.endsWith(DELETED_SUFFIX)) await disk.removeDirectory(`${this.root}/${TOPICS}/${name}`);
+      else if (parsePartitionDirectoryName(name) === undefined) await this.#moveAside(name);
+    }
+  }
+
+  async #moveAside(name: string): Promise<string> {
+    const { disk, clock, logger } = this.#options;
+    const directory = `${this.root}/${SET_ASIDE}`;
+    await makeDirectoryDurably(disk, directory);
+    let to = `${directory}/${name}.${clock.now()}`;
+    for (let count = 1; (await disk.stat(to)) !== undefined; count += 1) {
+      to = `${directory}/${name}.${clock.now()}.${count}`;
+    }
+    await disk.rename(`${this.root}/${TOPICS}/${name}`, to);
+    await disk.syncDirectory(directory);
+    await disk.syncDirectory(`${this.root}/${TOPICS}`);
+    logger.warn({ from: `${TOPICS}/${name}`, to }, "set aside a directory that the cluster does not know");
+    return to;
+  }
+}
+
+async function loadMeta(options: DataDirectoryOptions): Promise<MetaProperties> {
+  const { root, disk, random, nodeId } = options;
+  const path = `${root}/${META_PROPERTIES}`;
+  const bytes = await readWholeFile(disk, path, MAX_SMALL_FILE_BYTES);
+  if (bytes === undefined) {
+    const topics = await disk.stat(`${root}/${TOPICS}`);
+    if (topics !== undefined && (await disk.list(`${root}/${TOPICS}`)).length > 0) {
+      throw invalidDirectory(
+        `${root} holds partitions but no ${META_PROPERTIES}: restore it, or use an empty directory`,
+      );
+    }
+    const meta = { clusterId: options.clusterId ?? random.uuid(), nodeId, directoryId: random.uuid() };
+    await writeFileDurably(disk, path, new TextEncoder().encode(encodeMetaProperties(meta)));
+    return meta;
+  }
+  const meta = parseMetaProperties(new TextDecoder().decode(bytes), path);
+  if (options.clusterId !== undefined && meta.clusterId !== options.clusterId) {
+    throw invalidDirectory(
+      `${root} belongs to cluster ${meta.clusterId}, but this node is of cluster ${options.clusterId}`,
+    );
+  }
+  if (meta.nodeId !== nodeId) {
+    throw invalidDirectory(`${root} belongs to node ${meta.nodeId}, but this is node ${nodeId}`);
+  }
+  return meta;
+}
+
+async function takeCleanShutdown(options: DataDirectoryOptions): Promise<CleanShutdown | undefined> {
+  const { root, disk } = options;
+  const path = `${root}/${CLEAN_SHUTDOWN}`;
+  const bytes = await readWholeFile(disk, path, MAX_SMALL_FILE_BYTES);
+  if (bytes === undefined) return undefined;
+  await disk.remove(path);
+  await disk.syncDirectory(root);
+  const match = /^version: 1\nnode-epoch: (\d{1,16})\n$/.exec(new TextDecoder().decode(bytes));
+  return match === null ? undefined : { nodeEpoch: Number(match[1]) };
+}
