@@ -9,7 +9,8 @@ export interface TimerOptions {
 }
 
 /**
- * All time in Ottla comes through this interface, so that the simulator can run the real code on virtual time.
+ * All time in Ottla comes through this interface, so that the simulator can run the real
+ * code on virtual time.
  */
 export interface Clock {
   /** Wall-clock time in milliseconds since the Unix epoch. It may jump: use it for timestamps only. */
@@ -19,6 +20,8 @@ export interface Clock {
   setTimer(delayMs: number, callback: () => void, options?: TimerOptions): Timer;
   /** Resolves after `delayMs`, or rejects with the signal's reason as soon as it aborts. */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
-  /** Runs the callback after the input and output of this turn of the event loop: the moment to coalesce at. */
+  /**
+   * Runs the callback after the input and output of this turn of the event loop: the moment to coalesce at.
+   */
   nextTurn(callback: () => void): void;
 }

@@ -58,7 +58,7 @@ describe("lock of a directory", () => {
     await lock.release();
   });
 
-  it("is free again after a release, though the file that named the holder was lost or is nonsense", async () => {
+  it("is free again after a release, though the file that named the holder was lost", async () => {
     const disk = new NodeDisk();
     const lock = await disk.lock(directory);
     await writeFile(`${directory}/lock.holder`, "");

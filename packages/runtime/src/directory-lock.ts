@@ -9,10 +9,11 @@ const SQLITE_BUSY = 5;
 const SQLITE_LOCKED = 6;
 
 /**
- * Node offers no file lock, but SQLite inside it takes one: an exclusive transaction on `lock.db` that never ends.
- * The kernel frees it with the process, however that dies. `lock.db` must not be opened by anyone else in this
- * process: POSIX drops all locks of a process on a file when it closes any descriptor of it. So the holder's name
- * stands in a file of its own, `lock.holder`, which says nothing about whether the lock is held.
+ * Node offers no file lock, but SQLite inside it takes one: an exclusive transaction on
+ * `lock.db` that never ends. The kernel frees it with the process, however that dies.
+ * `lock.db` must not be opened by anyone else in this process: POSIX drops all locks of a
+ * process on a file when it closes any descriptor of it. So the holder's name stands in a
+ * file of its own, `lock.holder`, which says nothing about whether the lock is held.
  */
 export async function lockDirectory(directory: string): Promise<DiskLock> {
   await fs.promises.access(directory).catch((error: unknown) => {
@@ -53,9 +54,10 @@ function takeLock(Database: typeof DatabaseSync, directory: string, holderPath: 
     if (code !== SQLITE_BUSY && code !== SQLITE_LOCKED) {
       throw toDiskError(`${directory}/lock.db`, "lock the directory", error);
     }
+    const holder = readHolder(holderPath);
     throw new OttlaError(
       "DATA_DIRECTORY_LOCKED",
-      `the data directory ${directory} is held by ${readHolder(holderPath)}: stop that process or use another directory`,
+      `the data directory ${directory} is held by ${holder}: stop that process or use another directory`,
       { metadata: { directory } },
     );
   }

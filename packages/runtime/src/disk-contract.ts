@@ -25,6 +25,7 @@ export function diskContract(name: string, start: () => Promise<DiskUnderTest>):
 
     const get = () => ({ disk, root });
     describeFiles(get);
+    describeArguments(get);
     describeHandles(get);
     describeDirectories(get);
     describeRenames(get);
@@ -93,7 +94,9 @@ function describeFiles(get: Get): void {
     expect(target).toEqual(Uint8Array.of(108, 108, 111, 9, 9, 9, 9, 9));
     await file.close();
   });
+}
 
+function describeArguments(get: Get): void {
   it("gives bytes that are the caller's own", async () => {
     const { disk, root } = get();
     const file = await disk.open(`${root}/a`, "write");

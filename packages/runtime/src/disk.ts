@@ -1,10 +1,13 @@
 /**
- * All files are reached through `Disk`. There are two implementations: `NodeDisk` (the real one) and `MemoryDisk`
- * (drops unsynced writes, tears the last one, fills up, fails and stalls on demand); one contract suite holds both.
- * Paths are absolute and use "/".
+ * All files are reached through `Disk`. There are two implementations: `NodeDisk` (the
+ * real one) and `MemoryDisk` (drops unsynced writes, tears the last one, fills up, fails
+ * and stalls on demand); one contract suite holds both. Paths are absolute and use "/".
  */
 export interface Disk {
-  /** Opens a file. `write` creates it when missing and allows reading too. Throws `DiskError` ENOENT for `read`. */
+  /**
+   * Opens a file. `write` creates it when missing and allows reading too. Throws
+   * `DiskError` ENOENT for `read`.
+   */
   open(path: string, mode: "read" | "write"): Promise<DiskFile>;
   /** Makes the directory and its parents; no error when it exists. */
   makeDirectory(path: string): Promise<void>;
@@ -23,8 +26,8 @@ export interface Disk {
   /** Free and total bytes of the file system that holds `path`, as an unprivileged process may use them. */
   space(path: string): Promise<DiskSpace>;
   /**
-   * Takes an exclusive lock on a directory for the life of this process (the operating system frees it after a crash).
-   * Throws `OttlaError` DATA_DIRECTORY_LOCKED that says who holds it.
+   * Takes an exclusive lock on a directory for the life of this process (the operating system
+   * frees it after a crash). Throws `OttlaError` DATA_DIRECTORY_LOCKED that says who holds it.
    */
   lock(directory: string): Promise<DiskLock>;
 }
@@ -32,13 +35,20 @@ export interface Disk {
 export interface DiskFile {
   readonly path: string;
   size(): Promise<number>;
-  /** Reads up to `length` bytes at `position`; fewer only at the end of the file. The result is the caller's own. */
+  /**
+   * Reads up to `length` bytes at `position`; fewer only at the end of the file. The
+   * result is the caller's own.
+   */
   read(position: number, length: number): Promise<Uint8Array>;
   /** Reads into `target`; returns how many bytes were there. */
   readInto(position: number, target: Uint8Array): Promise<number>;
-  /** Writes all buffers one after another at `position`, or throws; after an error any prefix may be on disk. */
+  /**
+   * Writes all buffers one after another at `position`, or throws; after an error any prefix may be on disk.
+   */
   write(position: number, buffers: readonly Uint8Array[]): Promise<void>;
-  /** Makes the file's data (and its size) durable: `fdatasync`. After an error nothing is known: never retry. */
+  /**
+   * Makes the file's data (and its size) durable: `fdatasync`. After an error nothing is known: never retry.
+   */
   sync(): Promise<void>;
   truncate(sizeBytes: number): Promise<void>;
   close(): Promise<void>;

@@ -1,8 +1,8 @@
 import { type Disk, DiskError } from "./disk.ts";
 
 /**
- * Replaces the file's contents so that after a crash either the old or the new bytes are there, whole. The bytes go
- * to `<path>.tmp` first; one left over by a crash is overwritten by the next call.
+ * Replaces the file's contents so that after a crash either the old or the new bytes are there, whole.
+ * The bytes go to `<path>.tmp` first; one left over by a crash is overwritten by the next call.
  */
 export async function writeFileDurably(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
   const temporary = `${path}.tmp`;

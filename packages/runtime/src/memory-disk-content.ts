@@ -25,7 +25,8 @@ export interface CrashReport {
 }
 
 /**
- * The bytes of a file twice: as programs see them, and as they lie on the platter, with the changes in between.
+ * The bytes of a file twice: as programs see them, and as they lie on the platter, with
+ * the changes in between.
  */
 export class MemoryDiskContent {
   #visible = new GrowableBytes();
@@ -40,7 +41,9 @@ export class MemoryDiskContent {
     return this.#visible.slice(position, length);
   }
 
-  /** Changes what programs see. Call the result once the caller knows: from then on a sync covers the change. */
+  /**
+   * Changes what programs see. Call the result once the caller knows: from then on a sync covers the change.
+   */
   apply(change: Change): () => void {
     this.#visible.apply(change);
     const pending = { change, answered: false };
@@ -51,8 +54,8 @@ export class MemoryDiskContent {
   }
 
   /**
-   * Starts a sync: what it covers is decided now, what that leads to when it ends. Changes are made durable in the
-   * order they were made, so one still on its way is covered when a later one is.
+   * Starts a sync: what it covers is decided now, what that leads to when it ends. Changes are made
+   * durable in the order they were made, so one still on its way is covered when a later one is.
    */
   startSync(): { succeed(): void; fail(random: Random): void } {
     const last = this.#pending.findLastIndex((pending) => pending.answered);
@@ -125,7 +128,9 @@ export function choose<T>(items: readonly T[], unsynced: Unsynced, random: Rando
   return items.filter(() => random.float() < share);
 }
 
-/** The first bytes of a write, and for the rest either nothing, or zeroes, or garbage that was never written. */
+/**
+ * The first bytes of a write, and for the rest either nothing, or zeroes, or garbage that was never written.
+ */
 function tear(change: Change, random: Random): Change[] {
   if (change.kind === "truncate") return [change];
   const { position, bytes } = change;

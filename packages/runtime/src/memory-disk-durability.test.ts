@@ -25,8 +25,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 );
 
 /**
- * What must be true of a file after any crash, byte by byte: a byte that was synced and not touched since is as it
- * was. A touched one may be anything, since a torn write may leave garbage.
+ * What must be true of a file after any crash, byte by byte: a byte that was synced and not
+ * touched since is as it was. A touched one may be anything, since a torn write may leave garbage.
  */
 class FileModel {
   visible: number[] = [];
@@ -55,7 +55,9 @@ class FileModel {
     this.certainSize = this.visible.length;
   }
 
-  /** After a sync that failed, what was not certain before may stay uncertain for ever: it counts from now on. */
+  /**
+   * After a sync that failed, what was not certain before may stay uncertain for ever: it counts from now on.
+   */
   rest(bytes: Uint8Array): void {
     this.visible = [...bytes];
     this.certain = [...bytes];

@@ -17,7 +17,9 @@ export type DiskOperation =
   | "space"
   | "lock";
 
-/** Which operations a fault strikes. Without more than `operation`: all of them until the fault is removed. */
+/**
+ * Which operations a fault strikes. Without more than `operation`: all of them until the fault is removed.
+ */
 export interface FaultTarget {
   readonly operation: DiskOperation | "any";
   /** Only paths that match. */
@@ -125,7 +127,10 @@ export class MemoryDiskFaults {
     this.#random = random;
   }
 
-  /** The operation ends with an error. A failed write may be done in part; after a failed sync nothing is known. */
+  /**
+   * The operation ends with an error. A failed write may be done in part; after a failed
+   * sync nothing is known.
+   */
   fail(target: FaultTarget, code: DiskErrorCode = "EIO"): Fault {
     return this.#add(target, { kind: "fail", code });
   }

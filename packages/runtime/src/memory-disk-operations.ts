@@ -10,8 +10,8 @@ export interface MemoryDiskOperationsOptions {
 }
 
 /**
- * How any operation on a memory disk runs: it meets its fault, takes effect, and is answered in a later turn of the
- * clock. What is not answered when the disk crashes fails, whether it took effect or not.
+ * How any operation on a memory disk runs: it meets its fault, takes effect, and is answered in a later
+ * turn of the clock. What is not answered when the disk crashes fails, whether it took effect or not.
  */
 export class MemoryDiskOperations {
   readonly clock: Clock;

@@ -29,7 +29,10 @@ interface Effect {
   readonly node: Node | undefined;
 }
 
-/** A creation, renaming or removal. It happens whole or not at all, and is durable when no directory is awaited. */
+/**
+ * A creation, renaming or removal. It happens whole or not at all, and is durable when no
+ * directory is awaited.
+ */
 interface Operation {
   readonly effects: readonly Effect[];
   readonly awaited: Set<DirectoryNode>;

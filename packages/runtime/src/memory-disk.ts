@@ -23,8 +23,8 @@ export interface MemoryDiskOptions {
 
 export interface CrashOptions {
   /**
-   * What becomes of what no sync covers. "kept" is the death of the process alone; "random" (the default) is the
-   * power cut: anything between nothing and all of it, the last write torn.
+   * What becomes of what no sync covers. "kept" is the death of the process alone; "random" (the
+   * default) is the power cut: anything between nothing and all of it, the last write torn.
    */
   readonly unsynced?: Unsynced;
 }
@@ -37,8 +37,8 @@ export interface FlipBitOptions {
 }
 
 /**
- * A disk in memory that is as bad as disks may be: it knows what is durable apart from what is visible, and loses the
- * rest when it crashes. All that happens follows from the clock and the random stream given.
+ * A disk in memory that is as bad as disks may be: it knows what is durable apart from what is visible,
+ * and loses the rest when it crashes. All that happens follows from the clock and the random stream given.
  */
 export class MemoryDisk implements Disk {
   readonly faults: MemoryDiskFaults;
@@ -57,14 +57,15 @@ export class MemoryDisk implements Disk {
   }
 
   /**
-   * The power goes and comes back: the disk holds what was durable and, as `unsynced` says, some of what was not.
-   * Operations on their way fail, handles and locks are void, and the disk can be used again at once.
+   * The power goes and comes back: the disk holds what was durable and, as `unsynced` says, some of what was
+   * not. Operations on their way fail, handles and locks are void, and the disk can be used again at once.
    */
   crash(options: CrashOptions = {}): void {
     const { random } = this.#operations;
     const { counts } = this.faults;
     const unsynced = options.unsynced ?? "random";
-    // One crash in three is of the plain kind everywhere: subsets chosen file by file would hardly ever be that.
+    // One crash in three is of the plain kind everywhere: subsets chosen file by file
+    // would hardly ever be that.
     const dice = unsynced === "random" ? random.integer(6) : -1;
     const fate = dice === 0 ? "lost" : dice === 1 ? "kept" : unsynced;
     counts.crashes += 1;

@@ -6,8 +6,9 @@ import { toDiskError } from "./node-disk-error.ts";
 const MAX_BUFFERS_PER_CALL = 1024;
 
 /**
- * A file descriptor. It uses Node's callback interface because that of promises costs twice the time per call, and
- * counts the calls in flight, because closing a descriptor under them could hit another file that got its number.
+ * A file descriptor. It uses Node's callback interface because that of promises costs
+ * twice the time per call, and counts the calls in flight, because closing a descriptor
+ * under them could hit another file that got its number.
  */
 export class NodeDiskFile implements DiskFile {
   readonly path: string;

@@ -1,8 +1,8 @@
 import type { Random } from "./random.ts";
 
 /**
- * A stream of numbers that follows from its seed alone: xoshiro128** by Blackman and Vigna, its state filled by
- * splitmix32. Streams of different seeds or names are independent for all purposes of a simulation.
+ * A stream of numbers that follows from its seed alone: xoshiro128** by Blackman and Vigna, its state filled
+ * by splitmix32. Streams of different seeds or names are independent for all purposes of a simulation.
  */
 export class SeededRandom implements Random {
   readonly #seed: number;

@@ -2,8 +2,8 @@ import { randomBytes, randomUUID } from "node:crypto";
 import type { Random } from "./random.ts";
 
 /**
- * The machine's randomness. `bytes` and `uuid` are fit for identifiers nobody may guess; `float` and `integer` are
- * fast and meant for jitter and spreading, not for secrets.
+ * The machine's randomness. `bytes` and `uuid` are fit for identifiers nobody may guess;
+ * `float` and `integer` are fast and meant for jitter and spreading, not for secrets.
  */
 export const systemRandom: Random = {
   float: () => Math.random(),

@@ -5,8 +5,8 @@ export interface VirtualClockOptions {
   /** What `now()` says at the start. */
   readonly startMs?: number;
   /**
-   * Whether `nextTurn` callbacks run by themselves, after the promises of the turn have settled (the default), or
-   * wait for `runUntilIdle` and `advance`, as a simulator wants it that decides on every step.
+   * Whether `nextTurn` callbacks run by themselves, after the promises of the turn have settled (the
+   * default), or wait for `runUntilIdle` and `advance`, as a simulator wants it that decides on every step.
    */
   readonly turns?: "automatic" | "manual";
 }
@@ -18,8 +18,8 @@ interface PendingTimer {
 }
 
 /**
- * Time that moves only when told to: timers fire in the order of their due time, then of their setting. Wall clock
- * and monotonic clock run together until a test sets the wall clock with `jump`.
+ * Time that moves only when told to: timers fire in the order of their due time, then of their
+ * setting. Wall clock and monotonic clock run together until a test sets the wall clock with `jump`.
  */
 export class VirtualClock implements Clock {
   readonly #timers: PendingTimer[] = [];
