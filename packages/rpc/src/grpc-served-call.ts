@@ -45,7 +45,11 @@ export class GrpcCallContext implements CallContext {
   }
 
   get peer(): string {
-    return this.#call.getPeer();
+    // Not `getPeer()`: that asks the connection, and says "unknown" once it has closed.
+    const { remoteAddress = "unknown", remotePort = 0 } = this.#call.getConnectionInfo();
+    return remoteAddress.includes(":")
+      ? `[${remoteAddress}]:${remotePort}`
+      : `${remoteAddress}:${remotePort}`;
   }
 
   get signal(): AbortSignal {

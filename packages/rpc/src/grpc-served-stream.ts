@@ -48,7 +48,8 @@ export class GrpcServedStream implements ServedCall, UntypedStream {
         this.received.push(message, message.byteLength);
         this.#read();
       },
-      onReceiveHalfClose: () => this.received.end(),
+      // A stream that was reset looks like one that has ended, until its cancellation follows within the same turn.
+      onReceiveHalfClose: () => this.#options.clock.nextTurn(() => this.received.end()),
       onCancel: () => {
         if (!this.#finished) this.#end(this.#context.cancellation());
       },
@@ -103,6 +104,8 @@ export class GrpcServedStream implements ServedCall, UntypedStream {
     const first = await this.received.next();
     const second = first.done === true ? first : await this.received.next();
     if (first.done === true || second.done !== true) {
+      // The server stops before the request has come.
+      if (this.#drainReason !== undefined) throw this.#drainReason;
       const what = first.done === true ? "none was" : "more were";
       throw new OttlaError("INVALID_REQUEST", `${this.#served.name} takes one request, ${what} sent`);
     }

@@ -177,12 +177,16 @@ export class GrpcServer {
 
   #onFinished(call: ServedCall, context: GrpcCallContext, thrown: unknown): void {
     this.#calls.delete(call);
-    const { served, startedAtMs, peer } = context;
+    const { served, startedAtMs } = context;
     this.#metrics
       ?.method(served.name, served.kind !== "unary")
       .finished(resultCode(thrown), this.#options.clock.monotonic() - startedAtMs);
     if (thrown === undefined || !isForeign(thrown)) return;
-    this.#faults.error(served.name, { err: thrown, method: served.name, peer }, "a handler failed");
+    this.#faults.error(
+      served.name,
+      { err: thrown, method: served.name, peer: context.peer },
+      "a handler failed",
+    );
   }
 }
 
