@@ -1,9 +1,9 @@
 import { OttlaError } from "@ottla/errors";
-import type { ReadResult, SegmentedLog } from "@ottla/log";
+import type { ReadResult, SegmentedLog, TimestampedOffset } from "@ottla/log";
 import { Acks } from "@ottla/proto/ottla/v1/record";
 import type { Deadlines } from "@ottla/runtime";
 import { nextHighWatermark } from "./high-watermark.ts";
-import { refusal } from "./refusals.ts";
+import { asRefusal, refusal } from "./refusals.ts";
 import { VisibleBytes } from "./visible-bytes.ts";
 import { type AppendDone, WaitingAppends } from "./waiting-appends.ts";
 import { type FetchPurgatoryLimit, type FetchWake, WaitingFetches } from "./waiting-fetches.ts";
@@ -64,6 +64,7 @@ export class PartitionLeader {
     this.#waitingForReplicas = new WaitingAppends(deadlines);
     this.#waitingForLeader = new WaitingAppends(deadlines);
     this.#waitingFetches = new WaitingFetches({ deadlines, limit });
+    this.#log.beginLeaderEpoch(options.term.leaderEpoch);
     this.onLogProgress();
   }
 
@@ -153,6 +154,14 @@ export class PartitionLeader {
     this.#waitingFetches.advanced(this.#visibleBytes.total);
   }
 
+  /** The disk is full: what was queued from this offset on was not stored, and the log ends there again. */
+  onAppendsFailed(fromOffset: number, error: OttlaError): void {
+    const reason = asRefusal(error);
+    this.#visibleBytes.forgetBeyond(fromOffset);
+    this.#waitingForReplicas.failBeyond(fromOffset, reason);
+    this.#waitingForLeader.failBeyond(fromOffset, reason);
+  }
+
   /** Throws unless the offset may be fetched from this leader; `leaderEpoch` -1 skips the check of epochs. */
   checkFetch(offset: number, leaderEpoch: number): void {
     if (leaderEpoch >= 0) this.#checkEpoch(leaderEpoch);
@@ -183,12 +192,12 @@ export class PartitionLeader {
   }
 
   /** The first visible record at or after the time. */
-  async findOffsetForTimestamp(timestampMs: number): Promise<TimestampOffset | undefined> {
+  async findOffsetForTimestamp(timestampMs: number): Promise<TimestampedOffset | undefined> {
     return this.#log.offsetForTimestamp(timestampMs, this.#highWatermark);
   }
 
   /** The visible record with the largest timestamp. */
-  async findMaxTimestamp(): Promise<TimestampOffset | undefined> {
+  async findMaxTimestamp(): Promise<TimestampedOffset | undefined> {
     return this.#log.maxTimestampOffset(this.#highWatermark);
   }
 

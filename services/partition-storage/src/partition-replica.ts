@@ -18,7 +18,8 @@ export interface PartitionReplicaOptions {
   readonly name: string;
   readonly nodeId: number;
   readonly assignment: ReplicaAssignment;
-  readonly openLog: (config: LogConfig) => Promise<SegmentedLog>;
+  /** `cutFrom`: after a failure, nothing from this offset on is proven to be on disk. */
+  readonly openLog: (config: LogConfig, cutFrom: number | undefined) => Promise<SegmentedLog>;
   readonly clock: Clock;
   readonly deadlines: Deadlines;
   readonly purgatoryLimit: FetchPurgatoryLimit;
@@ -45,6 +46,7 @@ export class PartitionReplica {
   #reopenMs = FIRST_REOPEN_MS;
   readonly #closing = new AbortController();
   #opening: Promise<void> | undefined;
+  #cutFrom: number | undefined;
 
   constructor(options: PartitionReplicaOptions) {
     this.topicId = options.topicId;
@@ -105,7 +107,7 @@ export class PartitionReplica {
     );
   }
 
-  async #end(reason: OttlaError, finish: (log: SegmentedLog) => Promise<void> | void): Promise<void> {
+  async #end(reason: OttlaError, finish: (log: SegmentedLog) => Promise<void>): Promise<void> {
     this.#closing.abort(reason);
     this.#resign(reason);
     await this.#opening;
@@ -117,10 +119,13 @@ export class PartitionReplica {
   async #open(): Promise<void> {
     const { openLog, logger } = this.#options;
     try {
-      const log = await openLog(this.#assignment.config);
+      const log = await openLog(this.#assignment.config, this.#cutFrom);
       log.onProgress(() => this.#leader?.onLogProgress());
-      log.onFailed((error) => this.#onLogFailed(log, toOttlaError(error)));
+      log.onAppendsFailed((fromOffset, error) => this.#leader?.onAppendsFailed(fromOffset, error));
+      log.onFailed((error) => this.#onLogFailed(log, error));
+      log.updateConfig(this.#assignment.config);
       this.#log = log;
+      this.#cutFrom = undefined;
       this.#failure = undefined;
       this.#reopenMs = FIRST_REOPEN_MS;
       this.#follow();
@@ -137,6 +142,7 @@ export class PartitionReplica {
     if (this.#log !== log) return;
     this.#log = undefined;
     this.#failure = error;
+    this.#cutFrom = log.flushedEndOffset;
     this.#options.logger.error(
       { partition: this.name, err: error, reopenMs: this.#reopenMs },
       "the log of a partition failed: resigned, will open it again as after a crash",
@@ -144,8 +150,8 @@ export class PartitionReplica {
     this.#resign(
       new OttlaError("NOT_LEADER_OR_FOLLOWER", `the disk failed under ${this.name}: it is being reopened`),
     );
-    const abandoned = async (): Promise<void> => log.abandon();
-    void abandoned()
+    void log
+      .abandon()
       .catch(() => undefined)
       .then(() => this.#reopenLater());
   }
@@ -172,8 +178,14 @@ export class PartitionReplica {
       return;
     }
     const { name, nodeId, deadlines, purgatoryLimit, onLeaderChange } = this.#options;
-    this.#leader = new PartitionLeader({ name, nodeId, log: this.#log, term, deadlines, purgatoryLimit });
-    onLeaderChange();
+    try {
+      this.#leader = new PartitionLeader({ name, nodeId, log: this.#log, term, deadlines, purgatoryLimit });
+      onLeaderChange();
+    } catch (thrown) {
+      // The log knows a later epoch than the metadata: a restored backup. It must not be led in an epoch that repeats.
+      const error = toOttlaError(thrown);
+      this.#options.logger.error({ partition: name, err: error }, "cannot lead a partition");
+    }
   }
 
   #resign(reason: OttlaError): void {

@@ -10,9 +10,17 @@ import { refusal } from "./refusals.ts";
 import { TaskPool } from "./task-pool.ts";
 import { FetchPurgatoryLimit } from "./waiting-fetches.ts";
 
+export interface OpenPartitionOptions {
+  readonly topicId: string;
+  readonly partition: number;
+  readonly config: LogConfig;
+  /** After a failed log: nothing from this offset on is proven to be on disk. */
+  readonly cutFrom: number | undefined;
+}
+
 /** The partitions' places on disk. */
 export interface PartitionDirectories {
-  openLog(topicId: string, partition: number, config: LogConfig): Promise<SegmentedLog>;
+  openLog(options: OpenPartitionOptions): Promise<SegmentedLog>;
   /** What lies there now, for comparison with the metadata. */
   list(): Promise<readonly { readonly topicId: string; readonly partition: number }[]>;
   remove(topicId: string, partition: number): Promise<void>;
@@ -23,7 +31,6 @@ export interface PartitionStoreOptions {
   readonly view: ClusterView;
   readonly directories: PartitionDirectories;
   readonly nodeId: number;
-  readonly nodeEpoch: number;
   /** The node's own values for topic settings that a topic does not set. */
   readonly topicDefaults: Readonly<Record<string, string>>;
   readonly clock: Clock;
@@ -48,6 +55,8 @@ export class PartitionStore implements LeaderLookup {
   /** By topic id: parsed once for each change of a topic, so that a replica can tell whether it changed. */
   readonly #configs = new Map<string, { readonly modRevision: number; readonly config: LogConfig }>();
   #unsubscribe: (() => void) | undefined;
+  /** -1 while the node is not registered: then it leads nothing (R2). */
+  #nodeEpoch = -1;
   #closed = false;
 
   constructor(options: PartitionStoreOptions) {
@@ -66,6 +75,12 @@ export class PartitionStore implements LeaderLookup {
     });
     for (const { topicId, partition } of view.partitions()) this.#reconcile(topicId, partition);
     await this.#sweep();
+  }
+
+  /** The node has registered (again): it leads what the metadata gives to this registration, and nothing else. */
+  registered(nodeEpoch: number): void {
+    this.#nodeEpoch = nodeEpoch;
+    for (const { topicId, partition } of this.#replicas.values()) this.#reconcile(topicId, partition);
   }
 
   find(topicId: string, partition: number, leaderEpoch: number): PartitionLeader | undefined {
@@ -119,20 +134,32 @@ export class PartitionStore implements LeaderLookup {
     return this.#purgatoryLimit.waiting;
   }
 
+  /** Replicas whose logs are being opened for the first time. */
+  openingCount(): number {
+    return [...this.#replicas.values()].filter(({ log, failure }) => log === undefined && failure === undefined)
+      .length;
+  }
+
   /** Resolves when everything that was under way is done: logs opened, directories removed. */
   async settled(): Promise<void> {
     while (this.#work.size > 0) await Promise.all(this.#work);
   }
 
-  /** Fails all who wait, then flushes and closes all logs. */
-  async close(): Promise<void> {
+  /** Fails all who wait, then flushes and closes all logs. False when one of them could not be closed cleanly. */
+  async close(): Promise<boolean> {
     this.#closed = true;
     this.#unsubscribe?.();
     await this.settled();
     const replicas = [...this.#replicas.values()];
     this.#replicas.clear();
-    await Promise.all(replicas.map((replica) => this.#pool.run(() => replica.close())));
+    const failed = replicas.some(({ failure }) => failure !== undefined);
+    const closed = await Promise.allSettled(replicas.map((replica) => this.#pool.run(() => replica.close())));
     this.#deadlines.clear();
+    for (const result of closed) {
+      if (result.status === "fulfilled") continue;
+      this.#options.logger.error({ err: toOttlaError(result.reason) }, "cannot close a log cleanly");
+    }
+    return !failed && closed.every(({ status }) => status === "fulfilled");
   }
 
   #reconcileTopic(topicId: string): void {
@@ -173,13 +200,13 @@ export class PartitionStore implements LeaderLookup {
       name: `${view.topicById(topicId)?.name ?? topicId}-${partition}`,
       nodeId,
       assignment,
-      openLog: (config) => directories.openLog(topicId, partition, config),
+      openLog: (config, cutFrom) => directories.openLog({ topicId, partition, config, cutFrom }),
       clock,
       deadlines: this.#deadlines,
       purgatoryLimit: this.#purgatoryLimit,
       logger,
       onLeaderChange: () => {
-        for (const look of [...(this.#leaderWaiters.get(key) ?? [])]) look();
+        for (const look of this.#leaderWaiters.get(key) ?? []) look();
       },
     });
     this.#replicas.set(key, replica);
@@ -220,8 +247,8 @@ export class PartitionStore implements LeaderLookup {
   }
 
   #assignmentOf(state: ClusterPartition): ReplicaAssignment {
-    const { nodeId, nodeEpoch } = this.#options;
-    const leads = state.leader === nodeId && state.leaderNodeEpoch === nodeEpoch;
+    const { nodeId } = this.#options;
+    const leads = state.leader === nodeId && state.leaderNodeEpoch === this.#nodeEpoch;
     const { leaderEpoch, isr, minInsyncReplicas } = state;
     return {
       term: leads ? { leaderEpoch, isr, minInsyncReplicas } : undefined,

@@ -15,6 +15,12 @@ export class VisibleBytes {
     this.#queue.push({ endOffset, sizeBytes });
   }
 
+  /** Batches that end beyond the offset were given up by the log. */
+  forgetBeyond(offset: number): void {
+    this.#queue = this.#queue.slice(this.#head).filter(({ endOffset }) => endOffset <= offset);
+    this.#head = 0;
+  }
+
   passed(highWatermark: number): void {
     for (
       let next = this.#queue[this.#head];

@@ -74,6 +74,14 @@ export class WaitingAppends {
     }
   }
 
+  /** Fails those whose batches end beyond the offset: the log gave them up. */
+  failBeyond(offset: number, error: OttlaError): void {
+    const waiting = this.#queue.slice(this.#head);
+    this.#queue = waiting.filter(({ endOffset }) => endOffset <= offset);
+    this.#head = 0;
+    for (const append of waiting) if (append.endOffset > offset) this.#settle(append, error);
+  }
+
   failAll(error: OttlaError): void {
     const all = this.#queue.slice(this.#head);
     this.#queue = [];

@@ -1,0 +1,30 @@
+import type { AdminService } from "@ottla/proto/ottla/v1/admin";
+import type { ServiceImplementation } from "@ottla/rpc";
+import { guarded } from "../guarded.ts";
+import { describeCluster } from "./describe-cluster.ts";
+import {
+  alterTopicConfig,
+  createPartitions,
+  createTopic,
+  deleteTopic,
+  type TopicChangeOptions,
+} from "./topic-changes.ts";
+import { deleteRecords, describeTopics, listTopics } from "./topic-reads.ts";
+
+/** Serves ottla.v1.AdminService. */
+export function createAdminService(options: TopicChangeOptions): ServiceImplementation<typeof AdminService> {
+  return {
+    createTopic: (request, context) => guarded(() => createTopic(options, request, context)),
+    deleteTopic: (request, context) => guarded(() => deleteTopic(options, request, context)),
+    listTopics: (request) => guarded(() => listTopics(options, request)),
+    describeTopics: (request, context) => guarded(() => describeTopics(options, request, context)),
+    alterTopicConfig: (request, context) => guarded(() => alterTopicConfig(options, request, context)),
+    createPartitions: (request, context) => guarded(() => createPartitions(options, request, context)),
+    deleteRecords: (request, context) => guarded(() => deleteRecords(options, request, context)),
+    describeCluster: () =>
+      guarded(async () => {
+        await options.topics.refresh();
+        return describeCluster(options.view);
+      }),
+  };
+}

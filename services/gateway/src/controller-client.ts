@@ -1,0 +1,42 @@
+import { type ErrorCode, toOttlaError } from "@ottla/errors";
+import type { ClusterView } from "@ottla/metadata";
+import { CoordinatorService } from "@ottla/proto/ottla/internal/v1/coordinator";
+import { createClient, type RpcClient, type Transport } from "@ottla/rpc";
+import type { Clock } from "@ottla/runtime";
+
+export interface ControllerClientOptions {
+  readonly view: ClusterView;
+  readonly clock: Clock;
+  /** A connection to the coordinator that the metadata says is active right now. */
+  readonly transport: () => Transport;
+  /** How long to look for the active coordinator. */
+  readonly retryMs: number;
+}
+
+/** Refused before anything was changed: the next active coordinator may be asked the same. */
+const NOT_DONE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["NOT_CONTROLLER"]);
+const BACKOFF_MS = 50;
+
+/** Calls the active coordinator, and looks for it again while there is none. */
+export class ControllerClient {
+  readonly #options: ControllerClientOptions;
+
+  constructor(options: ControllerClientOptions) {
+    this.#options = options;
+  }
+
+  async call<T>(ask: (client: RpcClient<typeof CoordinatorService>) => Promise<T>): Promise<T> {
+    const { clock, view, transport, retryMs } = this.#options;
+    const deadlineMs = clock.monotonic() + retryMs;
+    for (;;) {
+      try {
+        return await ask(createClient(CoordinatorService, transport()));
+      } catch (thrown) {
+        const error = toOttlaError(thrown);
+        if (!NOT_DONE.has(error.code) || clock.monotonic() + BACKOFF_MS > deadlineMs) throw error;
+        await view.refresh().catch(() => undefined);
+        await clock.sleep(BACKOFF_MS);
+      }
+    }
+  }
+}

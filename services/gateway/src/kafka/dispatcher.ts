@@ -1,0 +1,123 @@
+import { OttlaError, toOttlaError } from "@ottla/errors";
+import {
+  type FrameReader,
+  FrameWriter,
+  hasFlexibleResponseHeader,
+  malformed,
+  type RequestHeader,
+  readClientId,
+  writeResponseHeader,
+} from "@ottla/kafka-protocol";
+import type { Clock, Logger } from "@ottla/runtime";
+import { API_VERSIONS_KEY, answerUnknownApiVersions } from "./18-api-versions.ts";
+import type { AnyKafkaHandler, KafkaConnectionState, KafkaRequestContext } from "./handler.ts";
+import type { KafkaMetrics } from "./kafka-metrics.ts";
+
+/** A request that has been understood as far as its header, ready to begin. */
+export interface PreparedRequest {
+  readonly pipelined: boolean;
+  /**
+   * Serves the request: the frame of the answer in pieces, or undefined where the protocol wants none. Rejects when the
+   * connection must be closed.
+   */
+  run(): Promise<readonly Uint8Array[] | undefined>;
+}
+
+interface RequestOrigin {
+  readonly peer: string;
+  readonly connection: KafkaConnectionState;
+  readonly signal: AbortSignal;
+}
+
+export interface KafkaDispatcherOptions {
+  readonly handlers: readonly AnyKafkaHandler[];
+  readonly metrics: KafkaMetrics;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Finds the handler of a request by its number and version, decodes, serves and encodes. */
+export class KafkaDispatcher {
+  readonly #handlers = new Map<number, AnyKafkaHandler>();
+  readonly #options: KafkaDispatcherOptions;
+
+  constructor(options: KafkaDispatcherOptions) {
+    this.#options = options;
+    for (const handler of options.handlers) this.#handlers.set(handler.api.key, handler);
+  }
+
+  /** Throws when the request cannot be served at all: Kafka's answer is to close the connection. */
+  prepare(header: RequestHeader, reader: FrameReader, origin: RequestOrigin): PreparedRequest {
+    const handler = this.#handlers.get(header.apiKey);
+    if (handler === undefined) throw malformed(`API key ${header.apiKey} is not served`);
+    const { min, max } = handler.versions;
+    if (header.apiVersion < min || header.apiVersion > max) {
+      if (header.apiKey === API_VERSIONS_KEY) return unknownApiVersions(header, this.#handlers.values());
+      throw new OttlaError(
+        "UNSUPPORTED_VERSION",
+        `${handler.api.name} version ${header.apiVersion} is not served (${min} to ${max} are)`,
+      );
+    }
+    const clientId = readClientId(reader, handler.api.isFlexible(header.apiVersion));
+    const context: KafkaRequestContext = { ...origin, apiVersion: header.apiVersion, clientId };
+    return {
+      pipelined: handler.pipelined ?? false,
+      run: () => this.#serve(handler, header, reader, context),
+    };
+  }
+
+  async #serve(
+    handler: AnyKafkaHandler,
+    header: RequestHeader,
+    reader: FrameReader,
+    context: KafkaRequestContext,
+  ): Promise<readonly Uint8Array[] | undefined> {
+    const { clock, metrics, logger } = this.#options;
+    const startedMs = clock.monotonic();
+    const request = handler.api.decodeRequest(reader, header.apiVersion);
+    try {
+      const response = await handler.handle(request, context);
+      if (response === undefined) return undefined;
+      return encodeAnswer(
+        header.correlationId,
+        hasFlexibleResponseHeader(handler.api, header.apiVersion),
+        (writer) => handler.api.encodeResponse(writer, header.apiVersion, response),
+      );
+    } catch (error) {
+      // Handlers answer errors with codes; what reaches this place is a fault of ours or a cancelled wait.
+      const fault = toOttlaError(error);
+      if (fault.code !== "CANCELLED") {
+        logger.error(
+          { err: error, api: handler.api.name, version: header.apiVersion },
+          "a Kafka request failed",
+        );
+      }
+      throw fault;
+    } finally {
+      metrics.observe(handler.api.name, clock.monotonic() - startedMs);
+    }
+  }
+}
+
+/** KIP-511: a version of ApiVersions that we do not know is answered in the oldest form with what we do serve. */
+function unknownApiVersions(header: RequestHeader, handlers: Iterable<AnyKafkaHandler>): PreparedRequest {
+  return {
+    pipelined: false,
+    run: async () =>
+      encodeAnswer(header.correlationId, false, (writer) => answerUnknownApiVersions(writer, [...handlers])),
+  };
+}
+
+/** The frame of an answer: its length, its header, and what `encode` writes. */
+function encodeAnswer(
+  correlationId: number,
+  flexibleHeader: boolean,
+  encode: (writer: FrameWriter) => void,
+): Uint8Array[] {
+  const writer = new FrameWriter();
+  writeResponseHeader(writer, correlationId, flexibleHeader);
+  encode(writer);
+  const length = Buffer.allocUnsafe(4);
+  length.writeInt32BE(writer.sizeBytes);
+  return [length, ...writer.finish()];
+}

@@ -1,0 +1,50 @@
+import type { Api, Decoded, Encodable, Fields } from "@ottla/kafka-protocol";
+
+/** What a handler knows about the connection and the request that it answers. */
+export interface KafkaRequestContext {
+  readonly apiVersion: number;
+  readonly clientId: string | null;
+  /** The peer's address and port. */
+  readonly peer: string;
+  /** The connection's own state, for fetch sessions and the address that the client used. */
+  readonly connection: KafkaConnectionState;
+  /** Aborts when the connection is gone or the gateway stops. */
+  readonly signal: AbortSignal;
+}
+
+/** What lives as long as one connection. */
+export interface KafkaConnectionState {
+  /** A number of its own, for logs. */
+  readonly id: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+  /** Values that handlers keep for the connection, each under its own symbol. */
+  readonly attachments: Map<symbol, unknown>;
+}
+
+/** How the gateway serves one Kafka API: one file an API, named with its number. */
+export interface KafkaHandler<Q extends Fields = Fields, S extends Fields = Fields> {
+  readonly api: Api<Q, S>;
+  /** The versions served. */
+  readonly versions: { readonly min: number; readonly max: number };
+  /** The lowest version that ApiVersions tells, where it is below what is served. */
+  readonly advertisedMin?: number;
+  /**
+   * The next request of the connection may begin before this one is answered. Answers keep their order all the same. Off, a
+   * request begins when all before it are answered, as in Kafka.
+   */
+  readonly pipelined?: boolean;
+  /** Resolves with the answer, or with undefined when the protocol wants none (Produce with acks=0). */
+  handle(request: Decoded<Q>, context: KafkaRequestContext): Promise<Encodable<S> | undefined>;
+}
+
+/** A handler whose types are forgotten, as the dispatcher keeps it. */
+export type AnyKafkaHandler = KafkaHandler;
+
+/** Declares a handler with the types of its API. */
+export function kafkaHandler<Q extends Fields, S extends Fields>(
+  handler: KafkaHandler<Q, S>,
+): AnyKafkaHandler {
+  // The dispatcher pairs each handler with its own API's codec, so a handler never sees another API's message.
+  return handler as unknown as AnyKafkaHandler;
+}

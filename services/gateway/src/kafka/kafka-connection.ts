@@ -1,0 +1,200 @@
+import { OttlaError } from "@ottla/errors";
+import { FrameReader, readRequestHeader } from "@ottla/kafka-protocol";
+import type { Clock, Connection } from "@ottla/runtime";
+import type { KafkaDispatcher, PreparedRequest } from "./dispatcher.ts";
+import { FrameSplitter } from "./frame-splitter.ts";
+import type { KafkaConnectionState } from "./handler.ts";
+import { ReplyQueue } from "./reply-queue.ts";
+
+export interface KafkaConnectionLimits {
+  /** The largest request: Kafka's socket.request.max.bytes. */
+  readonly maxRequestBytes: number;
+  /** Requests of one connection that are not answered; further ones wait in the socket. */
+  readonly maxUnansweredRequests: number;
+  /** Bytes of unanswered requests of one connection; beyond it the socket is not read. */
+  readonly maxUnansweredBytes: number;
+  /** A connection that is silent for so long is closed: Kafka's connections.max.idle.ms. */
+  readonly idleTimeoutMs: number;
+}
+
+export interface KafkaConnectionOptions {
+  readonly id: number;
+  readonly connection: Connection;
+  readonly dispatcher: KafkaDispatcher;
+  readonly limits: KafkaConnectionLimits;
+  readonly clock: Clock;
+  /** Called once, when the connection is over; with the reason when it is worth a log line. */
+  readonly onClosed: (reason: OttlaError | undefined) => void;
+}
+
+interface WaitingRequest {
+  readonly request: PreparedRequest;
+  readonly frameBytes: number;
+}
+
+/**
+ * One client's connection. Requests begin in order: a pipelined one (Produce) as soon as all before it have begun, any other when
+ * all before it are answered. Answers leave in the order of the requests. Reading stops while too much is unanswered or while the
+ * client does not take its answers, so that neither costs memory without bound.
+ */
+export class KafkaConnection {
+  readonly #options: KafkaConnectionOptions;
+  readonly #connection: Connection;
+  readonly #splitter: FrameSplitter;
+  readonly #replies: ReplyQueue;
+  readonly #state: KafkaConnectionState;
+  readonly #abort = new AbortController();
+  readonly #waiting: WaitingRequest[] = [];
+  #running = 0;
+  #runningExclusively = false;
+  #unansweredBytes = 0;
+  #lastActivityMs: number;
+  #isPaused = false;
+  #isBlocked = false;
+  #peerEnded = false;
+  #isOver = false;
+  #failure: OttlaError | undefined;
+
+  constructor(options: KafkaConnectionOptions) {
+    this.#options = options;
+    this.#connection = options.connection;
+    this.#splitter = new FrameSplitter(options.limits.maxRequestBytes);
+    this.#replies = new ReplyQueue((pieces) => this.#write(pieces));
+    this.#lastActivityMs = options.clock.monotonic();
+    this.#state = {
+      id: options.id,
+      localAddress: options.connection.localAddress,
+      localPort: options.connection.localPort,
+      attachments: new Map(),
+    };
+  }
+
+  start(): void {
+    this.#connection.start({
+      onData: (chunk) => this.#onData(chunk),
+      onDrain: () => this.#onDrain(),
+      onEnd: () => this.#onEnd(),
+      onClose: () => this.#onClose(),
+    });
+  }
+
+  get remoteAddress(): string {
+    return this.#connection.remoteAddress;
+  }
+
+  /** Closes the connection when nothing has happened on it for the idle timeout. */
+  closeIfIdle(nowMs: number): void {
+    if (this.#replies.unanswered > 0) return;
+    if (nowMs - this.#lastActivityMs >= this.#options.limits.idleTimeoutMs) this.close();
+  }
+
+  /** Drops the connection; `reason` is given to `onClosed`. */
+  close(reason?: OttlaError): void {
+    this.#failure ??= reason;
+    this.#connection.destroy();
+  }
+
+  #onData(chunk: Uint8Array): void {
+    this.#lastActivityMs = this.#options.clock.monotonic();
+    try {
+      this.#splitter.push(chunk, (frame) => this.#onFrame(frame));
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    this.#startWaiting();
+    this.#adjustReading();
+  }
+
+  #onFrame(frame: Uint8Array): void {
+    const reader = new FrameReader(frame);
+    const header = readRequestHeader(reader);
+    const request = this.#options.dispatcher.prepare(header, reader, {
+      peer: this.remoteAddress,
+      connection: this.#state,
+      signal: this.#abort.signal,
+    });
+    this.#unansweredBytes += frame.byteLength;
+    this.#waiting.push({ request, frameBytes: frame.byteLength });
+  }
+
+  #startWaiting(): void {
+    while (!this.#isOver && !this.#runningExclusively) {
+      const next = this.#waiting[0];
+      if (next === undefined) return;
+      if (this.#running > 0 && !next.request.pipelined) return;
+      this.#waiting.shift();
+      this.#run(next);
+    }
+  }
+
+  #run({ request, frameBytes }: WaitingRequest): void {
+    const slot = this.#replies.open();
+    this.#running++;
+    this.#runningExclusively = !request.pipelined;
+    const finish = (pieces: readonly Uint8Array[] | undefined): void => {
+      this.#running--;
+      if (!request.pipelined) this.#runningExclusively = false;
+      this.#unansweredBytes -= frameBytes;
+      slot.settle(pieces);
+      if (this.#isOver) return;
+      this.#startWaiting();
+      this.#adjustReading();
+      this.#endIfDone();
+    };
+    request.run().then(finish, (error: unknown) => {
+      this.#fail(error);
+      finish(undefined);
+    });
+  }
+
+  #write(pieces: readonly Uint8Array[]): void {
+    if (this.#isOver) return;
+    this.#lastActivityMs = this.#options.clock.monotonic();
+    this.#isBlocked = !this.#connection.write(pieces);
+  }
+
+  #onDrain(): void {
+    this.#lastActivityMs = this.#options.clock.monotonic();
+    this.#isBlocked = false;
+    this.#adjustReading();
+  }
+
+  #adjustReading(): void {
+    const { maxUnansweredBytes, maxUnansweredRequests } = this.#options.limits;
+    const unanswered = this.#replies.unanswered + this.#waiting.length;
+    const isFull = unanswered >= maxUnansweredRequests || this.#unansweredBytes >= maxUnansweredBytes;
+    const shouldPause = isFull || this.#isBlocked;
+    if (shouldPause === this.#isPaused || this.#isOver) return;
+    this.#isPaused = shouldPause;
+    if (shouldPause) this.#connection.pause();
+    else this.#connection.resume();
+  }
+
+  #onEnd(): void {
+    this.#peerEnded = true;
+    this.#endIfDone();
+  }
+
+  /** A client that has sent its last request still gets the answers to all of them. */
+  #endIfDone(): void {
+    if (this.#peerEnded && this.#replies.unanswered === 0 && this.#waiting.length === 0)
+      this.#connection.end();
+  }
+
+  #fail(error: unknown): void {
+    const reason =
+      error instanceof OttlaError
+        ? error
+        : new OttlaError("UNKNOWN_SERVER_ERROR", String(error), { cause: error });
+    this.close(reason);
+  }
+
+  #onClose(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#waiting.length = 0;
+    this.#abort.abort();
+    this.#options.onClosed(this.#failure);
+  }
+}

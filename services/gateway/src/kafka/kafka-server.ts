@@ -1,0 +1,108 @@
+import type { OttlaError } from "@ottla/errors";
+import type { Clock, Connection, LimitedLogger, Listener, Logger, Network, Timer } from "@ottla/runtime";
+import { KafkaDispatcher } from "./dispatcher.ts";
+import type { AnyKafkaHandler } from "./handler.ts";
+import { KafkaConnection, type KafkaConnectionLimits } from "./kafka-connection.ts";
+import type { KafkaMetrics } from "./kafka-metrics.ts";
+
+const IDLE_SWEEP_MS = 10_000;
+
+export interface KafkaServerOptions {
+  readonly network: Network;
+  readonly host: string;
+  readonly port: number;
+  readonly handlers: readonly AnyKafkaHandler[];
+  readonly limits: KafkaConnectionLimits;
+  /** Connections above it are closed at once: Kafka's max.connections. */
+  readonly maxConnections: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** For one line a closed connection, but not a flood of them. */
+  readonly limitedLogger: LimitedLogger;
+  readonly metrics: KafkaMetrics;
+}
+
+/** The Kafka door: accepts connections, bounds their number, and closes those that break the protocol or fall silent. */
+export class KafkaServer {
+  readonly #options: KafkaServerOptions;
+  readonly #dispatcher: KafkaDispatcher;
+  readonly #connections = new Set<KafkaConnection>();
+  #listener: Listener | undefined;
+  #sweep: Timer | undefined;
+  #nextId = 1;
+
+  constructor(options: KafkaServerOptions) {
+    this.#options = options;
+    this.#dispatcher = new KafkaDispatcher(options);
+  }
+
+  get port(): number {
+    return this.#listener?.port ?? this.#options.port;
+  }
+
+  async listen(): Promise<void> {
+    const { network, host, port } = this.#options;
+    this.#listener = await network.listen({ host, port }, (connection) => this.#accept(connection));
+    this.#scheduleSweep();
+  }
+
+  /** Stops accepting; connections go on until `close`. */
+  async stopAccepting(): Promise<void> {
+    await this.#listener?.close();
+  }
+
+  /** Drops every connection. */
+  async close(): Promise<void> {
+    this.#sweep?.cancel();
+    await this.#listener?.close();
+    for (const connection of this.#connections) connection.close();
+  }
+
+  #accept(connection: Connection): void {
+    const { maxConnections, limits, clock, metrics, limitedLogger } = this.#options;
+    if (this.#connections.size >= maxConnections) {
+      metrics.closed("too_many_connections");
+      limitedLogger.warn(
+        "kafka-connections",
+        { peer: connection.remoteAddress, maxConnections },
+        "too many Kafka connections",
+      );
+      connection.destroy();
+      return;
+    }
+    const kafka = new KafkaConnection({
+      id: this.#nextId++,
+      connection,
+      dispatcher: this.#dispatcher,
+      limits,
+      clock,
+      onClosed: (reason) => this.#onClosed(kafka, reason),
+    });
+    this.#connections.add(kafka);
+    metrics.connections.set(this.#connections.size);
+    kafka.start();
+  }
+
+  #onClosed(connection: KafkaConnection, reason: OttlaError | undefined): void {
+    const { metrics, limitedLogger } = this.#options;
+    this.#connections.delete(connection);
+    metrics.connections.set(this.#connections.size);
+    if (reason === undefined || reason.code === "CANCELLED") return;
+    metrics.closed(reason.code.toLowerCase());
+    const fields = { peer: connection.remoteAddress, reason: reason.message };
+    limitedLogger.warn(`kafka-closed-${reason.code}`, fields, "closed a Kafka connection");
+  }
+
+  #scheduleSweep(): void {
+    const { clock } = this.#options;
+    this.#sweep = clock.setTimer(
+      IDLE_SWEEP_MS,
+      () => {
+        const nowMs = clock.monotonic();
+        for (const connection of this.#connections) connection.closeIfIdle(nowMs);
+        this.#scheduleSweep();
+      },
+      { background: true },
+    );
+  }
+}

@@ -1,0 +1,54 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { FetchRequest, FetchResponseSchema } from "@ottla/proto/ottla/v1/log";
+import type { PartitionRouter } from "@ottla/routing";
+import type { CallContext } from "@ottla/rpc";
+import type { Clock } from "@ottla/runtime";
+import { checkInteger, checkOffset, checkPartition, checkReadFormat, LIMITS } from "../checks.ts";
+import type { ConnectionLimits } from "../connection-limits.ts";
+import type { GatewayMetrics } from "../gateway-metrics.ts";
+import type { Topics } from "../topics.ts";
+import { joinChunks, sliceRecords } from "./record-slices.ts";
+
+export interface FetchOptions {
+  readonly topics: Topics;
+  readonly router: PartitionRouter;
+  readonly connections: ConnectionLimits;
+  readonly clock: Clock;
+  readonly metrics: GatewayMetrics;
+}
+
+/** Serves `Fetch`: batches or records of one partition, after a wait of at most `max_wait_ms`. */
+export async function serveFetch(
+  options: FetchOptions,
+  request: FetchRequest,
+  context: CallContext,
+): Promise<MessageInitShape<typeof FetchResponseSchema>> {
+  const { router, clock, metrics, topics, connections } = options;
+  const offset = checkOffset("offset", request.offset);
+  const maxBytes =
+    checkInteger("max_bytes", request.maxBytes, 0, LIMITS.fetchMaxBytes) || LIMITS.fetchDefaultBytes;
+  const minBytes = checkInteger("min_bytes", request.minBytes, 0, maxBytes) || 1;
+  const maxWaitMs = checkInteger("max_wait_ms", request.maxWaitMs, 0, LIMITS.fetchMaxWaitMs);
+  const format = checkReadFormat(request.format);
+  const topic = await topics.get(request.topic);
+  const partition = checkPartition("partition", request.partition, topic.partitionCount, topic.name);
+  return connections.withRead(context.peer, async () => {
+    const { signal } = context;
+    const { topicId } = topic;
+    const outcome = await router.fetch({ topicId, partition, offset, maxBytes, minBytes, maxWaitMs, signal });
+    metrics.countFetched(topic.name, outcome.sizeBytes);
+    const positions = {
+      highWatermark: BigInt(outcome.highWatermark),
+      logStartOffset: BigInt(outcome.logStartOffset),
+    };
+    const batches = joinChunks(outcome.chunks, outcome.sizeBytes);
+    if (format === "batches") return { ...positions, batches, nextOffset: BigInt(outcome.nextOffset) };
+    const { nextOffset } = outcome;
+    // One answer holds one slice; what a compressed batch holds beyond it is fetched again from there.
+    const slices = sliceRecords(batches, { fromOffset: offset, nextOffset, maxBytes, clock, signal });
+    for await (const slice of slices) {
+      return { ...positions, records: [...slice.records], nextOffset: BigInt(slice.nextOffset) };
+    }
+    return { ...positions, nextOffset: BigInt(nextOffset) };
+  });
+}

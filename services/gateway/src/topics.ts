@@ -1,0 +1,117 @@
+import { OttlaError, toOttlaError } from "@ottla/errors";
+import {
+  type ClusterTopic,
+  type ClusterView,
+  parseTopicConfig,
+  type TopicConfig,
+  type TopicConfigMap,
+  validateTopicName,
+} from "@ottla/metadata";
+import type { Logger } from "@ottla/runtime";
+
+/** A topic as the gateway uses it: its state and its effective settings. */
+export interface Topic {
+  readonly name: string;
+  readonly topicId: string;
+  readonly partitionCount: number;
+  readonly internal: boolean;
+  readonly config: TopicConfig;
+  readonly state: ClusterTopic;
+}
+
+export interface TopicsOptions {
+  readonly view: ClusterView;
+  readonly topicDefaults: TopicConfigMap;
+  readonly logger: Logger;
+  /** A topic that was used here was deleted. */
+  readonly onGone: (name: string) => void;
+}
+
+/** Finds topics by name in the view, and asks the metadata store before it says that there is none. */
+export class Topics {
+  readonly #options: TopicsOptions;
+  /** Parsed once for each change of a topic. */
+  readonly #parsed = new Map<string, Topic>();
+  #refreshing: Promise<void> | undefined;
+
+  constructor(options: TopicsOptions) {
+    this.#options = options;
+    options.view.onChange((change) => {
+      for (const topicId of change.topicIds) {
+        const known = this.#parsed.get(topicId);
+        if (known === undefined || options.view.topicById(topicId)?.phase === "live") continue;
+        this.#parsed.delete(topicId);
+        options.onGone(known.name);
+      }
+    });
+  }
+
+  /** Throws INVALID_TOPIC_EXCEPTION; undefined when the view shows no such topic. */
+  find(name: string, field = "topic"): Topic | undefined {
+    checkTopicName(name, field);
+    const state = this.#options.view.topicByName(name);
+    return state === undefined ? undefined : this.#topicOf(state);
+  }
+
+  /** Throws INVALID_TOPIC_EXCEPTION, or UNKNOWN_TOPIC_OR_PARTITION when the store knows none either. */
+  async get(name: string, field = "topic"): Promise<Topic> {
+    const known = this.find(name, field);
+    if (known !== undefined) return known;
+    await this.refresh();
+    const found = this.find(name, field);
+    if (found !== undefined) return found;
+    throw new OttlaError("UNKNOWN_TOPIC_OR_PARTITION", `${field}: topic "${name}" does not exist`, {
+      metadata: { field, topic: name },
+    });
+  }
+
+  /** Catches up with the store, one read for all who ask at the same time; goes on with what is known when it cannot. */
+  refresh(): Promise<void> {
+    this.#refreshing ??= this.#options.view
+      .refresh()
+      .catch((thrown: unknown) => {
+        this.#options.logger.debug({ err: toOttlaError(thrown) }, "cannot refresh the view of the cluster");
+      })
+      .finally(() => {
+        this.#refreshing = undefined;
+      });
+    return this.#refreshing;
+  }
+
+  #topicOf(state: ClusterTopic): Topic {
+    const known = this.#parsed.get(state.topicId);
+    if (known?.state === state) return known;
+    const topic: Topic = {
+      name: state.name,
+      topicId: state.topicId,
+      partitionCount: state.partitionCount,
+      internal: state.internal,
+      config: parseTopicConfig(state.configs, this.#options.topicDefaults),
+      state,
+    };
+    this.#parsed.set(state.topicId, topic);
+    return topic;
+  }
+}
+
+/** Kafka's rules for names; the error names the request's own field. */
+export function checkTopicName(name: string, field: string): void {
+  try {
+    validateTopicName(name);
+  } catch (thrown) {
+    const error = toOttlaError(thrown);
+    throw new OttlaError(error.code, `${field}: ${error.message}`, {
+      metadata: { ...error.metadata, field },
+    });
+  }
+}
+
+/** Clients may read the system's own topics, and may not change them. */
+export function refuseInternal(topic: Topic, field = "topic"): void {
+  if (!topic.internal) return;
+  throw new OttlaError(
+    "INVALID_TOPIC_EXCEPTION",
+    `${field}: topic "${topic.name}" is internal: clients may not change it`,
+    { metadata: { field } },
+  );
+}

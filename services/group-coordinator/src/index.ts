@@ -1,0 +1,1 @@
+export { type GroupCoordinator, type GroupCoordinatorOptions, startGroupCoordinator } from "./main.ts";

@@ -1,0 +1,9 @@
+export {
+  type PartitionStorage,
+  type PartitionStorageOptions,
+  type StorageEnd,
+  type StorageSettings,
+  startPartitionStorage,
+} from "./main.ts";
+export { openDataDirectory } from "./open-data-directory.ts";
+export type { StorageLimits } from "./storage-service.ts";

@@ -1,0 +1,161 @@
+import { createLogResources, type DataDirectory } from "@ottla/log";
+import { type ClusterView, keepRegistered, type MetadataStore } from "@ottla/metadata";
+import { StorageService } from "@ottla/proto/ottla/internal/v1/storage";
+import { ServiceRegistry } from "@ottla/rpc";
+import type { Clock, Disk, Logger, MetricsRegistry, Random } from "@ottla/runtime";
+import { VERSION } from "@ottla/runtime";
+import { partitionDirectories } from "./directories.ts";
+import type { PartitionReplica } from "./partition-replica.ts";
+import { PartitionStore } from "./partition-store.ts";
+import { StorageMetrics } from "./storage-metrics.ts";
+import { createStorageService, type StorageLimits } from "./storage-service.ts";
+import { Upkeep } from "./upkeep.ts";
+
+/** The part of the settings that is about storage. */
+export interface StorageSettings {
+  readonly tailCacheBytes: number;
+  readonly syncConcurrency: number;
+  readonly maxOpenSegments: number;
+  readonly retentionCheckIntervalMs: number;
+}
+
+export interface PartitionStorageOptions {
+  readonly nodeId: number;
+  readonly zone: string;
+  readonly address: string;
+  readonly store: MetadataStore;
+  readonly view: ClusterView;
+  readonly disk: Disk;
+  /** Open, and closed by whoever opened it, with what `stop` says. */
+  readonly directory: DataDirectory;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: MetricsRegistry;
+  readonly settings: StorageSettings;
+  /** The node's own values for topic settings that a topic does not set. */
+  readonly topicDefaults: Readonly<Record<string, string>>;
+  readonly limits?: Partial<StorageLimits>;
+}
+
+/** How the service ended: the data directory is marked with it (R9). */
+export interface StorageEnd {
+  readonly clean: boolean;
+  readonly nodeEpoch: number;
+}
+
+export interface PartitionStorage {
+  /** StorageService, to be served to gateways. */
+  readonly registry: ServiceRegistry;
+  /** Undefined when all logs are open, else why not. */
+  notReady(): string | undefined;
+  /** Deregisters, fails who waits, flushes and closes all logs. */
+  stop(): Promise<StorageEnd>;
+}
+
+const LEASE_TTL_MS = 10_000;
+const OPEN_CONCURRENCY = 8;
+const MAX_WAITING_FETCHES = 20_000;
+const CHECKPOINT_INTERVAL_MS = 60_000;
+const DEFAULT_LIMITS: StorageLimits = {
+  appendCreditBytes: 64 * 1024 * 1024,
+  maxConcurrentReads: 8,
+  maxOpenFetches: 10_000,
+};
+
+/** Starts a storage node: its partitions follow the cluster's metadata, gateways reach them through the registry. */
+export async function startPartitionStorage(options: PartitionStorageOptions): Promise<PartitionStorage> {
+  const { view, disk, clock, random, logger, directory, settings, nodeId, topicDefaults } = options;
+  const metrics = new StorageMetrics(options.metrics);
+  const resources = createLogResources({
+    disk,
+    clock,
+    random,
+    logger,
+    tailCacheBytes: settings.tailCacheBytes,
+    syncConcurrency: settings.syncConcurrency,
+    maxOpenFiles: settings.maxOpenSegments,
+    metrics: metrics.log,
+  });
+  const store = new PartitionStore({
+    view,
+    directories: partitionDirectories(directory, resources),
+    nodeId,
+    topicDefaults,
+    clock,
+    logger,
+    maxWaitingFetches: MAX_WAITING_FETCHES,
+    concurrency: OPEN_CONCURRENCY,
+  });
+  await store.start();
+
+  const registration = await keepRegistered({
+    store: options.store,
+    keys: view.keys,
+    ttlMs: LEASE_TTL_MS,
+    clock,
+    logger,
+    registration: {
+      role: "partition-storage",
+      nodeId,
+      zone: options.zone,
+      addresses: [options.address],
+      version: VERSION,
+      incarnation: random.uuid(),
+      directoryId: directory.directoryId,
+      cleanShutdownNodeEpoch: directory.cleanShutdown?.nodeEpoch ?? -1,
+    },
+    onRegistered: (nodeEpoch) => store.registered(nodeEpoch),
+  });
+
+  const registry = new ServiceRegistry();
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const diskSpace = (): ReturnType<Disk["space"]> => disk.space(directory.root);
+  registry.add(StorageService, createStorageService({ store, clock, metrics, limits, diskSpace }));
+  addGauges(metrics, store, directory);
+  const upkeep = new Upkeep({
+    store,
+    clock,
+    logger,
+    retentionCheckIntervalMs: settings.retentionCheckIntervalMs,
+    checkpointIntervalMs: CHECKPOINT_INTERVAL_MS,
+  });
+
+  return {
+    registry,
+    notReady: () => notReady(store, registration.nodeEpoch, view, nodeId),
+    stop: async () => {
+      const { nodeEpoch } = registration;
+      await upkeep.stop();
+      const clean = await store.close();
+      await registration.close();
+      await resources.openFiles.close();
+      return { clean, nodeEpoch };
+    },
+  };
+}
+
+function notReady(
+  store: PartitionStore,
+  nodeEpoch: number,
+  view: ClusterView,
+  nodeId: number,
+): string | undefined {
+  const known = view.storageNode(nodeId)?.lastNodeEpoch;
+  if (known !== nodeEpoch) return "the coordinator has not taken this node in yet";
+  const opening = store.openingCount();
+  return opening === 0 ? undefined : `${opening} partitions are being opened`;
+}
+
+function addGauges(metrics: StorageMetrics, store: PartitionStore, directory: DataDirectory): void {
+  const replicas = (): PartitionReplica[] => [...store.replicas()];
+  const count = (wanted: (replica: PartitionReplica) => boolean): number => replicas().filter(wanted).length;
+  metrics.addGauges({
+    partitions: () => replicas().length,
+    leaders: () => count(({ leader }) => leader !== undefined),
+    failedPartitions: () => count(({ failure }) => failure !== undefined),
+    waitingAppends: () => replicas().reduce((sum, { leader }) => sum + (leader?.waitingAppends ?? 0), 0),
+    waitingFetches: () => store.waitingFetches,
+    diskFreeBytes: () => directory.spaceGuard.space.freeBytes,
+  });
+}

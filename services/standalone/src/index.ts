@@ -1,0 +1,2 @@
+export { runServe } from "./main.ts";
+export { type NodeOptions, type RunningNode, startNode } from "./node.ts";
