@@ -64,6 +64,7 @@ describe("a tidy rule", () => {
     expect(findLongLines("a.ts", `${"x".repeat(110)}\n${"x".repeat(111)}\n`)).toEqual([
       "a.ts:2 is 111 columns wide",
     ]);
+    expect(findLongLines("a.ts", `  message: "${"x".repeat(110)}",\n`)).toEqual([]);
     expect(findLongFile("a.ts", "\n".repeat(400))).toEqual([]);
     expect(findLongFile("a.ts", "\n".repeat(401))).toHaveLength(1);
     const body = "\n  x();".repeat(69);
@@ -97,8 +98,9 @@ describe("a tidy rule", () => {
 
   it("finds code in an index, and marks of unfinished work", () => {
     const index =
-      'export { a } from "./a.ts";\nexport type * from "./b.ts";\nexport const c = 1;\nconst d = 2;\nexport { d };';
-    expect(findCodeInIndex(parse(index))).toHaveLength(3);
+      'export { a } from "./a.ts";\nexport type * from "./b.ts";\nexport const c = 1;\nconst d = 2;';
+    expect(findCodeInIndex(parse(index))).toHaveLength(2);
+    expect(findCodeInIndex(parse("export {};"))).toHaveLength(1);
     expect(findUnfinishedMarks(parse("// TODO: more\n// @ts-expect-error\nconst todo = 1;"))).toHaveLength(2);
   });
 });

@@ -16,7 +16,7 @@ export interface Source {
   readonly isTest: boolean;
 }
 
-export const root = new URL("../../", import.meta.url).pathname.replace(/\/$/, "");
+const root = new URL("../../", import.meta.url).pathname.replace(/\/$/, "");
 
 /** All files that are part of the tree: those that git knows, and those it would take up. */
 export function listTree(): string[] {
