@@ -9,7 +9,7 @@ import { GrpcServer } from "./grpc-server.ts";
 import { GrpcTransport } from "./grpc-transport.ts";
 import { reachHttp2Server, type ServerReachOptions } from "./http2-window.ts";
 import { ServiceRegistry } from "./service-registry.ts";
-import { aborted, collect, event, logRegistry, serveOverGrpc } from "./transport-harness.ts";
+import { aborted, collect, event, failureOf, logRegistry, serveOverGrpc } from "./transport-harness.ts";
 
 const loopback = (port: number) => new GrpcTransport({ address: `127.0.0.1:${port}`, clock: systemClock });
 
@@ -209,16 +209,14 @@ describe("a stop of the gRPC server", () => {
       {},
       clock,
     );
-    const unary = expect(served.client.fetch({})).rejects.toMatchObject({ retriable: true });
-    const stream = expect(collect(served.client.read({}).received)).rejects.toMatchObject({
-      retriable: true,
-    });
+    const unary = failureOf(served.client.fetch({}));
+    const stream = failureOf(collect(served.client.read({}).received));
     await started.happened;
     const stopped = served.server?.stop(5000);
     await clock.advance(5000);
     await stopped;
-    await unary;
-    await stream;
+    expect(await unary).toMatchObject({ retriable: true });
+    expect(await stream).toMatchObject({ retriable: true });
     expect(await reason.happened).toMatchObject({ code: "UNAVAILABLE" });
     await served.transport.close();
   });

@@ -42,6 +42,7 @@ function isWrapped(error: OttlaError): boolean {
 
 /** What a caller may see of whatever was thrown: the same code, message and metadata, no cause and no stack. */
 export function publicError(thrown: unknown): OttlaError {
+  if (thrown instanceof BareStatus) return errorFromStatus(thrown);
   if (isForeign(thrown)) return new OttlaError("UNKNOWN_SERVER_ERROR", FOREIGN_ERROR_MESSAGE);
   const error = toOttlaError(thrown);
   return new OttlaError(error.code, cut(error.message), { metadata: cutMetadata(error.metadata) });
@@ -144,6 +145,6 @@ function cutMetadata(metadata: Readonly<Record<string, string>>): Record<string,
 /** The code that the metrics count for how a call ended. */
 export function resultCode(thrown: unknown): ErrorCode | "OK" {
   if (thrown === undefined) return "OK";
-  if (thrown instanceof BareStatus) return errorFromStatus({ code: thrown.code, message: "" }).code;
+  if (thrown instanceof BareStatus) return errorFromStatus(thrown).code;
   return toOttlaError(thrown).code;
 }

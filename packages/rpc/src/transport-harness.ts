@@ -31,7 +31,7 @@ export interface Served {
 
 export interface Harness {
   readonly name: "gRPC" | "in-process" | "in-process, copying";
-  serve(handlers: Partial<LogHandlers>, limits?: Limits): Promise<Served>;
+  readonly serve: (handlers: Partial<LogHandlers>, limits?: Limits) => Promise<Served>;
 }
 
 export const harnesses: readonly Harness[] = [
@@ -101,7 +101,7 @@ function memoryLogger() {
 }
 
 /** A promise and what settles it: for tests that wait for an event. */
-export function event<T = void>(): { readonly happened: Promise<T>; fire(value: T): void } {
+export function event<T = void>(): { readonly happened: Promise<T>; readonly fire: (value: T) => void } {
   const { promise, resolve } = Promise.withResolvers<T>();
   return { happened: promise, fire: resolve };
 }
@@ -110,6 +110,14 @@ export async function collect<T>(messages: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
   for await (const message of messages) all.push(message);
   return all;
+}
+
+/** What a call fails with. */
+export function failureOf(call: Promise<unknown>): Promise<unknown> {
+  return call.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
 }
 
 /** Resolves when the signal aborts, with its reason. */

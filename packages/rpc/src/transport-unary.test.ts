@@ -3,7 +3,7 @@ import { AdminService } from "@ottla/proto/ottla/v1/admin";
 import { describe, expect, test } from "vitest";
 import { createClient } from "./create-client.ts";
 import type { CallContext } from "./service.ts";
-import { aborted, event, harnesses } from "./transport-harness.ts";
+import { aborted, event, failureOf, harnesses } from "./transport-harness.ts";
 
 const never = () => new Promise<never>(() => undefined);
 
@@ -221,10 +221,10 @@ describe.each(harnesses)("a unary call over $name", ({ name, serve }) => {
       },
     });
     const call = served.client.append({});
-    const failed = expect(call).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    const failure = failureOf(call);
     await started.happened;
     await served.transport.close();
-    await failed;
+    expect(await failure).toMatchObject({ code: "UNAVAILABLE" });
     expect(await reason.happened).toMatchObject({ code: "CANCELLED" });
     await expect(served.client.append({})).rejects.toMatchObject({ code: "UNAVAILABLE" });
     await served.close();
