@@ -14,7 +14,7 @@ const MAX_COLUMNS = 110;
  * A line that is one text and nothing else. Such a text stays in one piece, so that a message someone
  * reports can be searched for.
  */
-const SINGLE_TEXT = /^\s*(?:[\w"]+: |return |: |\? |\+ )?(["'`]).*\1(?: \+)?[,;)]*$/;
+const SINGLE_TEXT = /^\s*(?:[\w"]+: |return |: |\? |\+ )?(["'`])(?:\\.|(?!\1).)*\1(?: \+)?[,;)]*$/;
 const MAX_FILE_LINES = 400;
 const MAX_FUNCTION_LINES = 70;
 

@@ -65,6 +65,7 @@ describe("a tidy rule", () => {
       "a.ts:2 is 111 columns wide",
     ]);
     expect(findLongLines("a.ts", `  message: "${"x".repeat(110)}",\n`)).toEqual([]);
+    expect(findLongLines("a.ts", `f("a", "${"x".repeat(110)}");`)).toHaveLength(1);
     expect(findLongFile("a.ts", "\n".repeat(400))).toEqual([]);
     expect(findLongFile("a.ts", "\n".repeat(401))).toHaveLength(1);
     const body = "\n  x();".repeat(69);
