@@ -1,5 +1,5 @@
-import type { NodeRegistration } from "./values.ts";
 import { type HoldOptions, type RegisteredNode, registerNode } from "./registration.ts";
+import type { NodeRegistration } from "./values.ts";
 
 export interface KeepRegisteredOptions extends HoldOptions {
   readonly registration: NodeRegistration;

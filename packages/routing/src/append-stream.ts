@@ -1,3 +1,4 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { NOT_APPENDED, OttlaError, toOttlaError } from "@ottla/errors";
 import type {
   AppendAnswer,
@@ -8,7 +9,6 @@ import type {
 import type { Acks } from "@ottla/proto/ottla/v1/record";
 import type { ClientStream } from "@ottla/rpc";
 import type { Clock } from "@ottla/runtime";
-import type { MessageInitShape } from "@bufbuild/protobuf";
 import { notAppended } from "./retry.ts";
 
 type EntryInit = MessageInitShape<typeof AppendEntrySchema>;
@@ -214,6 +214,8 @@ function entryOf(correlationId: bigint, append: OutgoingAppend): EntryInit {
     acks: append.acks,
     timeoutMs: append.timeoutMs,
     validated: append.validated,
-    ...(append.expectedEndOffset === undefined ? {} : { expectedEndOffset: BigInt(append.expectedEndOffset) }),
+    ...(append.expectedEndOffset === undefined
+      ? {}
+      : { expectedEndOffset: BigInt(append.expectedEndOffset) }),
   };
 }

@@ -94,6 +94,13 @@ export class PartitionPipeline {
     });
   }
 
+  /** Fails all that is not answered; whether what was sent took effect is not known. */
+  close(reason: OttlaError): void {
+    for (const pending of [...this.#appends]) {
+      this.#fail(pending, pending.state === "sent" ? reason : notAppended(reason.code, reason.message));
+    }
+  }
+
   #dispatch(pending: PendingAppend): void {
     const { view, topicId, partition, streamFor } = this.#options;
     const placement = view.partition(topicId, partition);
@@ -175,7 +182,10 @@ export class PartitionPipeline {
     const index = this.#appends.indexOf(successful);
     for (const earlier of this.#appends.slice(0, index)) {
       if (earlier.state !== "held" || earlier.options.idempotent) continue;
-      this.#fail(earlier, earlier.error ?? notAppended("NOT_LEADER_OR_FOLLOWER", "overtaken by a later batch"));
+      this.#fail(
+        earlier,
+        earlier.error ?? notAppended("NOT_LEADER_OR_FOLLOWER", "overtaken by a later batch"),
+      );
     }
   }
 

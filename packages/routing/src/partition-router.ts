@@ -189,6 +189,9 @@ export class PartitionRouter {
   /** Fails what is still under way and closes all connections. */
   async close(): Promise<void> {
     this.#closed = true;
+    const reason = new OttlaError("UNAVAILABLE", "the gateway is shutting down");
+    for (const pipeline of this.#pipelines.values()) pipeline.close(reason);
+    this.#pipelines.clear();
     await Promise.all([...this.#nodes.values()].map((node) => node.close()));
     this.#nodes.clear();
     this.#deadlines.clear();
@@ -268,7 +271,9 @@ export class PartitionRouter {
   ): Promise<(Answer | OttlaError)[]> {
     const { clock, view, readRetryMs } = this.#options;
     const deadlineMs = clock.monotonic() + readRetryMs;
-    const answers: (Answer | OttlaError)[] = items.map(() => new OttlaError("LEADER_NOT_AVAILABLE", "not asked"));
+    const answers: (Answer | OttlaError)[] = items.map(
+      () => new OttlaError("LEADER_NOT_AVAILABLE", "not asked"),
+    );
     let open = items.map((_, index) => index);
     for (let backoffMs = FIRST_BACKOFF_MS; ; backoffMs = Math.min(MAX_BACKOFF_MS, backoffMs * 2)) {
       await this.#askOnce(items, open, answers, ask);
@@ -318,4 +323,3 @@ export class PartitionRouter {
     );
   }
 }
-

@@ -12,7 +12,6 @@ const STALE_VIEW: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 /** The connection or the node failed: the same node, or its successor, may answer soon. */
 const BROKEN: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["NETWORK_EXCEPTION", "UNAVAILABLE"]);
 
-
 /** Whether a read may be tried again inside the caller's deadline. */
 export function mayRetryRead(error: OttlaError): boolean {
   return STALE_VIEW.has(error.code) || BROKEN.has(error.code);

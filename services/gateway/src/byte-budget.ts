@@ -59,7 +59,11 @@ export class ByteBudget {
   }
 
   #admit(): void {
-    for (let next = this.#waiting[0]; next !== undefined && this.#fits(next.sizeBytes); next = this.#waiting[0]) {
+    for (
+      let next = this.#waiting[0];
+      next !== undefined && this.#fits(next.sizeBytes);
+      next = this.#waiting[0]
+    ) {
       this.#waiting.shift();
       this.#takenBytes += next.sizeBytes;
       next.go();

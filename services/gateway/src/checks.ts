@@ -1,6 +1,6 @@
 import { invalidRequest, OttlaError } from "@ottla/errors";
-import { Acks, Compression } from "@ottla/proto/ottla/v1/record";
 import { ReadFormat } from "@ottla/proto/ottla/v1/log";
+import { Acks, Compression } from "@ottla/proto/ottla/v1/record";
 
 /** Bounds of public requests. What is larger is refused by name, never cut silently. */
 export const LIMITS = {
@@ -37,7 +37,8 @@ export function checkCount(field: string, count: number, maximum: number): void 
 /** An offset from outside: not negative and small enough for a safe integer. */
 export function checkOffset(field: string, value: bigint, minimum = 0n): number {
   if (value < minimum) throw invalidRequest(field, `${value} is below ${minimum}`, String(minimum));
-  if (value > MAX_OFFSET) throw invalidRequest(field, `${value} exceeds the limit ${MAX_OFFSET}`, String(MAX_OFFSET));
+  if (value > MAX_OFFSET)
+    throw invalidRequest(field, `${value} exceeds the limit ${MAX_OFFSET}`, String(MAX_OFFSET));
   return Number(value);
 }
 
@@ -50,7 +51,12 @@ export function checkTimestampMs(field: string, value: bigint): number {
   );
 }
 
-export function checkPartition(field: string, partition: number, partitionCount: number, topic: string): number {
+export function checkPartition(
+  field: string,
+  partition: number,
+  partitionCount: number,
+  topic: string,
+): number {
   if (partition >= 0 && partition < partitionCount) return partition;
   if (partition < 0) throw invalidRequest(field, `${partition} is below 0`, 0);
   throw new OttlaError(

@@ -2,8 +2,8 @@ import {
   Counter,
   Gauge,
   Histogram,
-  LabelLimiter,
   LATENCY_BUCKETS_SECONDS,
+  LabelLimiter,
   type MetricsRegistry,
 } from "@ottla/runtime";
 
@@ -95,8 +95,12 @@ export class GatewayMetrics {
       });
     };
     add("busy_connections", "Connections with a call under way", () => gauges.connections());
-    add("waiting_bytes", "Bytes of batches that wait for a storage node's credit", () => gauges.waitingBytes());
-    add("unanswered_bytes", "Bytes of batches that storage nodes have not answered", () => gauges.unansweredBytes());
+    add("waiting_bytes", "Bytes of batches that wait for a storage node's credit", () =>
+      gauges.waitingBytes(),
+    );
+    add("unanswered_bytes", "Bytes of batches that storage nodes have not answered", () =>
+      gauges.unansweredBytes(),
+    );
     add("pending_fetches", "Fetches that storage nodes have not answered", () => gauges.pendingFetches());
     add("routing_retries", "Times a stale leader was looked up again", () => gauges.retries());
   }

@@ -1,4 +1,4 @@
-import { type ClusterView, keepRegistered, type KeptRegistration, type MetadataStore } from "@ottla/metadata";
+import { type ClusterView, type KeptRegistration, keepRegistered, type MetadataStore } from "@ottla/metadata";
 import { AdminService } from "@ottla/proto/ottla/v1/admin";
 import { LogService } from "@ottla/proto/ottla/v1/log";
 import { PartitionRouter, type TransportFor } from "@ottla/routing";

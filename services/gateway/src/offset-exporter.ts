@@ -36,7 +36,8 @@ export function addOffsetExporter(options: OffsetExporterOptions): void {
       oldest.reset();
       found.forEach((description, index) => {
         const ref = partitions[index];
-        if (description instanceof OttlaError || description.offsets === undefined || ref === undefined) return;
+        if (description instanceof OttlaError || description.offsets === undefined || ref === undefined)
+          return;
         const labels = { topic: ref.topic, partition: String(ref.partition) };
         current.set(labels, Number(description.offsets.highWatermark));
         oldest.set(labels, Number(description.offsets.logStartOffset));

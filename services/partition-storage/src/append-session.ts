@@ -62,7 +62,11 @@ export class AppendSession {
   #receive(request: AppendRequest): void {
     const { entries, batches } = request;
     if (entries.length !== batches.length) {
-      throw invalidRequest("batches", `${batches.length} batches for ${entries.length} entries`, entries.length);
+      throw invalidRequest(
+        "batches",
+        `${batches.length} batches for ${entries.length} entries`,
+        entries.length,
+      );
     }
     entries.forEach((entry, index) => {
       const batch = batches[index] as Uint8Array;
@@ -103,7 +107,8 @@ export class AppendSession {
         validated: entry.validated,
         acks: entry.acks,
         timeoutMs: entry.timeoutMs,
-        expectedEndOffset: entry.expectedEndOffset === undefined ? undefined : Number(entry.expectedEndOffset),
+        expectedEndOffset:
+          entry.expectedEndOffset === undefined ? undefined : Number(entry.expectedEndOffset),
       };
       leader.append(command, (result) => {
         metrics.observeAppend(clock.monotonic() - startedMs, batch.length);

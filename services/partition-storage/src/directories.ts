@@ -2,7 +2,10 @@ import { type DataDirectory, type LogResources, SegmentedLog } from "@ottla/log"
 import type { PartitionDirectories } from "./partition-store.ts";
 
 /** The partitions of a data directory, as the store uses them. */
-export function partitionDirectories(directory: DataDirectory, resources: LogResources): PartitionDirectories {
+export function partitionDirectories(
+  directory: DataDirectory,
+  resources: LogResources,
+): PartitionDirectories {
   const openedOnce = new Set<string>();
   return {
     openLog: ({ topicId, partition, config, cutFrom }) => {

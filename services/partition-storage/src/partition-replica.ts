@@ -88,7 +88,8 @@ export class PartitionReplica {
   assign(assignment: ReplicaAssignment): void {
     const before = this.#assignment;
     this.#assignment = assignment;
-    if (this.#log !== undefined && before.config !== assignment.config) this.#log.updateConfig(assignment.config);
+    if (this.#log !== undefined && before.config !== assignment.config)
+      this.#log.updateConfig(assignment.config);
     this.#follow();
   }
 
@@ -132,7 +133,10 @@ export class PartitionReplica {
     } catch (thrown) {
       const error = toOttlaError(thrown);
       this.#failure = error;
-      logger.error({ partition: this.name, err: error }, "cannot open the log of a partition, will try again");
+      logger.error(
+        { partition: this.name, err: error },
+        "cannot open the log of a partition, will try again",
+      );
       this.#reopenLater();
     }
   }

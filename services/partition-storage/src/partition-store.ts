@@ -136,8 +136,9 @@ export class PartitionStore implements LeaderLookup {
 
   /** Replicas whose logs are being opened for the first time. */
   openingCount(): number {
-    return [...this.#replicas.values()].filter(({ log, failure }) => log === undefined && failure === undefined)
-      .length;
+    return [...this.#replicas.values()].filter(
+      ({ log, failure }) => log === undefined && failure === undefined,
+    ).length;
   }
 
   /** Resolves when everything that was under way is done: logs opened, directories removed. */

@@ -74,7 +74,9 @@ export class StorageMetrics {
     };
     add("partitions", "Replicas on this node", () => gauges.partitions());
     add("leaders", "Partitions that this node leads", () => gauges.leaders());
-    add("failed_partitions", "Replicas whose log failed and is being reopened", () => gauges.failedPartitions());
+    add("failed_partitions", "Replicas whose log failed and is being reopened", () =>
+      gauges.failedPartitions(),
+    );
     add("waiting_appends", "Batches that wait for an acknowledgement", () => gauges.waitingAppends());
     add("waiting_fetches", "Fetches that wait for records", () => gauges.waitingFetches());
     add("disk_free_bytes", "Free bytes of the disk below the data directory", () => gauges.diskFreeBytes());

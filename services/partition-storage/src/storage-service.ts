@@ -46,7 +46,13 @@ export function createStorageService(
   const { store, clock, metrics, limits } = options;
   return {
     append: (stream) =>
-      new AppendSession({ stream, leaders: store, clock, metrics, creditBytes: limits.appendCreditBytes }).run(),
+      new AppendSession({
+        stream,
+        leaders: store,
+        clock,
+        metrics,
+        creditBytes: limits.appendCreditBytes,
+      }).run(),
     fetch: (stream) => new FetchSession({ stream, leaders: store, clock, metrics, ...limits }).run(),
     listOffsets: async ({ queries }) => {
       checkCount("queries", queries.length);

@@ -53,7 +53,8 @@ export class Upkeep {
       if (this.#stopped || log === undefined || leader === undefined) continue;
       try {
         const deletedSegments = await log.runRetention(clock.now(), leader.highWatermark);
-        if (deletedSegments > 0) logger.info({ partition: name, deletedSegments }, "retention deleted segments");
+        if (deletedSegments > 0)
+          logger.info({ partition: name, deletedSegments }, "retention deleted segments");
       } catch (thrown) {
         logger.warn({ partition: name, err: toOttlaError(thrown) }, "retention failed, will try again");
       }

@@ -36,12 +36,7 @@ export class WaitingAppends {
     return this.#waiting;
   }
 
-  add(
-    endOffset: number,
-    acknowledgement: AppendAcknowledgement,
-    timeoutMs: number,
-    done: AppendDone,
-  ): void {
+  add(endOffset: number, acknowledgement: AppendAcknowledgement, timeoutMs: number, done: AppendDone): void {
     const waiting: WaitingAppend = { endOffset, acknowledgement, done, deadline: undefined };
     waiting.deadline = this.#deadlines.set(timeoutMs, () => {
       this.#settle(
@@ -60,7 +55,11 @@ export class WaitingAppends {
   /** Acknowledges all whose batches end at or below the offset. */
   passed(offset: number): void {
     let head = this.#head;
-    for (let next = this.#queue[head]; next !== undefined && next.endOffset <= offset; next = this.#queue[head]) {
+    for (
+      let next = this.#queue[head];
+      next !== undefined && next.endOffset <= offset;
+      next = this.#queue[head]
+    ) {
       head += 1;
       this.#settle(next, next.acknowledgement);
     }

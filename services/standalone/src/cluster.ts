@@ -1,5 +1,11 @@
 import { OttlaError } from "@ottla/errors";
-import { ClusterView, EmbeddedStore, ensureClusterId, MetadataKeys, type MetadataStore } from "@ottla/metadata";
+import {
+  ClusterView,
+  EmbeddedStore,
+  ensureClusterId,
+  MetadataKeys,
+  type MetadataStore,
+} from "@ottla/metadata";
 import { openDataDirectory, type StorageEnd } from "@ottla/partition-storage";
 import { type Clock, type Disk, DiskError, type Logger, type Random, type Settings } from "@ottla/runtime";
 

@@ -1,4 +1,6 @@
 import { OttlaError } from "@ottla/errors";
+import type { StorageEnd } from "@ottla/partition-storage";
+import { ServiceRegistry } from "@ottla/rpc";
 import type { Settings } from "@ottla/runtime";
 import {
   type Clock,
@@ -11,8 +13,6 @@ import {
   startHttpServer,
   VERSION,
 } from "@ottla/runtime";
-import type { StorageEnd } from "@ottla/partition-storage";
-import { ServiceRegistry } from "@ottla/rpc";
 import { openCluster } from "./cluster.ts";
 import { LocalConnections } from "./local-connections.ts";
 

@@ -26,5 +26,10 @@ export function describeCluster(view: ClusterView): MessageInitShape<typeof Desc
       };
     }),
   );
-  return { clusterId: view.clusterId ?? "", controllerId: view.controller?.nodeId ?? -1, nodes, version: VERSION };
+  return {
+    clusterId: view.clusterId ?? "",
+    controllerId: view.controller?.nodeId ?? -1,
+    nodes,
+    version: VERSION,
+  };
 }

@@ -1,6 +1,11 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { OttlaError } from "@ottla/errors";
-import { type ClusterView, describeTopicConfig, type TopicConfigMap, type TopicConfigSource } from "@ottla/metadata";
+import {
+  type ClusterView,
+  describeTopicConfig,
+  type TopicConfigMap,
+  type TopicConfigSource,
+} from "@ottla/metadata";
 import { type ConfigEntrySchema, ConfigSource, type TopicSchema } from "@ottla/proto/ottla/v1/admin";
 import type { PartitionRouter } from "@ottla/routing";
 import type { Topic } from "../topics.ts";

@@ -155,7 +155,9 @@ async function withDeadline<T>(
   run: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const deadline = new AbortController();
-  const timer = options.clock.setTimer(SETTLE_MS, () => deadline.abort(new OttlaError("REQUEST_TIMED_OUT", late)));
+  const timer = options.clock.setTimer(SETTLE_MS, () =>
+    deadline.abort(new OttlaError("REQUEST_TIMED_OUT", late)),
+  );
   try {
     return await run(AbortSignal.any([deadline.signal, context.signal]));
   } catch (thrown) {

@@ -79,7 +79,10 @@ export async function serveAppend(
 }
 
 /** Appends one prepared batch; the router keeps the order of the calls for each partition. */
-export async function appendToPartition(options: AppendOptions, append: PartitionAppend): Promise<ResultInit> {
+export async function appendToPartition(
+  options: AppendOptions,
+  append: PartitionAppend,
+): Promise<ResultInit> {
   const { topic, partition, prepared, acks, timeoutMs, expectedEndOffset } = append;
   const { clock, metrics, router } = options;
   const startedMs = clock.monotonic();

@@ -10,8 +10,8 @@ import {
   EARLIEST_TIMESTAMP,
   LATEST_TIMESTAMP,
   MAX_TIMESTAMP,
-  type OffsetQuery as RoutedQuery,
   type PartitionRouter,
+  type OffsetQuery as RoutedQuery,
 } from "@ottla/routing";
 import type { CallContext } from "@ottla/rpc";
 import { checkCount, checkPartition, checkTimestampMs, LIMITS } from "../checks.ts";

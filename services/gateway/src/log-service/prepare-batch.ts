@@ -1,5 +1,9 @@
 import { invalidRequest, OttlaError } from "@ottla/errors";
-import { Compression as CompressionMessage, type Record, type RecordList } from "@ottla/proto/ottla/v1/record";
+import {
+  Compression as CompressionMessage,
+  type Record,
+  type RecordList,
+} from "@ottla/proto/ottla/v1/record";
 import {
   type BatchHeader,
   type Compression,
@@ -56,7 +60,8 @@ export function prepareEncodedBatch(topic: Topic, bytes: Uint8Array): PreparedBa
     });
   }
   const wanted = topicCompression(topic);
-  const batch = wanted === undefined || wanted === header.compression ? bytes : recompress(bytes, header, wanted);
+  const batch =
+    wanted === undefined || wanted === header.compression ? bytes : recompress(bytes, header, wanted);
   if (batch !== bytes) checkSize(topic, batch.length);
   return { batch, recordCount: header.recordCount, idempotent: header.producerId >= 0 };
 }
@@ -80,7 +85,11 @@ export function checkRecords(list: RecordList, nowMs: number): RecordInput[] {
   if (records.length === 0) throw invalidRequest("records", "is empty: an append has at least one record", 1);
   if (records.length > LIMITS.recordsPerAppend) {
     const limit = LIMITS.recordsPerAppend;
-    throw invalidRequest("records", `${records.length} records exceed the limit ${limit} of one append`, limit);
+    throw invalidRequest(
+      "records",
+      `${records.length} records exceed the limit ${limit} of one append`,
+      limit,
+    );
   }
   return records.map((record, index) => toInput(record, index, nowMs));
 }
@@ -89,7 +98,11 @@ function toInput(record: Record, index: number, nowMs: number): RecordInput {
   const { headers, timestampMs } = record;
   if (headers.length > LIMITS.headersPerRecord) {
     const limit = LIMITS.headersPerRecord;
-    throw invalidRequest(`records[${index}].headers`, `${headers.length} headers exceed the limit ${limit}`, limit);
+    throw invalidRequest(
+      `records[${index}].headers`,
+      `${headers.length} headers exceed the limit ${limit}`,
+      limit,
+    );
   }
   return {
     timestampMs:

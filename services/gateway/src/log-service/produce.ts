@@ -93,6 +93,7 @@ function costOf({ payload }: ProduceRequest): number {
   if (payload.case === "batch") return OVERHEAD_BYTES + payload.value.length;
   if (payload.case !== "records") return OVERHEAD_BYTES;
   let sizeBytes = OVERHEAD_BYTES;
-  for (const { key, value } of payload.value.records) sizeBytes += 64 + (key?.length ?? 0) + (value?.length ?? 0);
+  for (const { key, value } of payload.value.records)
+    sizeBytes += 64 + (key?.length ?? 0) + (value?.length ?? 0);
   return sizeBytes;
 }

@@ -28,7 +28,9 @@ export class ProducerIds {
 
   async #allocate(): Promise<void> {
     // A block whose answer got lost is never used: ids are plenty.
-    const block = await this.#controller.call((client) => client.allocateProducerIds({ nodeId: this.#nodeId }));
+    const block = await this.#controller.call((client) =>
+      client.allocateProducerIds({ nodeId: this.#nodeId }),
+    );
     this.#next = Number(block.firstProducerId);
     this.#end = this.#next + block.count;
   }

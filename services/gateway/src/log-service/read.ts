@@ -47,7 +47,9 @@ export async function serveRead(
   const maxBytes =
     checkInteger("max_bytes", request.maxBytes, 0, LIMITS.readMaxBytes) || LIMITS.fetchDefaultBytes;
   checkCount("positions", request.positions.length, LIMITS.readPositions);
-  const starts = await Promise.all(request.positions.map((position, index) => checkStart(options, position, index)));
+  const starts = await Promise.all(
+    request.positions.map((position, index) => checkStart(options, position, index)),
+  );
   checkDistinct(starts);
   await options.connections.withRead(context.peer, async () => {
     const offsets = await resolveOffsets(options, starts, context.signal);
@@ -103,7 +105,12 @@ async function send(
       const { clock } = options;
       for await (const slice of sliceRecords(batches, { fromOffset, nextOffset, maxBytes, clock, signal })) {
         const more = slice.records.length > 0 || !caughtUp;
-        if (more) await put(stream, { ...positions, records: [...slice.records], nextOffset: BigInt(slice.nextOffset) });
+        if (more)
+          await put(stream, {
+            ...positions,
+            records: [...slice.records],
+            nextOffset: BigInt(slice.nextOffset),
+          });
       }
     }
   }
@@ -119,7 +126,12 @@ async function checkStart(options: ReadOptions, position: ReadPosition, index: n
   const field = `positions[${index}]`;
   const at = startOf(position, field);
   const topic = await options.topics.get(position.topic, `${field}.topic`);
-  const partition = checkPartition(`${field}.partition`, position.partition, topic.partitionCount, topic.name);
+  const partition = checkPartition(
+    `${field}.partition`,
+    position.partition,
+    topic.partitionCount,
+    topic.name,
+  );
   return { topic, partition, at };
 }
 
@@ -143,7 +155,10 @@ function checkDistinct(starts: readonly Start[]): void {
   starts.forEach(({ topic, partition }, index) => {
     const key = `${topic.topicId}-${partition}`;
     if (seen.has(key)) {
-      throw invalidRequest(`positions[${index}]`, `partition ${partition} of topic ${topic.name} is given twice`);
+      throw invalidRequest(
+        `positions[${index}]`,
+        `partition ${partition} of topic ${topic.name} is given twice`,
+      );
     }
     seen.add(key);
   });
@@ -156,7 +171,9 @@ async function resolveOffsets(
   signal: AbortSignal,
 ): Promise<(number | OttlaError)[]> {
   const { router } = options;
-  const ask = async (timestamps: readonly (number | undefined)[]): Promise<(number | OttlaError | undefined)[]> => {
+  const ask = async (
+    timestamps: readonly (number | undefined)[],
+  ): Promise<(number | OttlaError | undefined)[]> => {
     const asked = timestamps.flatMap((timestampMs, index) => (timestampMs === undefined ? [] : [index]));
     const queries = asked.map((index) => {
       const { topic, partition } = starts[index] as Start;

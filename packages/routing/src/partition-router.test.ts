@@ -1,0 +1,224 @@
+import { OttlaError } from "@ottla/errors";
+import {
+  type AppendEntry,
+  type AppendRequest,
+  type FetchEntry,
+  StorageService,
+} from "@ottla/proto/ottla/internal/v1/storage";
+import { Acks } from "@ottla/proto/ottla/v1/record";
+import { InProcessTransport, type MessageStream, ServiceRegistry } from "@ottla/rpc";
+import { VirtualClock } from "@ottla/runtime";
+import { expect, test } from "vitest";
+import type { PartitionPlacement } from "./leader-view.ts";
+import { PartitionRouter } from "./partition-router.ts";
+
+type AppendStream = MessageStream<object, AppendRequest>;
+
+/** A storage node that does what the test says with each append. */
+class ScriptedNode {
+  readonly registry = new ServiceRegistry();
+  readonly appended: string[] = [];
+  readonly messages: number[] = [];
+  creditBytes = 1_000_000n;
+  onAppend: (entry: AppendEntry, text: string) => object | "silent" | "break" = (_, text) => {
+    this.appended.push(text);
+    return { baseOffset: BigInt(this.appended.length - 1) };
+  };
+  onFetch: (entry: FetchEntry) => object = () => ({ nextOffset: 7n });
+
+  constructor() {
+    this.registry.add(StorageService, {
+      append: (stream) => this.#append(stream),
+      fetch: async (stream) => {
+        for await (const { entries } of stream.received) {
+          for (const entry of entries) {
+            const { correlationId } = entry;
+            stream.send({ answers: [{ correlationId, ...this.onFetch(entry) }], batches: [] });
+          }
+        }
+      },
+      listOffsets: async ({ queries }) => ({
+        answers: queries.map(({ partition }) => ({ offset: BigInt(partition?.partition ?? -1) })),
+      }),
+      deleteRecords: async ({ beforeOffset }) => ({ logStartOffset: beforeOffset }),
+      describePartitions: async ({ partitions }) => ({
+        partitions: partitions.map((partition) => ({ partition })),
+      }),
+    });
+  }
+
+  async #append(stream: AppendStream): Promise<void> {
+    stream.send({ creditBytes: this.creditBytes });
+    for await (const { entries, batches } of stream.received) {
+      this.messages.push(entries.length);
+      entries.forEach((entry, index) => {
+        const answer = this.onAppend(entry, new TextDecoder().decode(batches[index]));
+        if (answer === "break") throw new OttlaError("UNAVAILABLE", "the node broke");
+        if (answer !== "silent")
+          stream.send({ answers: [{ correlationId: entry.correlationId, ...answer }] });
+      });
+    }
+  }
+}
+
+function refused(reason: string, metadata: Record<string, string> = { not_appended: "true" }): object {
+  return { error: { reason, message: reason, retriable: true, metadata } };
+}
+
+function setUp(options: { maxWaitingBytesPerNode?: number } = {}) {
+  const clock = new VirtualClock();
+  const nodes = new Map([
+    [1, new ScriptedNode()],
+    [2, new ScriptedNode()],
+  ]);
+  const state: { placement: PartitionPlacement | undefined; onRefresh: () => void } = {
+    placement: { leader: 1, leaderEpoch: 5 },
+    onRefresh: () => undefined,
+  };
+  const router = new PartitionRouter({
+    view: { partition: () => state.placement, refresh: async () => state.onRefresh() },
+    transportFor: (nodeId) =>
+      new InProcessTransport({ registry: (nodes.get(nodeId) as ScriptedNode).registry, clock, copy: true }),
+    clock,
+    ...options,
+  });
+  const append = (text: string, more: { idempotent?: boolean; timeoutMs?: number } = {}) =>
+    router.append({
+      topicId: "t",
+      partition: 0,
+      batch: new TextEncoder().encode(text),
+      acks: Acks.ALL,
+      timeoutMs: 5_000,
+      validated: true,
+      idempotent: false,
+      ...more,
+    });
+  return {
+    clock,
+    state,
+    router,
+    append,
+    one: nodes.get(1) as ScriptedNode,
+    two: nodes.get(2) as ScriptedNode,
+  };
+}
+
+test("appends of one turn of the event loop travel in one message, in order", async () => {
+  const { append, one } = setUp();
+  await append("warm-up");
+  const outcomes = await Promise.all(["a", "b", "c"].map((text) => append(text)));
+  expect(one.appended).toEqual(["warm-up", "a", "b", "c"]);
+  expect(one.messages).toEqual([1, 3]);
+  expect(outcomes.map(({ baseOffset }) => baseOffset)).toEqual([1, 2, 3]);
+});
+
+test("a refused append goes to the new leader after a fresh look at the view, with those behind it in order", async () => {
+  const { append, one, two, state, clock } = setUp();
+  one.onAppend = () => refused("NOT_LEADER_OR_FOLLOWER");
+  state.onRefresh = () => {
+    state.placement = { leader: 2, leaderEpoch: 6 };
+  };
+  const outcomes = Promise.all([append("a"), append("b"), append("c")]);
+  await clock.advance(100);
+  expect((await outcomes).length).toBe(3);
+  expect(two.appended).toEqual(["a", "b", "c"]);
+});
+
+test("an append that a later one has overtaken fails instead of changing places", async () => {
+  const { append, one, clock } = setUp();
+  let first = true;
+  const store = one.onAppend;
+  one.onAppend = (entry, text) => {
+    if (!first) return store(entry, text);
+    first = false;
+    return refused("NOT_LEADER_OR_FOLLOWER");
+  };
+  const overtaken = expect(append("a")).rejects.toMatchObject({ code: "NOT_LEADER_OR_FOLLOWER" });
+  await append("b");
+  await overtaken;
+  await clock.advance(2_000);
+  expect(one.appended).toEqual(["b"]);
+});
+
+test("after a broken stream only idempotent appends are sent again", async () => {
+  const { append, one, clock } = setUp();
+  const store = one.onAppend;
+  one.onAppend = () => "break";
+  const plain = expect(append("plain")).rejects.toMatchObject({ code: "NETWORK_EXCEPTION" });
+  const idempotent = append("idempotent", { idempotent: true });
+  await plain;
+  one.onAppend = store;
+  await clock.advance(500);
+  expect((await idempotent).baseOffset).toBe(0);
+  expect(one.appended).toEqual(["idempotent"]);
+});
+
+test("a gap that an earlier refusal tore is closed: both batches go again", async () => {
+  const { append, one, clock } = setUp();
+  const store = one.onAppend;
+  let refusals = 2;
+  one.onAppend = (entry, text) => {
+    if (refusals === 0) return store(entry, text);
+    refusals -= 1;
+    return refusals === 1 ? refused("NOT_LEADER_OR_FOLLOWER") : refused("OUT_OF_ORDER_SEQUENCE_NUMBER", {});
+  };
+  const outcomes = Promise.all([append("a", { idempotent: true }), append("b", { idempotent: true })]);
+  await clock.advance(500);
+  expect((await outcomes).map(({ baseOffset }) => baseOffset)).toEqual([0, 1]);
+});
+
+test("an append that is never answered times out", async () => {
+  const { append, one, clock } = setUp();
+  one.onAppend = () => "silent";
+  const outcome = expect(append("a", { timeoutMs: 1_000 })).rejects.toMatchObject({
+    code: "REQUEST_TIMED_OUT",
+  });
+  await clock.advance(2_000);
+  await outcome;
+});
+
+test("bytes beyond the credit wait, and beyond the waiting room are refused", async () => {
+  const { append, one, router } = setUp({ maxWaitingBytesPerNode: 10 });
+  one.creditBytes = 8n;
+  const parked: { entry: AppendEntry; text: string }[] = [];
+  one.onAppend = (entry, text) => {
+    parked.push({ entry, text });
+    return "silent";
+  };
+  const first = append("12345678").catch(() => undefined);
+  await expect.poll(() => router.load().unansweredBytes).toBe(8);
+  const second = append("abcdefgh").catch(() => undefined);
+  await expect(append("abcdefgh")).rejects.toMatchObject({ code: "THROTTLING_QUOTA_EXCEEDED" });
+  await expect.poll(() => router.load().waitingBytes).toBe(8);
+  expect(parked.map(({ text }) => text)).toEqual(["12345678"]);
+  await router.close();
+  await Promise.all([first, second]);
+});
+
+test("a partition that the refreshed view does not show fails at once", async () => {
+  const { append, state, clock } = setUp();
+  state.placement = undefined;
+  const outcome = expect(append("a")).rejects.toMatchObject({ code: "UNKNOWN_TOPIC_OR_PARTITION" });
+  await clock.advance(50);
+  await outcome;
+});
+
+test("a fetch looks for the new leader when the old one refuses", async () => {
+  const { router, one, two, state, clock } = setUp();
+  one.onFetch = () => refused("FENCED_LEADER_EPOCH");
+  two.onFetch = ({ leaderEpoch }) => ({ nextOffset: 9n, leaderEpoch });
+  state.onRefresh = () => {
+    state.placement = { leader: 2, leaderEpoch: 6 };
+  };
+  const fetch = { topicId: "t", partition: 0, offset: 0, maxBytes: 1, minBytes: 1, maxWaitMs: 100 };
+  const outcome = router.fetch(fetch);
+  await clock.advance(50);
+  expect(await outcome).toMatchObject({ nextOffset: 9, leaderEpoch: 6 });
+});
+
+test("lookups of many partitions are answered in their order", async () => {
+  const { router } = setUp();
+  const queries = [3, 1, 2].map((partition) => ({ topicId: "t", partition, timestampMs: -1 }));
+  const found = await router.listOffsets(queries);
+  expect(found).toMatchObject([{ offset: 3 }, { offset: 1 }, { offset: 2 }]);
+});
