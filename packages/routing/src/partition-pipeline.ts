@@ -96,7 +96,7 @@ export class PartitionPipeline {
 
   /** Fails all that is not answered; whether what was sent took effect is not known. */
   close(reason: OttlaError): void {
-    for (const pending of [...this.#appends]) {
+    for (const pending of this.#appends.slice()) {
       this.#fail(pending, pending.state === "sent" ? reason : notAppended(reason.code, reason.message));
     }
   }
@@ -241,7 +241,7 @@ export class PartitionPipeline {
     this.#retrying = false;
     this.#held = false;
     onRetry();
-    for (const pending of [...this.#appends]) {
+    for (const pending of this.#appends.slice()) {
       if (pending.state !== "held") continue;
       if (gone) {
         const message = `partition ${partition} of topic id ${topicId} does not exist`;

@@ -44,15 +44,15 @@ export function addOffsetExporter(options: OffsetExporterOptions): void {
       });
     },
   });
-  new Gauge({
+  const counts: Gauge<"topic"> = new Gauge({
     name: "kafka_topic_partitions",
     help: "Number of partitions of the topic",
     labelNames: ["topic"],
     registers: [registry],
     collect() {
-      this.reset();
+      counts.reset();
       for (const name of view.topicNames().slice(0, maxPartitions)) {
-        this.set({ topic: name }, view.topicByName(name)?.partitionCount ?? 0);
+        counts.set({ topic: name }, view.topicByName(name)?.partitionCount ?? 0);
       }
     },
   });

@@ -165,7 +165,7 @@ export class PartitionStore implements LeaderLookup {
 
   #reconcileTopic(topicId: string): void {
     for (const { partition } of this.#options.view.partitionsOf(topicId)) this.#reconcile(topicId, partition);
-    for (const replica of [...this.#replicas.values()]) {
+    for (const replica of this.#replicas.values()) {
       if (replica.topicId === topicId) this.#reconcile(topicId, replica.partition);
     }
     if (this.#options.view.topicById(topicId)?.phase !== "deleted") return;

@@ -6,7 +6,7 @@ import type {
   AppendResultSchema,
   ProduceRequest,
 } from "@ottla/proto/ottla/v1/log";
-import { Acks } from "@ottla/proto/ottla/v1/record";
+import type { Acks } from "@ottla/proto/ottla/v1/record";
 import type { PartitionRouter } from "@ottla/routing";
 import type { CallContext } from "@ottla/rpc";
 import type { Clock } from "@ottla/runtime";
@@ -127,9 +127,10 @@ export function preparePayload(
       return prepareEncodedBatch(topic, payload.value);
     case "records":
       return prepareRecords(topic, checkRecords(payload.value, nowMs), payload.value.compression);
-    default:
-      throw invalidRequest("payload", "is missing: set records or batch");
+    case undefined:
+      break;
   }
+  throw invalidRequest("payload", "is missing: set records or batch");
 }
 
 function targetsOf(options: AppendOptions, topic: Topic, request: AppendRequest): Target[] {

@@ -78,7 +78,8 @@ function timestampOf({ at }: OffsetQuery, field: string): number {
       return MAX_TIMESTAMP;
     case "timestampMs":
       return checkTimestampMs(`${field}.timestamp_ms`, at.value);
-    default:
-      throw invalidRequest(`${field}.at`, "is missing: set earliest, latest, timestamp_ms or max_timestamp");
+    case undefined:
+      break;
   }
+  throw invalidRequest(`${field}.at`, "is missing: set earliest, latest, timestamp_ms or max_timestamp");
 }

@@ -145,9 +145,10 @@ function startOf({ start }: ReadPosition, field: string): Start["at"] {
       return { timestampMs: EARLIEST_TIMESTAMP };
     case "latest":
       return { timestampMs: LATEST_TIMESTAMP };
-    default:
-      throw invalidRequest(`${field}.start`, "is missing: set offset, timestamp_ms, earliest or latest");
+    case undefined:
+      break;
   }
+  throw invalidRequest(`${field}.start`, "is missing: set offset, timestamp_ms, earliest or latest");
 }
 
 function checkDistinct(starts: readonly Start[]): void {
