@@ -1,6 +1,6 @@
 /**
- * How fast record batches are written, checked and read on one core. Run: `sh scripts/node.sh bench/records.ts`.
- * Figures are the best of several rounds, because the machine is shared.
+ * How fast record batches are written, checked and read on one core. Run: `sh scripts/node.sh
+ * bench/records.ts`. Figures are the best of several rounds, because the machine is shared.
  */
 import {
   BatchBuilder,

@@ -35,15 +35,17 @@ export interface BatchOptions extends ProducerFields {
   readonly isControl?: boolean;
   readonly partitionLeaderEpoch?: number;
   readonly timestampType?: TimestampType;
-  /** The time of all records when `timestampType` is LogAppendTime; without it, the latest of the records'. */
+  /**
+   * The time of all records when `timestampType` is LogAppendTime; without it, the latest of the records'.
+   */
   readonly logAppendTimeMs?: number;
   /** When compaction may drop the tombstones inside (KIP-534); takes the place of the base timestamp. */
   readonly deleteHorizonMs?: number;
 }
 
 /**
- * Builds one record batch record by record. `build` copies, so the builder may go on or start over (`reset`) with
- * the memory it has.
+ * Builds one record batch record by record. `build` copies, so the builder may go on or
+ * start over (`reset`) with the memory it has.
  */
 export class BatchBuilder {
   private readonly options: BatchOptions;
@@ -74,8 +76,9 @@ export class BatchBuilder {
   }
 
   /**
-   * Appends a record and returns the size so far, before compression. `offsetDelta` may leave gaps, as compaction
-   * does; it must grow. Throws INVALID_TIMESTAMP, INVALID_RECORD or RECORD_LIST_TOO_LARGE and then changes nothing.
+   * Appends a record and returns the size so far, before compression. `offsetDelta` may
+   * leave gaps, as compaction does; it must grow. Throws INVALID_TIMESTAMP,
+   * INVALID_RECORD or RECORD_LIST_TOO_LARGE and then changes nothing.
    */
   append(record: RecordInput, offsetDelta = this.lastOffsetDelta + 1): number {
     const { timestampMs } = record;
@@ -102,8 +105,8 @@ export class BatchBuilder {
   }
 
   /**
-   * The encoded batch, compressed. Producer fields given here win over the constructor's: a producer often learns
-   * them only when it sends.
+   * The encoded batch, compressed. Producer fields given here win over the constructor's:
+   * a producer often learns them only when it sends.
    */
   build(producer: ProducerFields = {}): Uint8Array {
     if (this.count === 0) throw new OttlaError("INVALID_RECORD", "a batch needs at least one record");
@@ -158,7 +161,9 @@ export class BatchBuilder {
   }
 }
 
-/** Encodes records as one batch; offsets are dense from `baseOffset`. Throws as `BatchBuilder.append` does. */
+/**
+ * Encodes records as one batch; offsets are dense from `baseOffset`. Throws as `BatchBuilder.append` does.
+ */
 export function encodeBatch(records: readonly RecordInput[], options: BatchOptions = {}): Uint8Array {
   const builder = new BatchBuilder(options);
   for (const record of records) builder.append(record);

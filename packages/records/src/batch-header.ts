@@ -48,7 +48,10 @@ export const ATTRIBUTE = {
 
 export type TimestampType = "CreateTime" | "LogAppendTime";
 
-/** The header of a record batch v2. Offsets and timestamps are safe integers; timestamps are in ms, -1 for none. */
+/**
+ * The header of a record batch v2. Offsets and timestamps are safe integers; timestamps
+ * are in ms, -1 for none.
+ */
 export interface BatchHeader {
   /** Where the batch begins in the bytes that were given. */
   readonly position: number;
@@ -82,8 +85,8 @@ export interface BatchHeader {
 
 export interface ValidateBatchOptions {
   /**
-   * Whether the batch must hold one record for each offset of its range, and at least one: so it is when a client
-   * sends it. Compaction leaves gaps, so batches read from a log are checked without it.
+   * Whether the batch must hold one record for each offset of its range, and at least one: so it is
+   * when a client sends it. Compaction leaves gaps, so batches read from a log are checked without it.
    */
   readonly requireDense?: boolean;
 }
@@ -93,8 +96,8 @@ function corrupt(message: string): OttlaError {
 }
 
 /**
- * Reads the header at `position`. It needs 61 bytes there and plausible lengths, not the whole batch, and does
- * not check the CRC.
+ * Reads the header at `position`. It needs 61 bytes there and plausible lengths, not the
+ * whole batch, and does not check the CRC.
  *
  * Throws CORRUPT_MESSAGE for broken fields, INVALID_RECORD for the message formats v0 and v1,
  * UNSUPPORTED_COMPRESSION_TYPE for an unknown codec, INVALID_TIMESTAMP for a timestamp beyond ±(2^53 - 1).
@@ -142,8 +145,8 @@ export function readBatchHeader(bytes: Uint8Array, position = 0): BatchHeader {
 }
 
 /**
- * Checks that a whole, undamaged batch begins at `position` and that its header agrees with itself. The records
- * inside are not looked at: `validateRecords` does that.
+ * Checks that a whole, undamaged batch begins at `position` and that its header agrees
+ * with itself. The records inside are not looked at: `validateRecords` does that.
  *
  * Throws as `readBatchHeader` does; CORRUPT_MESSAGE too when bytes are missing or the CRC is wrong, and
  * INVALID_RECORD when an intact batch says what no producer may say.
@@ -182,7 +185,10 @@ export function splitBatches(bytes: Uint8Array, options: ValidateBatchOptions = 
   return headers;
 }
 
-/** The 16 bytes that a leader writes in front of the rest of a batch when it gives the batch its place in the log. */
+/**
+ * The 16 bytes that a leader writes in front of the rest of a batch when it gives the
+ * batch its place in the log.
+ */
 export function encodeBatchPrefix(baseOffset: number, batchLength: number, leaderEpoch: number): Uint8Array {
   const prefix = new Uint8Array(BATCH_PREFIX_BYTES);
   writeInt64(prefix, BATCH_FIELD.baseOffset, baseOffset);
@@ -191,7 +197,10 @@ export function encodeBatchPrefix(baseOffset: number, batchLength: number, leade
   return prefix;
 }
 
-/** A copy of one batch whose records all carry the time of the append (`message.timestamp.type=LogAppendTime`). */
+/**
+ * A copy of one batch whose records all carry the time of the append
+ * (`message.timestamp.type=LogAppendTime`).
+ */
 export function setLogAppendTime(batch: Uint8Array, timestampMs: number): Uint8Array {
   const { sizeBytes, attributes } = readBatchHeader(batch);
   if (sizeBytes > batch.length) throw corrupt(`batch is cut short: ${batch.length} of ${sizeBytes} bytes`);
@@ -266,8 +275,8 @@ function checkRecordCount(header: BatchHeader, requireDense: boolean): void {
 }
 
 /**
- * Batches without a producer id may carry anything in the other two fields: kafkajs and sarama leave zeros there.
- * With one, epoch and sequence must be real; control batches have no sequence.
+ * Batches without a producer id may carry anything in the other two fields: kafkajs and sarama
+ * leave zeros there. With one, epoch and sequence must be real; control batches have no sequence.
  */
 function checkProducer(header: BatchHeader): void {
   const { position, producerId, producerEpoch, baseSequence } = header;

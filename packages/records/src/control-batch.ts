@@ -6,8 +6,8 @@ import { readInt16, readInt32, writeInt16, writeInt32 } from "./int.ts";
 import type { DecodedRecord } from "./record.ts";
 
 /**
- * What a control record says: a transaction ended (Kafka's EndTxnMarker), or something else that is told by its
- * number. Kafka has given out the numbers 0 to 6.
+ * What a control record says: a transaction ended (Kafka's EndTxnMarker), or something
+ * else that is told by its number. Kafka has given out the numbers 0 to 6.
  */
 export type ControlRecord =
   | { readonly type: "abort" | "commit"; readonly coordinatorEpoch: number }
@@ -22,7 +22,9 @@ const COMMIT_TYPE_ID = 1;
 const KEY_BYTES = 4;
 const END_MARKER_BYTES = 6;
 
-/** A batch with one control record, which clients skip. Transaction markers need the producer's id and epoch. */
+/**
+ * A batch with one control record, which clients skip. Transaction markers need the producer's id and epoch.
+ */
 export function encodeControlBatch(record: ControlRecord, options: ControlBatchOptions): Uint8Array {
   const { timestampMs, ...batchOptions } = options;
   const isEndMarker = record.type !== "other";
@@ -36,7 +38,10 @@ export function encodeControlBatch(record: ControlRecord, options: ControlBatchO
   });
 }
 
-/** What the first record of a control batch says. Throws INVALID_RECORD when the batch is none or is malformed. */
+/**
+ * What the first record of a control batch says. Throws INVALID_RECORD when the batch is
+ * none or is malformed.
+ */
 export function decodeControlBatch(batch: Uint8Array): ControlRecord {
   if (!readBatchHeader(batch).isControl) throw malformed("it is not a control batch");
   for (const record of decodeRecords(batch)) return decodeControlRecord(record);

@@ -19,8 +19,8 @@ export interface DecodeOptions {
 }
 
 /**
- * The records of the one batch at the start of `batch`. Nothing is read before the first record is asked for, and
- * each walk reads anew. The CRC is not checked here: `validateBatch` does.
+ * The records of the one batch at the start of `batch`. Nothing is read before the first record
+ * is asked for, and each walk reads anew. The CRC is not checked here: `validateBatch` does.
  *
  * The walk throws what `readBatchHeader` throws, and INVALID_RECORD when the records inside are malformed.
  */

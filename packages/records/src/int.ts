@@ -22,7 +22,9 @@ export function readUint32(bytes: Uint8Array, position: number): number {
   return readInt32(bytes, position) >>> 0;
 }
 
-/** Exact inside the safe integers; outside them the result is not a safe integer either, so callers can tell. */
+/**
+ * Exact inside the safe integers; outside them the result is not a safe integer either, so callers can tell.
+ */
 export function readInt64(bytes: Uint8Array, position: number): number {
   return readInt32(bytes, position) * TWO_TO_32 + readUint32(bytes, position + 4);
 }
@@ -45,7 +47,10 @@ export function writeInt64(bytes: Uint8Array, position: number, value: number): 
   writeInt32(bytes, position + 4, value - high * TWO_TO_32);
 }
 
-/** A plain `Uint8Array` over the same memory: a `Buffer` would hand its own class on to every view taken of it. */
+/**
+ * A plain `Uint8Array` over the same memory: a `Buffer` would hand its own class on to
+ * every view taken of it.
+ */
 export function plainView(bytes: Uint8Array): Uint8Array {
   if (bytes.constructor === Uint8Array) return bytes;
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);

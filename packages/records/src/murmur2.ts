@@ -23,7 +23,10 @@ export function murmur2(bytes: Uint8Array): number {
 
 const MULTIPLIER = 0x5bd1e995;
 
-/** The partition that Kafka's Java client gives a record with this key: the same key always goes to the same one. */
+/**
+ * The partition that Kafka's Java client gives a record with this key: the same key
+ * always goes to the same one.
+ */
 export function partitionForKey(key: Uint8Array, partitionCount: number): number {
   return (murmur2(key) & 0x7fff_ffff) % partitionCount;
 }

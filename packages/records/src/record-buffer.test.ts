@@ -25,7 +25,7 @@ test("varints are those of the definition", () => {
       expect([...buffer.copy()]).toEqual(referenceVarlong(value));
       expect(varintSize(value)).toBe(buffer.position);
     }),
-    { numRuns: 2000 },
+    { numRuns: 1000 },
   );
 });
 
@@ -47,7 +47,7 @@ test("varlongs are those of the definition", () => {
       expect([...buffer.copy()]).toEqual(referenceVarlong(value));
       expect(varlongSize(value)).toBe(buffer.position);
     }),
-    { numRuns: 2000 },
+    { numRuns: 1000 },
   );
 });
 

@@ -13,7 +13,9 @@ export interface RecordInput {
   readonly headers?: readonly RecordHeader[];
 }
 
-/** A record as decoded. Key, value and header values are views of the (decompressed) batch: copy what is kept. */
+/**
+ * A record as decoded. Key, value and header values are views of the (decompressed) batch: copy what is kept.
+ */
 export interface DecodedRecord {
   readonly offset: number;
   readonly timestampMs: number;

@@ -41,7 +41,7 @@ describe("what is encoded", () => {
         });
         expect([...decodeRecords(bytes)]).toEqual(expectedRecords(sample));
       }),
-      { numRuns: 300 },
+      { numRuns: 200 },
     );
   });
 
@@ -58,7 +58,7 @@ describe("what is encoded", () => {
         const again = transcodeBatch(transcoded, before.compression);
         expect([...decodeRecords(again)]).toEqual(expectedRecords(sample));
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
   });
 
@@ -74,7 +74,7 @@ describe("what is encoded", () => {
           offsetOfMaxTimestamp: first?.offset,
         });
       }),
-      { numRuns: 100 },
+      { numRuns: 60 },
     );
   });
 
@@ -91,7 +91,7 @@ describe("what is encoded", () => {
         }
         expect(builder.build().length).toBe(builder.sizeBytes);
       }),
-      { numRuns: 100 },
+      { numRuns: 60 },
     );
   });
 

@@ -12,9 +12,10 @@ import { DEFAULT_MAX_DECOMPRESSED_BYTES, type DecodeOptions, recordsOf } from ".
 import { allocate, writeInt16, writeInt32 } from "./int.ts";
 
 /**
- * The same batch under another codec, for topics whose `compression.type` is not `producer`. Offsets, timestamps and
- * producer fields stay; the length, the codec's bits and the CRC change. A batch that has the codec already is given
- * back as it is. Throws as `decodeRecords` does when the payload is broken or too large.
+ * The same batch under another codec, for topics whose `compression.type` is not
+ * `producer`. Offsets, timestamps and producer fields stay; the length, the codec's bits
+ * and the CRC change. A batch that has the codec already is given back as it is. Throws
+ * as `decodeRecords` does when the payload is broken or too large.
  */
 export function transcodeBatch(
   batch: Uint8Array,

@@ -5,7 +5,10 @@ import { type DecodeOptions, decodeRecords } from "./decode-records.ts";
 export interface ValidateRecordsOptions extends DecodeOptions {
   /** Compacted topics cannot keep a record without a key. */
   readonly requireKeys?: boolean;
-  /** The earliest and latest CreateTime allowed, inclusive; records without a timestamp (-1) pass, as in Kafka. */
+  /**
+   * The earliest and latest CreateTime allowed, inclusive; records without a timestamp
+   * (-1) pass, as in Kafka.
+   */
   readonly minTimestampMs?: number;
   readonly maxTimestampMs?: number;
 }
@@ -19,8 +22,8 @@ export interface ValidatedRecords {
 }
 
 /**
- * Decodes every record of one batch, so that what a topic demands of records, and that they can be read at all, is
- * known before the batch is stored. The CRC and the header are `validateBatch`'s part.
+ * Decodes every record of one batch, so that what a topic demands of records, and that they can be
+ * read at all, is known before the batch is stored. The CRC and the header are `validateBatch`'s part.
  *
  * Throws INVALID_RECORD (malformed, or without a key) and INVALID_TIMESTAMP (outside the bounds);
  * `metadata.recordIndex` tells which record.

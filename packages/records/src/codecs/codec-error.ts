@@ -1,7 +1,10 @@
 import { OttlaError } from "@ottla/errors";
 import type { Compression } from "../compression.ts";
 
-/** The CRC of the batch was right, or nobody asked: the payload is the producer's fault and a retry is no help. */
+/**
+ * The CRC of the batch was right, or nobody asked: the payload is the producer's fault
+ * and a retry is no help.
+ */
 export function brokenPayload(compression: Compression, message: string, cause?: unknown): OttlaError {
   return new OttlaError("INVALID_RECORD", `${compression} data cannot be decompressed: ${message}`, {
     cause,

@@ -23,8 +23,8 @@ export function compress(compression: Compression, bytes: Uint8Array): Uint8Arra
 }
 
 /**
- * Decompresses the records of a batch. Throws INVALID_RECORD for broken input, and for input that would become
- * larger than `maxOutputBytes` before that much memory is taken.
+ * Decompresses the records of a batch. Throws INVALID_RECORD for broken input, and for
+ * input that would become larger than `maxOutputBytes` before that much memory is taken.
  */
 export function decompress(compression: Compression, bytes: Uint8Array, maxOutputBytes: number): Uint8Array {
   return CODECS[compression].decompress(bytes, maxOutputBytes);

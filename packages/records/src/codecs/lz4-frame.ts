@@ -1,6 +1,8 @@
 import { brokenPayload } from "./codec-error.ts";
 
-/** The layout of an LZ4 frame (lz4_Frame_format.md 1.6), walked to learn its sizes before it is decompressed. */
+/**
+ * The layout of an LZ4 frame (lz4_Frame_format.md 1.6), walked to learn its sizes before it is decompressed.
+ */
 
 const MAGIC = 0x184d_2204;
 const FLAG = {
@@ -40,7 +42,9 @@ export interface Lz4Frame {
   readonly contentSize: number | undefined;
 }
 
-/** Walks the frame at `position`. Throws INVALID_RECORD when it is cut short or is no frame that Kafka uses. */
+/**
+ * Walks the frame at `position`. Throws INVALID_RECORD when it is cut short or is no frame that Kafka uses.
+ */
 export function readFrame(bytes: Uint8Array, position: number): Lz4Frame {
   if (bytes.length - position < MIN_HEADER_BYTES) throw brokenPayload("lz4", "a frame's header is cut short");
   if (readUint32(bytes, position) !== MAGIC) throw brokenPayload("lz4", "no frame begins where one should");

@@ -10,13 +10,16 @@ const MAX_PLAIN_BLOCKS = 16;
 const MIN_BLOCK_BYTES = 200;
 
 /**
- * Magic; version 1 with independent blocks and no checksums; blocks up to 64 KiB; the header's checksum. The Java
- * client writes this header, and it cannot read blocks that depend on one another.
+ * Magic; version 1 with independent blocks and no checksums; blocks up to 64 KiB; the header's
+ * checksum. The Java client writes this header, and it cannot read blocks that depend on one another.
  */
 const FRAME_HEADER = Uint8Array.of(0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82);
 const END_MARK_BYTES = 4;
 
-/** The frame is put together here because the library always takes blocks of 4 MiB, which readers must allocate. */
+/**
+ * The frame is put together here because the library always takes blocks of 4 MiB, which
+ * readers must allocate.
+ */
 export function lz4Compress(bytes: Uint8Array): Uint8Array {
   const source = bufferOver(bytes);
   const blockCount = Math.ceil(source.length / BLOCK_BYTES);
@@ -40,8 +43,8 @@ export function lz4Compress(bytes: Uint8Array): Uint8Array {
 }
 
 /**
- * Reads one frame or several, with linked or independent blocks, with or without checksums and content size. The
- * library has no limit of its own, so each frame is measured before it is decompressed.
+ * Reads one frame or several, with linked or independent blocks, with or without checksums and content
+ * size. The library has no limit of its own, so each frame is measured before it is decompressed.
  */
 export function lz4Decompress(bytes: Uint8Array, maxOutputBytes: number): Uint8Array {
   const parts: Uint8Array[] = [];
@@ -63,7 +66,10 @@ export function lz4Decompress(bytes: Uint8Array, maxOutputBytes: number): Uint8A
   return concatenate(parts);
 }
 
-/** A call into the library for each block only pays while there are not very many: no client sends such a frame. */
+/**
+ * A call into the library for each block only pays while there are not very many: no
+ * client sends such a frame.
+ */
 function hasTinyBlocks(frame: Lz4Frame, position: number): boolean {
   return (
     frame.blocks.length > MAX_PLAIN_BLOCKS && frame.end - position < frame.blocks.length * MIN_BLOCK_BYTES
@@ -112,9 +118,8 @@ function checkContentSize({ contentSize }: Lz4Frame, isPlausible: (announced: nu
   throw brokenPayload("lz4", `a frame announces ${contentSize} bytes and does not hold them`);
 }
 
+/** A single part is copied as well: the library's memory behind it may be many times as large. */
 function concatenate(parts: readonly Uint8Array[]): Uint8Array {
-  const [first] = parts;
-  if (first !== undefined && parts.length === 1) return first;
   const output = allocate(parts.reduce((size, part) => size + part.length, 0));
   let position = 0;
   for (const part of parts) {

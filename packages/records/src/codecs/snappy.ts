@@ -3,8 +3,8 @@ import { allocate, plainView, readInt32, writeInt32 } from "../int.ts";
 import { brokenPayload, payloadTooLarge } from "./codec-error.ts";
 
 /**
- * Two framings are in use: the Java client writes the one of xerial's snappy-java (a header, then blocks behind
- * their lengths), librdkafka writes one raw block. All clients read both; we write Java's.
+ * Two framings are in use: the Java client writes the one of xerial's snappy-java (a header, then blocks
+ * behind their lengths), librdkafka writes one raw block. All clients read both; we write Java's.
  */
 const XERIAL_MAGIC = Uint8Array.of(0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0x00);
 const XERIAL_MAGIC_HEAD = 0x8253_4e41 | 0;
@@ -85,7 +85,10 @@ function splitXerial(bytes: Uint8Array): Uint8Array[] {
   return blocks;
 }
 
-/** A block begins with the size of its output as a varint; it must be one that a block of that length can have. */
+/**
+ * A block begins with the size of its output as a varint; it must be one that a block of
+ * that length can have.
+ */
 function announcedSize(block: Uint8Array): number {
   let size = 0;
   for (let index = 0; index < 5; index++) {
