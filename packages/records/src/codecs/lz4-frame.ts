@@ -24,7 +24,7 @@ const MAX_RATIO = 255;
 /** A first sequence of a token and an offset already makes 19 bytes. */
 const RATIO_SLACK_BYTES = 32;
 
-export interface FrameBlock {
+interface FrameBlock {
   readonly start: number;
   readonly end: number;
   /** Whether the block could not be compressed and stands there as it is. */
