@@ -243,6 +243,7 @@ function describeRenames(get: Get): void {
     expect(await codeOf(disk.rename(`${root}/none`, `${root}/b`))).toBe("ENOENT");
     expect(await codeOf(disk.rename(`${root}/a`, `${root}/none/b`))).toBe("ENOENT");
     expect(await codeOf(disk.rename(`${root}/f`, `${root}/d`))).toBe("ENOTEMPTY");
+    expect(await codeOf(disk.rename(`${root}/d/e`, `${root}/d`))).toBe("ENOTEMPTY");
     expect(await codeOf(disk.rename(`${root}/a`, `${root}/f`))).toBe("EOTHER");
     expect(await codeOf(disk.rename(`${root}/f`, `${root}/a`))).toBe("EOTHER");
     expect(await codeOf(disk.rename(`${root}/d`, `${root}/d/e/g`))).toBe("EOTHER");

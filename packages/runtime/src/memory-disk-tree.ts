@@ -110,6 +110,7 @@ export class MemoryDiskTree {
     if (`${to}/`.startsWith(`${from}/`) && to !== from) {
       throw new DiskError("EOTHER", from, `cannot ${what}: it lies inside`);
     }
+    if (from.startsWith(`${to}/`)) throw new DiskError("ENOTEMPTY", from, `cannot ${what}`);
     const replaced = target.entries.get(nameOf(to));
     if (replaced === node) return;
     if (replaced !== undefined) refuseReplacing(from, what, node, replaced);
