@@ -1,4 +1,4 @@
-import { OttlaError } from "@ottla/errors";
+import { OttlaError, toOttlaError } from "@ottla/errors";
 import type { MetadataKeys } from "./keys.ts";
 import type { Comparison, KeyValue, MetadataStore, Operation, Revision } from "./metadata-store.ts";
 import { MAX_TRANSACTION_OPERATIONS } from "./transaction-limits.ts";
@@ -43,9 +43,20 @@ export class FencedWriter {
 
   /**
    * Throws METADATA_CONFLICT when one of `compare` does not hold, NOT_CONTROLLER when the election is lost, and
-   * METADATA_UNAVAILABLE when nobody knows whether it was applied: read back before writing again.
+   * METADATA_UNAVAILABLE when reading back does not show whether it was applied: look at the state before going on.
    */
   async write(write: FencedWrite): Promise<FencedResult> {
+    try {
+      return await this.#transact(write);
+    } catch (thrown) {
+      const error = toOttlaError(thrown);
+      const revision = error.code === "METADATA_UNAVAILABLE" ? await this.#readBack(write) : undefined;
+      if (revision === undefined) throw error;
+      return { revision, reads: [] };
+    }
+  }
+
+  async #transact(write: FencedWrite): Promise<FencedResult> {
     const { store, keys } = this.#options;
     const { succeeded, revision, reads } = await store.transact({
       compare: [{ key: keys.controller, createRevision: this.term }, ...write.compare],
@@ -61,5 +72,22 @@ export class FencedWriter {
       throw new OttlaError("NOT_CONTROLLER", "another coordinator was elected; nothing was written");
     }
     throw new OttlaError("METADATA_CONFLICT", "the metadata changed meanwhile; nothing was written");
+  }
+
+  /**
+   * After an answer that was lost: the revision of the write, if it can be seen to have been applied. A key that was
+   * compared and now holds exactly what this write put there, at a later revision, can only come from it.
+   */
+  async #readBack(write: FencedWrite): Promise<Revision | undefined> {
+    for (const operation of write.success) {
+      if (operation.kind !== "put") continue;
+      const comparison = write.compare.find((candidate) => candidate.key === operation.key);
+      if (comparison === undefined) continue;
+      const before = "modRevision" in comparison ? comparison.modRevision : comparison.createRevision;
+      const entry = await this.#options.store.get(operation.key).catch(() => undefined);
+      if (entry === undefined || entry.modRevision <= before) return undefined;
+      return Buffer.compare(entry.value, operation.value) === 0 ? entry.modRevision : undefined;
+    }
+    return undefined;
   }
 }

@@ -55,6 +55,7 @@ export {
   type TopicConfigEntry,
   type TopicConfigMap,
   type TopicConfigSource,
+  topicSettingNumber,
 } from "./topic-config.ts";
 export { TOPIC_SETTINGS, type TopicSetting, type TopicSettingType } from "./topic-config-table.ts";
 export {

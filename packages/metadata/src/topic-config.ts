@@ -47,9 +47,8 @@ export function parseTopicConfig(
 ): TopicConfig {
   checkTopicConfig(overrides);
   checkTopicConfig(clusterDefaults);
-  const text = (name: string): string =>
-    overrides[name] ?? clusterDefaults[name] ?? TOPIC_SETTINGS.get(name)?.default ?? "";
-  const number = (name: string): number => toSafeInteger(text(name));
+  const text = (name: string): string => settingText(name, overrides, clusterDefaults);
+  const number = (name: string): number => topicSettingNumber(name, overrides, clusterDefaults);
   return {
     cleanupPolicy: splitList(text("cleanup.policy")),
     // The check above has made sure that the words are among those of the type.
@@ -70,6 +69,19 @@ export function parseTopicConfig(
     segmentMs: number("segment.ms"),
     uncleanLeaderElectionEnable: text("unclean.leader.election.enable") === "true",
   };
+}
+
+/** The effective value of one integer setting out of settings that were checked before; cheap. */
+export function topicSettingNumber(
+  name: string,
+  overrides: TopicConfigMap,
+  clusterDefaults: TopicConfigMap = {},
+): number {
+  return toSafeInteger(settingText(name, overrides, clusterDefaults));
+}
+
+function settingText(name: string, overrides: TopicConfigMap, clusterDefaults: TopicConfigMap): string {
+  return overrides[name] ?? clusterDefaults[name] ?? TOPIC_SETTINGS.get(name)?.default ?? "";
 }
 
 /** All served settings with their effective values and where those come from, by name. */

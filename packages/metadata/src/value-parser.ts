@@ -72,6 +72,10 @@ export class FieldCheck {
     if (typeof this.#fields[name] !== "string") this.#fail(name, "a string");
   }
 
+  optionalText(name: string): void {
+    if (this.#fields[name] !== undefined) this.text(name);
+  }
+
   boolean(name: string): void {
     if (typeof this.#fields[name] !== "boolean") this.#fail(name, "true or false");
   }

@@ -43,6 +43,12 @@ export interface PartitionState {
   readonly lastKnownLeader: number;
   /** Effective for this partition: never above the number of replicas (R4). */
   readonly minInsyncReplicas: number;
+  /**
+   * Set when the last member of the ISR came back with another data directory: there is no leader until this node comes
+   * back with this one, which holds all that was acknowledged.
+   */
+  readonly awaitedNodeId?: number | undefined;
+  readonly awaitedDirectoryId?: string | undefined;
 }
 
 export interface NodeRegistration {
@@ -118,6 +124,8 @@ export const partitionStateCodec: ValueCodec<PartitionState> = valueCodec("parti
   fields.nodeIds("eligibleReplicas");
   fields.integer("lastKnownLeader", -1);
   fields.integer("minInsyncReplicas", 1);
+  fields.optionalInteger("awaitedNodeId", 0);
+  fields.optionalText("awaitedDirectoryId");
 });
 
 export const nodeRegistrationCodec: ValueCodec<NodeRegistration> = valueCodec(

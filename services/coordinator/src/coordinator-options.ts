@@ -1,0 +1,64 @@
+import type { ClusterView, MetadataStore, TopicConfigMap } from "@ottla/metadata";
+import type { ServiceRegistry } from "@ottla/rpc";
+import type { Clock, Logger, MetricsRegistry, Random } from "@ottla/runtime";
+
+/** The part of the settings that decides about topics whose creator says nothing else. */
+export interface TopicDefaults {
+  readonly numPartitions: number;
+  readonly defaultReplicationFactor: number;
+  /** Topic settings by Kafka's names. */
+  readonly topicDefaults: TopicConfigMap;
+}
+
+export interface CoordinatorLimits {
+  readonly maxPartitionsPerTopic: number;
+  /** Over all topics; the partitions of topics that are being deleted count until they are gone. */
+  readonly maxPartitions: number;
+  /** How long a tombstone stays for storage nodes that are away. */
+  readonly tombstoneRetentionMs: number;
+  /** Beyond this many the oldest tombstones go early. */
+  readonly maxTombstones: number;
+  /**
+   * How long a new term waits for storage nodes that it has not seen registered before it takes them for lost, so that a
+   * restart of everything does not move every leader away and back.
+   */
+  readonly absentNodeGraceMs: number;
+  /** Requests that wait for their turn; more are refused. */
+  readonly maxWaitingRequests: number;
+}
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+export const DEFAULT_LIMITS: CoordinatorLimits = {
+  maxPartitionsPerTopic: 10_000,
+  maxPartitions: 100_000,
+  tombstoneRetentionMs: 7 * DAY_MS,
+  maxTombstones: 10_000,
+  absentNodeGraceMs: 2000,
+  maxWaitingRequests: 1000,
+};
+
+export const DEFAULT_LEASE_TTL_MS = 5000;
+
+export interface CoordinatorOptions {
+  readonly store: MetadataStore;
+  /** The name of the cluster in the store. */
+  readonly cluster: string;
+  /** A view of that cluster, where the process has one already; otherwise the coordinator opens its own. */
+  readonly view?: ClusterView;
+  readonly nodeId: number;
+  /** Where this coordinator's rpc server is reached; "in-process" in a standalone process. */
+  readonly address: string;
+  readonly zone: string;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: MetricsRegistry;
+  /** Gets the CoordinatorService. */
+  readonly registry: ServiceRegistry;
+  readonly settings: TopicDefaults;
+  readonly limits?: Partial<CoordinatorLimits>;
+  /** Time to live of the election's and the registration's lease. Default 5 s. */
+  readonly leaseTtlMs?: number;
+}

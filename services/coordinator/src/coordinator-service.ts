@@ -1,0 +1,58 @@
+import { invalidRequest, toOttlaError } from "@ottla/errors";
+import type { CoordinatorService } from "@ottla/proto/ottla/internal/v1/coordinator";
+import type { ServiceImplementation } from "@ottla/rpc";
+import type { ActiveTerm } from "./active-term.ts";
+import type { Coordinator } from "./coordinator.ts";
+import type { CoordinatorMetrics } from "./coordinator-metrics.ts";
+
+/** `ottla.internal.v1.CoordinatorService`: turns messages into calls of the active term, and counts the answers. */
+export function coordinatorService(
+  coordinator: Coordinator,
+  metrics: CoordinatorMetrics,
+): ServiceImplementation<typeof CoordinatorService> {
+  async function answer<T>(operation: string, work: (active: ActiveTerm) => Promise<T>): Promise<T> {
+    let active: ActiveTerm | undefined;
+    try {
+      active = coordinator.requireActive();
+      const result = await work(active);
+      metrics.requestAnswered(operation, "ok");
+      return result;
+    } catch (thrown) {
+      const error = toOttlaError(thrown);
+      metrics.requestAnswered(operation, error.code);
+      // Work of several transactions may have stopped half-way: a round finishes it.
+      if (error.retriable) active?.wantRound();
+      throw error;
+    }
+  }
+
+  return {
+    createTopic: (request, { signal }) =>
+      answer("CreateTopic", async (active) => {
+        const { name, partitions, replicationFactor, configs, validateOnly } = request;
+        const topic = { name, partitions, replicationFactor, configs, validateOnly };
+        const created = await active.create(topic, signal);
+        return { ...created, revision: BigInt(created.revision) };
+      }),
+    deleteTopic: (request, { signal }) =>
+      answer("DeleteTopic", async (active) => ({
+        revision: BigInt(await active.delete(request.name, signal)),
+      })),
+    alterTopicConfig: (request, { signal }) =>
+      answer("AlterTopicConfig", async (active) => {
+        const { name, set, remove, validateOnly } = request;
+        return { revision: BigInt(await active.alterConfig(name, { set, remove }, validateOnly, signal)) };
+      }),
+    createPartitions: (request, { signal }) =>
+      answer("CreatePartitions", async (active) => {
+        const { name, totalPartitions, validateOnly } = request;
+        return { revision: BigInt(await active.addPartitions(name, totalPartitions, validateOnly, signal)) };
+      }),
+    allocateProducerIds: (request, { signal }) =>
+      answer("AllocateProducerIds", async (active) => {
+        if (request.nodeId < 0) throw invalidRequest("node_id", `${request.nodeId} is negative`, 0);
+        const { firstProducerId, count } = await active.allocateProducerIds(signal);
+        return { firstProducerId: BigInt(firstProducerId), count };
+      }),
+  };
+}

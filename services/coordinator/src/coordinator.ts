@@ -1,0 +1,171 @@
+import { OttlaError, toOttlaError } from "@ottla/errors";
+import {
+  type ClusterView,
+  campaign,
+  FencedWriter,
+  type NodeRegistration,
+  registerNode,
+} from "@ottla/metadata";
+import { ActiveTerm } from "./active-term.ts";
+import type { CoordinatorMetrics } from "./coordinator-metrics.ts";
+import {
+  type CoordinatorLimits,
+  type CoordinatorOptions,
+  DEFAULT_LEASE_TTL_MS,
+  DEFAULT_LIMITS,
+} from "./coordinator-options.ts";
+
+const RETRY_MS = 1000;
+
+/** One coordinator of a cluster: registers itself, stands for election, and works while it is elected. */
+export class Coordinator {
+  readonly #options: CoordinatorOptions;
+  readonly #view: ClusterView;
+  readonly #metrics: CoordinatorMetrics;
+  readonly #limits: CoordinatorLimits;
+  readonly #incarnation: string;
+  readonly #stopping = new AbortController();
+  readonly #loops: Promise<void>[] = [];
+  readonly #activeWaiters = new Set<() => void>();
+  #active: ActiveTerm | undefined;
+
+  constructor(options: CoordinatorOptions, view: ClusterView, metrics: CoordinatorMetrics) {
+    this.#options = options;
+    this.#view = view;
+    this.#metrics = metrics;
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#incarnation = options.random.uuid();
+  }
+
+  get isActive(): boolean {
+    return this.#active !== undefined;
+  }
+
+  /** The work of the term; throws NOT_CONTROLLER on a standby, naming the elected one if there is one. */
+  requireActive(): ActiveTerm {
+    if (this.#active !== undefined) return this.#active;
+    const elected = this.#view.controller;
+    const hint = elected === undefined ? "none is elected now" : `node ${elected.nodeId} is`;
+    throw new OttlaError(
+      "NOT_CONTROLLER",
+      `coordinator ${this.#options.nodeId} is not the active one: ${hint}`,
+      {
+        metadata: elected === undefined ? {} : { controllerId: String(elected.nodeId) },
+      },
+    );
+  }
+
+  /** Resolves when this coordinator is elected and serves; rejects when the signal aborts or it stops. */
+  async whenActive(signal?: AbortSignal): Promise<void> {
+    const signals = signal === undefined ? [] : [signal];
+    const given = AbortSignal.any([this.#stopping.signal, ...signals]);
+    while (this.#active === undefined) {
+      given.throwIfAborted();
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
+          this.#activeWaiters.delete(wake);
+          given.removeEventListener("abort", wake);
+          resolve();
+        };
+        this.#activeWaiters.add(wake);
+        given.addEventListener("abort", wake, { once: true });
+      });
+    }
+  }
+
+  start(): void {
+    this.#loops.push(
+      this.#repeat("registration", () => this.#register()),
+      this.#repeat("term", () => this.#serveTerm()),
+    );
+  }
+
+  /** Hands the office on at once. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new OttlaError("UNAVAILABLE", "the coordinator is stopping"));
+    await Promise.all(this.#loops);
+  }
+
+  async #repeat(what: string, run: () => Promise<void>): Promise<void> {
+    const { clock, logger } = this.#options;
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      try {
+        await run();
+      } catch (thrown) {
+        if (signal.aborted) return;
+        logger.error({ err: toOttlaError(thrown) }, `the coordinator's ${what} failed, will try again`);
+        await clock.sleep(RETRY_MS, signal).catch(() => undefined);
+      }
+    }
+  }
+
+  async #register(): Promise<void> {
+    const { nodeId, zone, version, address } = this.#options;
+    const registration: NodeRegistration = {
+      role: "coordinator",
+      nodeId,
+      addresses: [address],
+      zone,
+      version,
+      incarnation: this.#incarnation,
+      directoryId: "",
+      cleanShutdownNodeEpoch: -1,
+    };
+    const { lease } = await registerNode({ ...this.#holdOptions(), registration });
+    await aborted(lease.lost, this.#stopping.signal);
+    await lease.revoke().catch(() => undefined);
+  }
+
+  async #serveTerm(): Promise<void> {
+    const { nodeId, address, logger, store, clock, random, settings } = this.#options;
+    const candidate = { nodeId, address, incarnation: this.#incarnation };
+    const { lease, term } = await campaign({ ...this.#holdOptions(), candidate });
+    const fenced = new AbortController();
+    const ended = AbortSignal.any([lease.lost, fenced.signal, this.#stopping.signal]);
+    const onFenced = (): void =>
+      fenced.abort(new OttlaError("NOT_CONTROLLER", "another coordinator was elected"));
+    try {
+      const active = await ActiveTerm.begin({
+        store,
+        view: this.#view,
+        writer: new FencedWriter({ store, keys: this.#view.keys, term, onFenced }),
+        clock,
+        random,
+        logger,
+        metrics: this.#metrics,
+        defaults: settings,
+        limits: this.#limits,
+        ended,
+      });
+      logger.info({ term }, "elected as coordinator");
+      this.#setActive(active);
+      await aborted(ended);
+      logger.info({ term, err: toOttlaError(ended.reason) }, "no longer the coordinator");
+    } finally {
+      this.#setActive(undefined);
+      fenced.abort(new OttlaError("NOT_CONTROLLER", "the term of this coordinator is over"));
+      await lease.revoke().catch(() => undefined);
+    }
+  }
+
+  #setActive(active: ActiveTerm | undefined): void {
+    this.#active = active;
+    if (active === undefined) return;
+    for (const wake of this.#activeWaiters) wake();
+  }
+
+  #holdOptions() {
+    const { store, clock, logger, leaseTtlMs = DEFAULT_LEASE_TTL_MS } = this.#options;
+    return { store, keys: this.#view.keys, ttlMs: leaseTtlMs, clock, logger, signal: this.#stopping.signal };
+  }
+}
+
+/** Resolves when one of the signals has aborted. */
+async function aborted(...signals: readonly AbortSignal[]): Promise<void> {
+  const any = AbortSignal.any([...signals]);
+  if (any.aborted) return;
+  await new Promise<void>((resolve) => {
+    any.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

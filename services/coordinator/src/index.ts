@@ -1,0 +1,2 @@
+export type { CoordinatorLimits, CoordinatorOptions, TopicDefaults } from "./coordinator-options.ts";
+export { type RunningCoordinator, startCoordinator } from "./main.ts";

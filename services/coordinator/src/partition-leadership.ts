@@ -1,0 +1,159 @@
+import type { PartitionState } from "@ottla/metadata";
+
+/** Nobody leads, or it is not known who did. */
+export const NO_NODE = -1;
+
+/** The nodeEpoch of a storage node that is registered and may lead; undefined for all others. */
+export type LiveNodes = (nodeId: number) => number | undefined;
+
+/**
+ * What a node that registers again brings back (R9).
+ * complete: all it had acknowledged, so it keeps its place; incomplete: its own disk, but after a crash under a relaxed
+ * flush policy, so the end may be missing; empty: another data directory than `formerDirectoryId`, so it
+ * must never win an election.
+ */
+export type ReturnedLog =
+  | { readonly kind: "complete"; readonly directoryId: string }
+  | { readonly kind: "incomplete"; readonly directoryId: string }
+  | { readonly kind: "empty"; readonly directoryId: string; readonly formerDirectoryId: string };
+
+/** The state of a new partition: the first of the replicas leads, all are in sync because there is nothing yet. */
+export function newPartitionState(
+  replicas: readonly number[],
+  live: LiveNodes,
+  minInsyncReplicas: number,
+): PartitionState {
+  const leader = replicas.find((nodeId) => live(nodeId) !== undefined) ?? NO_NODE;
+  return {
+    leader,
+    leaderNodeEpoch: live(leader) ?? NO_NODE,
+    leaderEpoch: 0,
+    partitionEpoch: 0,
+    replicas,
+    isr: replicas,
+    eligibleReplicas: [],
+    lastKnownLeader: NO_NODE,
+    minInsyncReplicas: Math.min(minInsyncReplicas, replicas.length),
+  };
+}
+
+/**
+ * Takes a node whose lease has ended out of the ISR. The last member stays: it has everything. While the ISR is
+ * smaller than min.insync.replicas, nothing is acknowledged, so those who leave it then stay eligible (R4, R8).
+ */
+export function withoutLostNode<S extends PartitionState>(state: S, nodeId: number): S {
+  if (!state.isr.includes(nodeId) || state.isr.length === 1) return state;
+  const isr = state.isr.filter((member) => member !== nodeId);
+  const eligibleReplicas = isr.length >= state.minInsyncReplicas ? [] : [...state.eligibleReplicas, nodeId];
+  return { ...state, isr, eligibleReplicas };
+}
+
+/** Takes in a replica's node that has registered again; see `ReturnedLog`. The leader is chosen afterwards. */
+export function withReturnedNode<S extends PartitionState>(state: S, nodeId: number, log: ReturnedLog): S {
+  if (state.awaitedNodeId === nodeId && state.awaitedDirectoryId === log.directoryId) {
+    return { ...state, isr: [nodeId], ...NOTHING_AWAITED };
+  }
+  switch (log.kind) {
+    case "complete":
+      return state;
+    case "incomplete":
+      return withoutMember(state, nodeId, lastLeaderAfterCrash(state, nodeId));
+    case "empty":
+      return withoutEmptyLog(state, nodeId, log.formerDirectoryId);
+    default:
+      return log satisfies never;
+  }
+}
+
+const NOTHING_AWAITED = { awaitedNodeId: undefined, awaitedDirectoryId: undefined };
+
+function withoutMember<S extends PartitionState>(state: S, nodeId: number, lastKnownLeader: number): S {
+  const isMember = state.isr.includes(nodeId) || state.eligibleReplicas.includes(nodeId);
+  if (!isMember && state.leader !== nodeId && lastKnownLeader === state.lastKnownLeader) return state;
+  const wasLeader = state.leader === nodeId;
+  return {
+    ...state,
+    leader: wasLeader ? NO_NODE : state.leader,
+    leaderNodeEpoch: wasLeader ? NO_NODE : state.leaderNodeEpoch,
+    isr: state.isr.filter((member) => member !== nodeId),
+    eligibleReplicas: state.eligibleReplicas.filter((member) => member !== nodeId),
+    lastKnownLeader,
+  };
+}
+
+/** The sole member of the ISR counts as the last leader too: it had led, or could have, when the node went. */
+function lastLeaderAfterCrash(state: PartitionState, nodeId: number): number {
+  const wasSoleMember = state.isr.length === 1 && state.isr[0] === nodeId;
+  return state.leader === nodeId || wasSoleMember ? nodeId : state.lastKnownLeader;
+}
+
+function withoutEmptyLog<S extends PartitionState>(state: S, nodeId: number, formerDirectoryId: string): S {
+  const lastKnownLeader = state.lastKnownLeader === nodeId ? NO_NODE : state.lastKnownLeader;
+  const after = withoutMember(state, nodeId, lastKnownLeader);
+  const wasLast = state.isr.includes(nodeId) && after.isr.length + after.eligibleReplicas.length === 0;
+  if (!wasLast) return after;
+  return { ...after, awaitedNodeId: nodeId, awaitedDirectoryId: formerDirectoryId };
+}
+
+/**
+ * Gives the partition a leader that is alive (R8): from the ISR, else from the eligible replicas, else the last known
+ * leader when nobody is in either. A leader that has registered again is another leader (R2).
+ * Returns the same object when the leader stays, or when there is none to be had and there was none.
+ */
+export function withElectedLeader<S extends PartitionState>(state: S, live: LiveNodes): S {
+  if (isLedByLiveNode(state, live)) return state;
+  const leader = chooseLeader(state, live);
+  if (leader === undefined) return withoutLeader(state);
+  const leaderNodeEpoch = live(leader) ?? NO_NODE;
+  const elected = { ...state, leader, leaderNodeEpoch, lastKnownLeader: NO_NODE, ...NOTHING_AWAITED };
+  if (state.isr.includes(leader)) return elected;
+  // One who comes from outside the ISR starts it anew. Nothing is acknowledged while that is too small, so all who were
+  // in sync or eligible before have everything still.
+  const others = state.replicas.filter(
+    (nodeId) => nodeId !== leader && (state.isr.includes(nodeId) || state.eligibleReplicas.includes(nodeId)),
+  );
+  return { ...elected, isr: [leader], eligibleReplicas: state.minInsyncReplicas > 1 ? others : [] };
+}
+
+function isLedByLiveNode(state: PartitionState, live: LiveNodes): boolean {
+  if (state.leader === NO_NODE || !state.isr.includes(state.leader)) return false;
+  return live(state.leader) === state.leaderNodeEpoch;
+}
+
+function chooseLeader(state: PartitionState, live: LiveNodes): number | undefined {
+  const isLive = (nodeId: number): boolean => live(nodeId) !== undefined;
+  const inOrder = (members: readonly number[]): number | undefined =>
+    state.replicas.find((nodeId) => members.includes(nodeId) && isLive(nodeId));
+  const elected = inOrder(state.isr) ?? inOrder(state.eligibleReplicas);
+  if (elected !== undefined || state.isr.length + state.eligibleReplicas.length > 0) return elected;
+  const { lastKnownLeader } = state;
+  return state.replicas.includes(lastKnownLeader) && isLive(lastKnownLeader) ? lastKnownLeader : undefined;
+}
+
+function withoutLeader<S extends PartitionState>(state: S): S {
+  if (state.leader === NO_NODE && state.leaderNodeEpoch === NO_NODE) return state;
+  const lastKnownLeader = state.leader === NO_NODE ? state.lastKnownLeader : state.leader;
+  return { ...state, leader: NO_NODE, leaderNodeEpoch: NO_NODE, lastKnownLeader };
+}
+
+/**
+ * The state to write after some of the steps above, with its epochs: every change counts in the partition epoch, and one
+ * of the leader, losing it included, in the leader epoch, so that the former leader is refused from then on
+ * (R2). Undefined when nothing changed.
+ */
+export function changedState<S extends PartitionState>(before: S, after: S): S | undefined {
+  if (after === before) return undefined;
+  const sameLeader = before.leader === after.leader && before.leaderNodeEpoch === after.leaderNodeEpoch;
+  return {
+    ...after,
+    leaderEpoch: sameLeader ? before.leaderEpoch : before.leaderEpoch + 1,
+    partitionEpoch: before.partitionEpoch + 1,
+  };
+}
+
+/** Applies a changed min.insync.replicas; the eligible replicas were so under the old one only (R4). */
+export function withMinInsyncReplicas<S extends PartitionState>(state: S, minInsyncReplicas: number): S {
+  const effective = Math.min(minInsyncReplicas, state.replicas.length);
+  if (effective === state.minInsyncReplicas) return state;
+  return { ...state, minInsyncReplicas: effective, eligibleReplicas: [] };
+}

@@ -1,0 +1,276 @@
+import { invalidRequest, OttlaError, toOttlaError } from "@ottla/errors";
+import {
+  type ClusterTopic,
+  isInternalTopicName,
+  MAX_FENCED_OPERATIONS,
+  type PartitionState,
+  type Revision,
+  type TopicState,
+  topicNameStateCodec,
+  topicSettingNumber,
+  topicStateCodec,
+} from "@ottla/metadata";
+import { newPartitionState } from "./partition-leadership.ts";
+import { placePartitions } from "./placement.ts";
+import type { StorageNodes } from "./storage-nodes.ts";
+import { partitionCreation, type Term, type WriteUnit, writeAndSee, writeInBatches } from "./term.ts";
+import { TopicNames } from "./topic-names.ts";
+import {
+  type ConfigChange,
+  changedConfigs,
+  checkMinInsyncReplicas,
+  checkNewTopic,
+  checkPartitionCount,
+  type NewTopic,
+  unknownTopic,
+} from "./topic-requests.ts";
+
+export interface CreatedTopic {
+  /** Empty when the request was only validated. */
+  readonly topicId: string;
+  readonly partitions: number;
+  readonly replicationFactor: number;
+  readonly revision: Revision;
+}
+
+/**
+ * Topics in one term: what is asked for, and the phases of work that one transaction cannot hold. Each phase is written in
+ * the topic's key first and works from the state that it finds, so a new coordinator can take it up anywhere. The calls must
+ * come one after another.
+ */
+export class Topics {
+  readonly #term: Term;
+  readonly #nodes: StorageNodes;
+  readonly #names: TopicNames;
+
+  constructor(term: Term, nodes: StorageNodes) {
+    this.#term = term;
+    this.#nodes = nodes;
+    this.#names = new TopicNames(term.view);
+  }
+
+  close(): void {
+    this.#names.close();
+  }
+
+  async create(request: NewTopic): Promise<CreatedTopic> {
+    const { defaults, limits, view, random, clock } = this.#term;
+    checkNewTopic(request, this.#names, limits);
+    const partitions = request.partitions === 0 ? defaults.numPartitions : request.partitions;
+    const replicationFactor = request.replicationFactor || defaults.defaultReplicationFactor;
+    checkPartitionCount("partitions", partitions, partitions, this.#partitionCount(), limits);
+    checkMinInsyncReplicas(request.configs, replicationFactor, defaults);
+    const placed = placePartitions(this.#nodes.placementNodes(), partitions, replicationFactor);
+    if (request.validateOnly) return { topicId: "", partitions, replicationFactor, revision: view.revision };
+    const topicId = random.uuid();
+    const topic: TopicState = {
+      name: request.name,
+      partitionCount: partitions,
+      replicationFactor,
+      configs: request.configs,
+      phase: "creating",
+      internal: isInternalTopicName(request.name),
+      createdAtMs: clock.now(),
+      deletedAtMs: -1,
+    };
+    const revision = await this.#writeNewTopic(topicId, topic, placed);
+    this.#term.logger.info({ topic: topic.name, topicId, partitions, replicationFactor }, "topic created");
+    return { topicId, partitions, replicationFactor, revision };
+  }
+
+  /** The name is free at once; the partitions go, and then the tombstone tells storage nodes to remove files. */
+  async delete(name: string): Promise<Revision> {
+    const topic = this.#find(name);
+    if (topic.internal) {
+      throw new OttlaError("INVALID_TOPIC_EXCEPTION", `topic "${name}" is internal and cannot be deleted`, {
+        metadata: { field: "name" },
+      });
+    }
+    const { keys } = this.#term.view;
+    const deleting = this.#topicWrite(topic, { ...stripTopic(topic), phase: "deleting" });
+    await writeAndSee(this.#term, {
+      compare: deleting.compare,
+      success: [...deleting.success, { kind: "delete", key: keys.topicName(name) }],
+    });
+    this.#term.logger.info({ topic: name, topicId: topic.topicId }, "topic deleted");
+    return await this.#finishDeletion(topic.topicId);
+  }
+
+  async alterConfig(name: string, change: ConfigChange, validateOnly: boolean): Promise<Revision> {
+    const topic = this.#find(name);
+    const configs = changedConfigs(topic, change, this.#term.defaults);
+    if (validateOnly) return this.#term.view.revision;
+    const revision = await writeAndSee(
+      this.#term,
+      this.#topicWrite(topic, { ...stripTopic(topic), configs }),
+    );
+    // A changed min.insync.replicas has to reach the state of each partition (R4).
+    await this.#nodes.reconcile();
+    this.#term.logger.info({ topic: name, set: change.set, remove: change.remove }, "topic settings changed");
+    return Math.max(revision, this.#term.view.revision);
+  }
+
+  async addPartitions(name: string, totalPartitions: number, validateOnly: boolean): Promise<Revision> {
+    const { limits, view } = this.#term;
+    const topic = this.#find(name);
+    const current = topic.targetPartitionCount ?? topic.partitionCount;
+    if (totalPartitions <= current) {
+      throw new OttlaError(
+        "INVALID_PARTITIONS",
+        `total_partitions ${totalPartitions} is not more than the ${current} that topic "${name}" has: partitions are never removed`,
+        { metadata: { field: "total_partitions", limit: String(current) } },
+      );
+    }
+    const added = totalPartitions - current;
+    checkPartitionCount("total_partitions", totalPartitions, added, this.#partitionCount(), limits);
+    placePartitions(this.#nodes.placementNodes(), 1, topic.replicationFactor);
+    if (validateOnly) return view.revision;
+    const growing = { ...stripTopic(topic), targetPartitionCount: totalPartitions };
+    await writeAndSee(this.#term, this.#topicWrite(topic, growing));
+    const revision = await this.#finishPartitions(topic.topicId);
+    this.#term.logger.info({ topic: name, partitions: totalPartitions }, "partitions added");
+    return revision;
+  }
+
+  /** Takes up what a former coordinator, or a failed request, left unfinished, and lets old tombstones go. */
+  async finishPhases(): Promise<void> {
+    const tombstones: ClusterTopic[] = [];
+    // A copy: the work changes the topics under way.
+    for (const topic of Array.from(this.#term.view.topics())) {
+      if (topic.phase === "deleted") tombstones.push(topic);
+      else if (topic.phase === "deleting") await this.#finishDeletion(topic.topicId);
+      else if (topic.phase === "creating" || topic.targetPartitionCount !== undefined) {
+        await this.#tryFinishPartitions(topic);
+      }
+    }
+    await this.#expireTombstones(tombstones);
+  }
+
+  async #writeNewTopic(topicId: string, topic: TopicState, placed: readonly number[][]): Promise<Revision> {
+    const { keys } = this.#term.view;
+    const nameKey = keys.topicName(topic.name);
+    const topicKey = keys.topic(topicId);
+    const partitions = placed.map((replicas, partition) =>
+      partitionCreation(this.#term, topicId, partition, this.#newPartition(topic, replicas)),
+    );
+    const fitsOneTransaction = partitions.length + 2 <= MAX_FENCED_OPERATIONS;
+    const together = fitsOneTransaction ? partitions : [];
+    const written: TopicState = fitsOneTransaction ? { ...topic, phase: "live" } : topic;
+    const revision = await writeAndSee(this.#term, {
+      compare: [
+        // The topic comes first: if the answer is lost, the writer reads this key back.
+        { key: topicKey, createRevision: 0 },
+        { key: nameKey, createRevision: 0 },
+        ...together.flatMap((unit) => unit.compare),
+      ],
+      success: [
+        { kind: "put", key: topicKey, value: topicStateCodec.encode(written) },
+        { kind: "put", key: nameKey, value: topicNameStateCodec.encode({ topicId }) },
+        ...together.flatMap((unit) => unit.success),
+      ],
+    });
+    return fitsOneTransaction ? revision : await this.#finishPartitions(topicId);
+  }
+
+  /** Creates the partitions that are missing and makes the topic live with all of them. */
+  async #finishPartitions(topicId: string): Promise<Revision> {
+    const { view } = this.#term;
+    const topic = view.topicById(topicId);
+    if (topic === undefined) return view.revision;
+    const target = topic.targetPartitionCount ?? topic.partitionCount;
+    const missing: number[] = [];
+    for (let partition = 0; partition < target; partition += 1) {
+      if (view.partition(topicId, partition) === undefined) missing.push(partition);
+    }
+    const placed = placePartitions(this.#nodes.placementNodes(), missing.length, topic.replicationFactor);
+    const units = missing.map((partition, index) =>
+      partitionCreation(this.#term, topicId, partition, this.#newPartition(topic, placed[index] ?? [])),
+    );
+    const unchanged = { key: view.keys.topic(topicId), modRevision: topic.modRevision };
+    await writeInBatches(this.#term, units, [unchanged]);
+    const { targetPartitionCount: _done, ...state } = stripTopic(topic);
+    const live: TopicState = { ...state, partitionCount: target, phase: "live" };
+    return await writeAndSee(this.#term, this.#topicWrite(topic, live));
+  }
+
+  /** Where too few nodes are there, the topic waits for more; other topics must not wait with it. */
+  async #tryFinishPartitions(topic: ClusterTopic): Promise<void> {
+    try {
+      await this.#finishPartitions(topic.topicId);
+      this.#term.logger.info(
+        { topic: topic.name, topicId: topic.topicId },
+        "finished the topic's partitions",
+      );
+    } catch (thrown) {
+      const error = toOttlaError(thrown);
+      if (error.code !== "INVALID_REPLICATION_FACTOR") throw error;
+      this.#term.logger.warn({ topic: topic.name, err: error }, "cannot finish the topic's partitions yet");
+    }
+  }
+
+  async #finishDeletion(topicId: string): Promise<Revision> {
+    const { view, clock } = this.#term;
+    const topic = view.topicById(topicId);
+    if (topic === undefined) return view.revision;
+    const units: WriteUnit[] = [];
+    for (const { partition, modRevision } of view.partitionsOf(topicId)) {
+      const key = view.keys.partition(topicId, partition);
+      units.push({ compare: [{ key, modRevision }], success: [{ kind: "delete", key }] });
+    }
+    await writeInBatches(this.#term, units);
+    const tombstone: TopicState = { ...stripTopic(topic), phase: "deleted", deletedAtMs: clock.now() };
+    return await writeAndSee(this.#term, this.#topicWrite(topic, tombstone));
+  }
+
+  /**
+   * A storage node that was away for longer than its topics' tombstones stay finds no key for them: it puts their files
+   * aside, which costs room and never data. So tombstones may go by age and number without asking anybody.
+   */
+  async #expireTombstones(tombstones: readonly ClusterTopic[]): Promise<void> {
+    const { limits, clock, view } = this.#term;
+    const byAge = tombstones.toSorted((left, right) => left.deletedAtMs - right.deletedAtMs);
+    const excess = byAge.length - limits.maxTombstones;
+    const oldest = clock.now() - limits.tombstoneRetentionMs;
+    const expired = byAge.filter((topic, index) => index < excess || topic.deletedAtMs < oldest);
+    const units = expired.map(({ topicId, modRevision }): WriteUnit => {
+      const key = view.keys.topic(topicId);
+      return { compare: [{ key, modRevision }], success: [{ kind: "delete", key }] };
+    });
+    if (units.length > 0) await writeInBatches(this.#term, units);
+  }
+
+  #newPartition(topic: TopicState, replicas: readonly number[]): PartitionState {
+    const { topicDefaults } = this.#term.defaults;
+    const minInsyncReplicas = topicSettingNumber("min.insync.replicas", topic.configs, topicDefaults);
+    return newPartitionState(replicas, this.#nodes.live, minInsyncReplicas);
+  }
+
+  #find(name: string): ClusterTopic {
+    if (name === "") throw invalidRequest("name", "it is empty");
+    const topic = this.#names.find(name);
+    if (topic === undefined) throw unknownTopic(name);
+    return topic;
+  }
+
+  #partitionCount(): number {
+    let count = 0;
+    for (const topic of this.#term.view.topics()) {
+      if (topic.phase !== "deleted") count += topic.targetPartitionCount ?? topic.partitionCount;
+    }
+    return count;
+  }
+
+  #topicWrite(topic: ClusterTopic, state: TopicState): WriteUnit {
+    const key = this.#term.view.keys.topic(topic.topicId);
+    return {
+      compare: [{ key, modRevision: topic.modRevision }],
+      success: [{ kind: "put", key, value: topicStateCodec.encode(state) }],
+    };
+  }
+}
+
+/** Without the fields that the view adds, but with those of newer versions. */
+function stripTopic(topic: ClusterTopic): TopicState {
+  const { topicId: _topicId, modRevision: _modRevision, ...state } = topic;
+  return state;
+}
