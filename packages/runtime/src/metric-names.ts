@@ -3,7 +3,7 @@ export type MetricKind = "counter" | "gauge" | "histogram" | "summary";
 /**
  * Names that others chose and dashboards expect: Prometheus' own for processes, and those of kafka_exporter.
  */
-const WELL_KNOWN = /^(?:process|nodejs|kafka_(?:brokers?|topic_partition|consumergroup))(?:_[a-z0-9]+)*$/;
+const WELL_KNOWN = /^(?:process|nodejs|kafka_(?:brokers?|topic_partitions?|consumergroup))(?:_[a-z0-9]+)*$/;
 const OURS = /^ottla(?:_[a-z][a-z0-9]*){2,}$/;
 
 /** Last words that are no plural noun and still name a unit. */
