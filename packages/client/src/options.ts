@@ -27,13 +27,9 @@ export function oneOf<T extends string>(
 ): T {
   const chosen = value ?? fallback;
   if (!all.includes(chosen)) {
-    throw new OttlaError(
-      "INVALID_REQUEST",
-      `${name} must be one of ${all.join(", ")}, not ${String(chosen)}`,
-      {
-        metadata: { field: name, value: String(chosen), limit: all.join("|") },
-      },
-    );
+    throw new OttlaError("INVALID_REQUEST", `${name} must be one of ${all.join(", ")}, not ${chosen}`, {
+      metadata: { field: name, value: chosen, limit: all.join("|") },
+    });
   }
   return chosen;
 }

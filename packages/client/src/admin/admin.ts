@@ -192,7 +192,8 @@ function sourceName(source: ConfigSource): ConfigSourceName {
       return "topic";
     case ConfigSource.STATIC:
       return "static";
-    default:
+    case ConfigSource.DEFAULT:
+    case ConfigSource.UNSPECIFIED:
       return "default";
   }
 }

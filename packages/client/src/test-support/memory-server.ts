@@ -172,7 +172,8 @@ function startOf({ start }: ReadPosition, log: MemoryLog): number {
       return log.offsetForTimestamp(Number(start.value));
     case "latest":
       return log.endOffset;
-    default:
+    case "earliest":
+    case undefined:
       return log.startOffset;
   }
 }

@@ -1,0 +1,166 @@
+import type { AssignmentInput, ConsumedBatch, ConsumedRecord, Consumer, Ottla } from "@ottla/client";
+import { withOttla } from "../connect.ts";
+import type { CliEnvironment } from "../environment.ts";
+import { ExitCode, usageError } from "../exit-codes.ts";
+import type { ConnectionFlags } from "../options.ts";
+import { ByteWriter } from "../output/byte-writer.ts";
+import { compileFormat } from "../output/format-string.ts";
+import { jsonLine } from "../output/json-line.ts";
+import { Progress } from "../output/progress.ts";
+import { parseStartPosition, type StartPosition } from "../start-position.ts";
+import { formatBytes, formatCount, formatSeconds, parseCount } from "../units.ts";
+
+export interface ConsumeFlags extends ConnectionFlags {
+  readonly offset: string;
+  readonly partition?: string;
+  readonly count?: string;
+  readonly exitAtEnd?: boolean;
+  readonly format?: string;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+type WriteRecord = (record: ConsumedRecord, out: ByteWriter) => void;
+
+interface ConsumeWork {
+  readonly topic: string;
+  readonly partitions: readonly number[] | undefined;
+  readonly start: StartPosition;
+  readonly limit: number;
+  readonly stopAtEnd: boolean;
+  readonly write: WriteRecord;
+  readonly quiet: boolean;
+  readonly environment: CliEnvironment;
+}
+
+interface Tally {
+  records: number;
+  bytes: number;
+  interrupted: boolean;
+}
+
+/** `ottla consume`: reads a topic and writes its records to standard output. */
+export async function runConsume(
+  topic: string,
+  flags: ConsumeFlags,
+  environment: CliEnvironment,
+): Promise<number> {
+  const clock = await environment.clock();
+  if (flags.json === true && flags.format !== undefined) throw usageError("--json and -f exclude each other");
+  const work: ConsumeWork = {
+    topic,
+    partitions: flags.partition?.split(",").map((text) => parseCount("-p", text)),
+    start: parseStartPosition(flags.offset, clock.now()),
+    limit: flags.count === undefined ? Infinity : parseCount("-n", flags.count),
+    stopAtEnd: flags.exitAtEnd === true,
+    write: recordWriter(flags),
+    quiet: flags.quiet === true,
+    environment,
+  };
+  return withOttla(flags, environment, (ottla) => consumeAll(ottla, work));
+}
+
+function recordWriter(flags: ConsumeFlags): WriteRecord {
+  if (flags.json === true) return (record, out) => out.text(jsonLine(record));
+  if (flags.format !== undefined) return compileFormat(flags.format);
+  return ({ value }, out) => {
+    if (value !== null) out.bytes(value);
+    out.ascii("\n");
+  };
+}
+
+async function consumeAll(ottla: Ottla, work: ConsumeWork): Promise<number> {
+  const { environment } = work;
+  const clock = await environment.clock();
+  const tally: Tally = { records: 0, bytes: 0, interrupted: false };
+  const assignments = await assignmentsOf(ottla, work);
+  const consumer = ottla.consumer();
+  const removeHandler = environment.onInterrupt(() => {
+    if (tally.interrupted) process.exit(ExitCode.interrupted);
+    tally.interrupted = true;
+    void consumer.close();
+  });
+  // Progress and output on the same terminal would be in each other's way.
+  const progress = new Progress(environment, clock, work.quiet || environment.stdoutIsTerminal, () => tally);
+  try {
+    await consumer.assign(assignments);
+    if (work.limit > 0) await copyOut(consumer, work, tally);
+  } finally {
+    removeHandler();
+    progress.stop();
+    await consumer.close();
+  }
+  if (!work.quiet && !environment.stdoutIsTerminal)
+    environment.stderr.write(summary(tally, progress.elapsedMs));
+  return tally.interrupted ? ExitCode.interrupted : ExitCode.ok;
+}
+
+async function copyOut(consumer: Consumer, work: ConsumeWork, tally: Tally): Promise<void> {
+  const out = new ByteWriter(work.environment.stdout);
+  for await (const batch of consumer.batches({ stopAtEnd: work.stopAtEnd })) {
+    tally.bytes += batch.sizeBytes;
+    const done = writeBatch(batch, work, tally, out);
+    await out.flush();
+    if (done || tally.interrupted || out.closed) return;
+  }
+}
+
+/** True when as many records as were asked for have been written. */
+function writeBatch(batch: ConsumedBatch, work: ConsumeWork, tally: Tally, out: ByteWriter): boolean {
+  const { write, limit } = work;
+  for (const record of batch) {
+    write(record, out);
+    if (++tally.records >= limit) return true;
+  }
+  return false;
+}
+
+async function assignmentsOf(ottla: Ottla, work: ConsumeWork): Promise<AssignmentInput[]> {
+  const { topic, start } = work;
+  const partitions = work.partitions ?? (await allPartitions(ottla, topic));
+  switch (start.kind) {
+    case "earliest":
+    case "latest":
+      return partitions.map((partition) => ({ topic, partition, offset: start.kind }));
+    case "offset":
+      return partitions.map((partition) => ({ topic, partition, offset: start.offset }));
+    case "time":
+      return partitions.map((partition) => ({
+        topic,
+        partition,
+        offset: { timestampMs: start.timestampMs },
+      }));
+    case "before-end":
+      return beforeEnd(ottla, topic, partitions, start.count);
+  }
+}
+
+async function beforeEnd(
+  ottla: Ottla,
+  topic: string,
+  partitions: readonly number[],
+  count: number,
+): Promise<AssignmentInput[]> {
+  const admin = ottla.admin();
+  const starts = await admin.listOffsets(
+    partitions.map((partition) => ({ topic, partition, at: "earliest" })),
+  );
+  const ends = await admin.listOffsets(partitions.map((partition) => ({ topic, partition, at: "latest" })));
+  return partitions.map((partition, index) => {
+    const start = starts[index]?.offset ?? 0n;
+    const wanted = (ends[index]?.offset ?? 0n) - BigInt(count);
+    return { topic, partition, offset: wanted > start ? wanted : start };
+  });
+}
+
+async function allPartitions(ottla: Ottla, topic: string): Promise<number[]> {
+  const count = await ottla.admin().countPartitions(topic);
+  return Array.from({ length: count }, (_, partition) => partition);
+}
+
+function summary(tally: Tally, elapsedMs: number): string {
+  const seconds = Math.max(0.001, elapsedMs / 1000);
+  const rate = `${formatCount(tally.records / seconds)} records/s, ${formatBytes(tally.bytes / seconds)}/s`;
+  const interrupted = tally.interrupted ? "interrupted: " : "";
+  return `${interrupted}${formatCount(tally.records)} records in ${formatSeconds(elapsedMs)} (${rate})\n`;
+}

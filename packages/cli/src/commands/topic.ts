@@ -1,0 +1,182 @@
+import type { ConfigEntry, TopicDescription } from "@ottla/client";
+import { OttlaError } from "@ottla/errors";
+import { withOttla } from "../connect.ts";
+import type { CliEnvironment } from "../environment.ts";
+import { ExitCode, usageError } from "../exit-codes.ts";
+import { type ConnectionFlags, type OutputFlags, outputFormat, pairs } from "../options.ts";
+import { print, renderTable } from "../output/print.ts";
+import { formatBytes, parseCount } from "../units.ts";
+
+export interface CreateFlags extends OutputFlags {
+  readonly partitions?: string;
+  readonly replicationFactor?: string;
+  readonly config?: readonly string[];
+  readonly ifNotExists?: boolean;
+  readonly validateOnly?: boolean;
+}
+
+export async function createTopic(
+  name: string,
+  flags: CreateFlags,
+  environment: CliEnvironment,
+): Promise<number> {
+  const format = outputFormat(flags);
+  const input = {
+    name,
+    partitions: flags.partitions === undefined ? undefined : parseCount("-p", flags.partitions, 1),
+    replicationFactor:
+      flags.replicationFactor === undefined ? undefined : parseCount("-r", flags.replicationFactor, 1),
+    configs: Object.fromEntries(pairs("-c", flags.config)),
+    validateOnly: flags.validateOnly === true,
+  };
+  return withOttla(flags, environment, async (ottla) => {
+    try {
+      const topic = await ottla.admin().createTopic(input);
+      const done = input.validateOnly ? "would create" : "created";
+      await print(
+        environment,
+        format,
+        topic,
+        () => `${done} ${name} with ${count(topic.partitions.length)}\n`,
+      );
+    } catch (thrown) {
+      const exists = thrown instanceof OttlaError && thrown.code === "TOPIC_ALREADY_EXISTS";
+      if (!exists || flags.ifNotExists !== true) throw thrown;
+      environment.stderr.write(`${name} exists already\n`);
+    }
+    return ExitCode.ok;
+  });
+}
+
+export interface ListFlags extends OutputFlags {
+  readonly internal?: boolean;
+}
+
+export async function listTopics(flags: ListFlags, environment: CliEnvironment): Promise<number> {
+  const format = outputFormat(flags);
+  return withOttla(flags, environment, async (ottla) => {
+    const topics = await ottla.admin().listTopics({ includeInternal: flags.internal === true });
+    await print(environment, format, topics, () =>
+      renderTable({
+        columns: ["name", "partitions", "replication factor", "topic id"],
+        rows: topics.map((topic) => [topic.name, topic.partitions, topic.replicationFactor, topic.topicId]),
+      }),
+    );
+    return ExitCode.ok;
+  });
+}
+
+export interface DescribeFlags extends OutputFlags {
+  readonly allConfigs?: boolean;
+}
+
+export async function describeTopics(
+  names: readonly string[],
+  flags: DescribeFlags,
+  environment: CliEnvironment,
+): Promise<number> {
+  const format = outputFormat(flags);
+  return withOttla(flags, environment, async (ottla) => {
+    const topics = await ottla.admin().describeTopics(names, { includeOffsets: true });
+    await print(environment, format, topics, () =>
+      topics.map((topic) => topicText(topic, flags.allConfigs === true)).join("\n"),
+    );
+    return ExitCode.ok;
+  });
+}
+
+export interface AlterFlags extends OutputFlags {
+  readonly set?: readonly string[];
+  readonly unset?: readonly string[];
+  readonly partitions?: string;
+  readonly validateOnly?: boolean;
+}
+
+export async function alterTopic(
+  name: string,
+  flags: AlterFlags,
+  environment: CliEnvironment,
+): Promise<number> {
+  const format = outputFormat(flags);
+  const set = Object.fromEntries(pairs("--set", flags.set));
+  const remove = flags.unset ?? [];
+  const total = flags.partitions === undefined ? undefined : parseCount("--partitions", flags.partitions, 1);
+  const validateOnly = flags.validateOnly === true;
+  const changesConfig = Object.keys(set).length > 0 || remove.length > 0;
+  if (!changesConfig && total === undefined) {
+    throw usageError("nothing to change: give --set name=value, --unset name or --partitions N");
+  }
+  return withOttla(flags, environment, async (ottla) => {
+    const admin = ottla.admin();
+    if (changesConfig) await admin.alterTopicConfig({ name, set, remove, validateOnly });
+    if (total !== undefined) await admin.createPartitions(name, total, { validateOnly });
+    const [topic] = await admin.describeTopics([name]);
+    if (topic !== undefined) await print(environment, format, topic, () => topicText(topic, false));
+    return ExitCode.ok;
+  });
+}
+
+export async function deleteTopics(
+  names: readonly string[],
+  flags: ConnectionFlags & { readonly ifExists?: boolean },
+  environment: CliEnvironment,
+): Promise<number> {
+  return withOttla(flags, environment, async (ottla) => {
+    for (const name of names) {
+      try {
+        await ottla.admin().deleteTopic(name);
+        environment.stdout.write(`deleted ${name}\n`);
+      } catch (thrown) {
+        const unknown = thrown instanceof OttlaError && thrown.code === "UNKNOWN_TOPIC_OR_PARTITION";
+        if (!unknown || flags.ifExists !== true) throw thrown;
+        environment.stderr.write(`${name} does not exist\n`);
+      }
+    }
+    return ExitCode.ok;
+  });
+}
+
+function topicText(topic: TopicDescription, allConfigs: boolean): string {
+  const configs = topic.configs.filter(({ source }) => allConfigs || source === "topic");
+  const head = `${topic.name}  ${topic.topicId}  ${count(topic.partitions.length)}\n`;
+  const partitions = renderTable({
+    columns: [
+      "partition",
+      "leader",
+      "epoch",
+      "replicas",
+      "in sync",
+      "start",
+      "high watermark",
+      "end",
+      "size",
+    ],
+    rows: topic.partitions.map(({ partition, leader, leaderEpoch, replicas, inSyncReplicas, offsets }) => [
+      partition,
+      leader,
+      leaderEpoch,
+      replicas.join(","),
+      inSyncReplicas.join(","),
+      ...(offsets === undefined
+        ? ["?", "?", "?", "?"]
+        : [
+            offsets.logStartOffset,
+            offsets.highWatermark,
+            offsets.logEndOffset,
+            formatBytes(Number(offsets.sizeBytes)),
+          ]),
+    ]),
+  });
+  return configs.length === 0 ? `${head}${partitions}` : `${head}${partitions}\n${configTable(configs)}`;
+}
+
+function configTable(configs: readonly ConfigEntry[]): string {
+  return renderTable({
+    columns: ["setting", "value", "source"],
+    rows: configs.map(({ name, value, source }) => [name, value, source]),
+  });
+}
+
+function count(partitions: number): string {
+  return partitions === 1 ? "1 partition" : `${partitions} partitions`;
+}

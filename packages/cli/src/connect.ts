@@ -1,0 +1,56 @@
+import type { Ottla, OttlaOptions } from "@ottla/client";
+import { OttlaError } from "@ottla/errors";
+import type { CliEnvironment } from "./environment.ts";
+import { CliError, ExitCode } from "./exit-codes.ts";
+import { addressOf, type ConnectionFlags } from "./options.ts";
+
+const REACH_TIMEOUT_MS = 3000;
+const UNREACHABLE: ReadonlySet<string> = new Set(["UNAVAILABLE", "NETWORK_EXCEPTION", "REQUEST_TIMED_OUT"]);
+
+/**
+ * Connects, after asking the server something small: the SDK itself would try for as long as it is told, a person at
+ * a terminal wants to know at once that nobody is there.
+ */
+export async function connect(flags: ConnectionFlags, environment: CliEnvironment): Promise<Ottla> {
+  const address = addressOf(flags, environment);
+  const client = await import("@ottla/client");
+  const options: OttlaOptions = {
+    address,
+    clientId: "ottla-cli",
+    logger: { warn: (facts, message) => warn(environment, facts, message), debug: () => undefined },
+  };
+  const ottla = new client.Ottla(options);
+  try {
+    await ottla.admin().describeCluster({ timeoutMs: REACH_TIMEOUT_MS });
+    return ottla;
+  } catch (thrown) {
+    await ottla.close();
+    if (thrown instanceof OttlaError && UNREACHABLE.has(thrown.code)) throw unreachable(address, thrown);
+    throw thrown;
+  }
+}
+
+/** Connects, runs the work and closes, whatever happens. */
+export async function withOttla<T>(
+  flags: ConnectionFlags,
+  environment: CliEnvironment,
+  work: (ottla: Ottla) => Promise<T>,
+): Promise<T> {
+  const ottla = await connect(flags, environment);
+  try {
+    return await work(ottla);
+  } finally {
+    await ottla.close();
+  }
+}
+
+function unreachable(address: string, cause: unknown): CliError {
+  return new CliError(ExitCode.unreachable, `cannot reach ${address}: is \`make up\` running?`, cause);
+}
+
+function warn(environment: CliEnvironment, facts: object, message: string): void {
+  const { code } = facts as { code?: string };
+  // A client that closes its connection itself is no news.
+  if (code === "CANCELLED") return;
+  environment.stderr.write(`ottla: ${message} (${code ?? "unknown"})\n`);
+}
