@@ -198,6 +198,6 @@ export class AppendQueue {
   }
 }
 
-function isDiskFull(error: unknown): error is DiskError {
+export function isDiskFull(error: unknown): error is DiskError {
   return error instanceof DiskError && error.code === "ENOSPC";
 }

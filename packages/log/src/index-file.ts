@@ -1,4 +1,4 @@
-import { type Disk, DiskError, readWholeFile } from "@ottla/runtime";
+import { type Disk, DiskError, type DiskFile, readWholeFile } from "@ottla/runtime";
 import type { IndexCache } from "./index-cache.ts";
 import type { OpenFiles } from "./open-files.ts";
 
@@ -128,23 +128,22 @@ export class IndexFile {
       this.#savedCount = entryCount;
       this.#indexCache.delete(this.#path);
     }
-    await this.cutFile();
+    await this.#cutFile();
+  }
+
+  /** Saves all entries and syncs a file that holds them and nothing else. */
+  async finish(): Promise<void> {
+    await this.save();
+    await this.#cutFile((file) => file.sync());
   }
 
   /** Makes the file exactly as long as its saved entries: garbage behind them would be read after a restart. */
-  async cutFile(): Promise<void> {
+  async #cutFile(then?: (file: DiskFile) => Promise<void>): Promise<void> {
+    await this.open();
     const lease = await this.#openFiles.acquire(this.#path, "write");
     try {
       await lease.file.truncate((this.#savedCount ?? 0) * this.entryBytes);
-    } finally {
-      lease.release();
-    }
-  }
-
-  async sync(): Promise<void> {
-    const lease = await this.#openFiles.acquire(this.#path, "write");
-    try {
-      await lease.file.sync();
+      await then?.(lease.file);
     } finally {
       lease.release();
     }

@@ -5,6 +5,7 @@ import { placeBatches, unpinned } from "./append-placement.ts";
 import {
   AppendQueue,
   type AppendQueueOwner,
+  isDiskFull,
   type PendingAppend,
   type PendingRoll,
   type PendingWrite,
@@ -274,12 +275,28 @@ export class LogAppender implements AppendQueueOwner {
     if (this.#state.failure !== undefined) throw this.#state.failure;
     await previous.closeIndexes();
     await writeProducerSnapshot(disk, directory, segment.baseOffset, roll.snapshot);
-    await this.#state.writeLeaderEpochs();
-    await segment.create();
-    await disk.syncDirectory(directory);
-    await this.#state.writeCheckpoint({ recoveryPoint: segment.baseOffset });
+    try {
+      await segment.create();
+      await disk.syncDirectory(directory);
+    } catch (error) {
+      // A full disk: the previous segment goes on, and no file may claim that it ended here.
+      await segment.removeFiles();
+      await disk.syncDirectory(directory);
+      throw error;
+    }
+    await this.#checkpointRoll(segment);
     previous.noteClosed(previous.writtenBytes, segment.baseOffset);
+    previous.isClosed = true;
     this.#state.releaseWriteFile();
+  }
+
+  /** The checkpoint only makes recovery shorter: when it finds no room, the segment begins without it. */
+  async #checkpointRoll(segment: Segment): Promise<void> {
+    try {
+      await this.#state.writeCheckpoint({ recoveryPoint: segment.baseOffset });
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+    }
   }
 
   discarded(writes: readonly PendingWrite[], error: OttlaError): void {

@@ -18,7 +18,7 @@ import { ProducerState } from "./producer-state.ts";
 import { scanSegments } from "./recovery.ts";
 import type { DamagedRange, RecoveryReport } from "./recovery-report.ts";
 import { Segment } from "./segment.ts";
-import { intactBatches } from "./segment-batches.ts";
+import { intactBatches, rebuildIndexes } from "./segment-batches.ts";
 
 export interface LoadLogOptions {
   readonly directory: string;
@@ -132,15 +132,29 @@ async function openSegments(
       indexIntervalBytes: config.indexIntervalBytes,
     });
     const nextBase = bases[index + 1];
-    if (nextBase !== undefined && nextBase <= logStartOffset) {
+    const stat = await resources.disk.stat(segment.logPath);
+    // An empty file before the last is a segment whose beginning was given up on a full disk.
+    const isStale = nextBase !== undefined && (nextBase <= logStartOffset || stat?.sizeBytes === 0);
+    if (isStale) {
       await segment.removeFiles();
       continue;
     }
-    const stat = await resources.disk.stat(segment.logPath);
     segment.noteClosed(stat?.sizeBytes ?? 0, nextBase ?? baseOffset);
+    if (nextBase !== undefined) await repairIndexes(segment, resources);
     segments.push(segment);
   }
   return segments;
+}
+
+/** A closed segment whose index files are gone or torn gets new ones. */
+async function repairIndexes(segment: Segment, resources: LogResources): Promise<void> {
+  for (const { file } of [segment.offsetIndex, segment.timeIndex]) {
+    const stat = await resources.disk.stat(file.path);
+    if (stat !== undefined && stat.sizeBytes % file.entryBytes === 0) continue;
+    resources.logger.warn({ path: file.path }, "an index is missing or torn and is made anew");
+    await rebuildIndexes(segment);
+    return;
+  }
 }
 
 async function rebuildEpochs(epochs: LeaderEpochCache, segments: readonly Segment[]): Promise<void> {
@@ -318,6 +332,7 @@ async function createLog(options: LoadLogOptions, found: Found): Promise<LoadedL
 
 function finish(found: Found, report: RecoveryReport): LoadedLog {
   const { segments, epochs, producers } = found;
+  for (const segment of segments.slice(0, -1)) segment.isClosed = true;
   const logStartOffset = Math.max(found.logStartOffset, segments[0]?.baseOffset ?? 0);
   const endOffset = segments.at(-1)?.writtenEndOffset ?? logStartOffset;
   const highWatermark = Math.min(Math.max(found.highWatermark, logStartOffset), endOffset);

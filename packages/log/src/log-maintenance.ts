@@ -9,6 +9,7 @@ import { encodeProducerSnapshot } from "./producer-snapshot.ts";
 import { removeProducerSnapshots, writeProducerSnapshot } from "./producer-snapshots.ts";
 import { chooseDeletable } from "./retention.ts";
 import type { Segment } from "./segment.ts";
+import { refreshTimestamps } from "./segment-batches.ts";
 import { Serial } from "./serial.ts";
 
 /** What changes a log beside appends: truncation, deletion, retention, closing. One of them at a time. */
@@ -31,6 +32,11 @@ export class LogMaintenance {
       if (offset >= endOffset) return endOffset;
       const segment = segments.floor(Math.max(offset, logStartOffset)) ?? segments.active;
       const cut = await findBoundary(segment, Math.max(offset, logStartOffset));
+      // The log start lies inside the batch that goes: nothing visible is left.
+      if (cut.offset < logStartOffset) {
+        await this.#startAnew(logStartOffset);
+        return logStartOffset;
+      }
       // A crash on the way must not take the shorter log for one that lost synced records.
       this.#state.highWatermark = Math.min(this.#state.highWatermark, cut.offset);
       await this.#state.writeCheckpoint({
@@ -40,31 +46,16 @@ export class LogMaintenance {
       const beyond = segments.all.filter(({ baseOffset }) => baseOffset > segment.baseOffset);
       for (const gone of [...beyond].reverse()) await this.#dispose(gone);
       segments.remove(beyond);
+      if (beyond.length > 0) await this.#state.resources.disk.syncDirectory(this.#state.directory);
       await segment.truncateTo(cut.offset, cut.position);
+      await refreshTimestamps(segment);
       await this.#settleAt(cut.offset);
       return cut.offset;
     });
   }
 
   truncateFullyAndStartAt(offset: number): Promise<void> {
-    return this.#exclusively(async () => {
-      const { segments, resources, directory, epochs, producers } = this.#state;
-      const startOffset = Math.max(offset, this.#state.logStartOffset);
-      this.#state.highWatermark = startOffset;
-      await this.#state.writeCheckpoint({ recoveryPoint: 0 });
-      this.#forget(0);
-      const all = [...segments.all];
-      for (const gone of [...all].reverse()) await this.#dispose(gone);
-      const fresh = this.#state.newSegment(startOffset);
-      await fresh.create();
-      segments.remove(all);
-      segments.push(fresh);
-      this.#state.logStartOffset = startOffset;
-      epochs.clear();
-      producers.clear();
-      await removeProducerSnapshots(resources.disk, directory, () => true);
-      await this.#settleAt(startOffset);
-    });
+    return this.#exclusively(() => this.#startAnew(Math.max(offset, this.#state.logStartOffset)));
   }
 
   deleteRecordsBefore(offset: number): Promise<number> {
@@ -75,7 +66,11 @@ export class LogMaintenance {
       if (offset > logStartOffset) {
         await this.#moveStart(offset);
         const { all } = this.#state.segments;
-        await this.#delete(all.filter((_, index) => (all[index + 1]?.baseOffset ?? Infinity) <= offset));
+        await this.#delete(
+          all.filter(
+            (segment, index) => segment.isClosed && (all[index + 1]?.baseOffset ?? Infinity) <= offset,
+          ),
+        );
       }
       return this.#state.logStartOffset;
     });
@@ -137,11 +132,8 @@ export class LogMaintenance {
     if (this.#state.failure !== undefined) throw this.#state.failure;
     const { active } = segments;
     await active.closeIndexes();
-    await active.offsetIndex.file.sync();
-    await active.timeIndex.file.sync();
     const snapshot = encodeProducerSnapshot(producers.entries());
     await writeProducerSnapshot(resources.disk, directory, active.writtenEndOffset, snapshot);
-    await this.#state.writeLeaderEpochs();
     for (const segment of this.#removals.keys()) await segment.removeFiles();
     await this.#state.writeCheckpoint();
   }
@@ -161,6 +153,24 @@ export class LogMaintenance {
     }
   }
 
+  async #startAnew(startOffset: number): Promise<void> {
+    const { segments, resources, directory, epochs, producers } = this.#state;
+    this.#state.highWatermark = startOffset;
+    await this.#state.writeCheckpoint({ recoveryPoint: 0 });
+    this.#forget(0);
+    const all = [...segments.all];
+    for (const gone of [...all].reverse()) await this.#dispose(gone);
+    const fresh = this.#state.newSegment(startOffset);
+    await fresh.create();
+    segments.remove(all);
+    segments.push(fresh);
+    this.#state.logStartOffset = startOffset;
+    epochs.clear();
+    producers.clear();
+    await removeProducerSnapshots(resources.disk, directory, () => true);
+    await this.#settleAt(startOffset);
+  }
+
   /** After a truncation: the epochs, the producers and the small files follow the log's new end. */
   async #settleAt(endOffset: number): Promise<void> {
     const { epochs, producers, flusher, resources, directory, segments } = this.#state;
@@ -169,7 +179,6 @@ export class LogMaintenance {
     await removeProducerSnapshots(resources.disk, directory, (offset) => offset > endOffset);
     await replayProducers(producers, { directory, offset: endOffset, segments: segments.all, resources });
     await resources.disk.syncDirectory(directory);
-    await this.#state.writeLeaderEpochs();
     await this.#state.writeCheckpoint();
     this.#state.progressed();
   }
@@ -185,8 +194,8 @@ export class LogMaintenance {
   async #moveStart(offset: number): Promise<void> {
     await this.#state.writeCheckpoint({ logStartOffset: offset });
     this.#state.logStartOffset = offset;
+    // Written with the next checkpoint: an old beginning in the file does no harm.
     this.#state.epochs.truncateFromStart(offset);
-    await this.#state.writeLeaderEpochs();
   }
 
   async #delete(gone: readonly Segment[]): Promise<void> {

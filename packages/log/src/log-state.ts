@@ -92,17 +92,16 @@ export class LogState {
   writeCheckpoint(
     change: { recoveryPoint?: number; logStartOffset?: number; highWatermark?: number } = {},
   ): Promise<void> {
-    return this.smallFiles.run(() =>
-      writeLogCheckpoint(this.resources.disk, this.directory, {
-        recoveryPoint: change.recoveryPoint ?? this.flusher.flushedEndOffset,
+    return this.smallFiles.run(async () => {
+      const recoveryPoint = change.recoveryPoint ?? this.flusher.flushedEndOffset;
+      // The checkpoint of leader epochs never knows less than what lies below the recovery point.
+      await this.epochs.write(this.resources.disk, this.directory);
+      await writeLogCheckpoint(this.resources.disk, this.directory, {
+        recoveryPoint,
         logStartOffset: change.logStartOffset ?? this.logStartOffset,
         highWatermark: change.highWatermark ?? this.highWatermark,
-      }),
-    );
-  }
-
-  writeLeaderEpochs(): Promise<void> {
-    return this.smallFiles.run(() => this.epochs.write(this.resources.disk, this.directory));
+      });
+    });
   }
 
   updateConfig(config: LogConfig): void {

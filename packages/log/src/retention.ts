@@ -29,6 +29,7 @@ export async function chooseDeletable(options: RetentionOptions): Promise<Retent
   for (const [index, segment] of segments.entries()) {
     const isActive = index === segments.length - 1;
     const endOffset = segments[index + 1]?.baseOffset ?? segment.writtenEndOffset;
+    if (!isActive && !segment.isClosed) break;
     if (endOffset > highWatermark || (isActive && segment.writtenBytes === 0)) break;
     const isBelowStart = !isActive && endOffset <= logStartOffset;
     const isOverSize =

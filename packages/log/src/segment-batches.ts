@@ -36,6 +36,23 @@ export async function* intactBatches(segment: Segment, position = 0): AsyncGener
   }
 }
 
+/** After a truncation: learns anew which timestamps the segment that is active now begins with and reaches. */
+export async function refreshTimestamps(segment: Segment): Promise<void> {
+  segment.firstTimestampMs = undefined;
+  segment.maxTimestamp = await segment.timeIndex.last();
+  for await (const { header } of intactBatches(segment)) {
+    segment.firstTimestampMs = header.maxTimestamp;
+    break;
+  }
+  const lastIndexed = segment.maxTimestamp?.offset;
+  const entry = lastIndexed === undefined ? undefined : await segment.offsetIndex.lookup(lastIndexed);
+  for await (const { header } of intactBatches(segment, entry?.position ?? 0)) {
+    if (header.maxTimestamp > (segment.maxTimestamp?.timestampMs ?? Number.NEGATIVE_INFINITY)) {
+      segment.maxTimestamp = { timestampMs: header.maxTimestamp, offset: header.lastOffset };
+    }
+  }
+}
+
 /** Makes the indexes of a closed segment anew from its batches. */
 export async function rebuildIndexes(segment: Segment): Promise<void> {
   const { writtenBytes, writtenEndOffset } = segment;

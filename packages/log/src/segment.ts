@@ -34,6 +34,8 @@ export class Segment {
   readonly timeIndex: TimeIndex;
   readonly #resources: LogResources;
   #logPath: string;
+  /** The next segment is on disk, so this one takes no more and may be deleted. */
+  isClosed = false;
   writtenBytes = 0;
   /** The offset after the last batch written. For a closed segment, the next one's base offset. */
   writtenEndOffset: number;
@@ -180,13 +182,10 @@ export class Segment {
     if (this.timeIndex.file.tailCount >= MAX_TAIL_ENTRIES) await this.timeIndex.file.save();
   }
 
-  /** Completes both indexes and saves them, as a closed segment has them. */
+  /** Completes both indexes and makes them durable: those of a closed segment are believed after a crash. */
   async closeIndexes(): Promise<void> {
     this.#appendMaxTimestamp();
-    await this.offsetIndex.file.save();
-    await this.timeIndex.file.save();
-    await this.offsetIndex.file.cutFile();
-    await this.timeIndex.file.cutFile();
+    await Promise.all([this.offsetIndex.file.finish(), this.timeIndex.file.finish()]);
   }
 
   /** Makes the three files; the caller syncs the directory before anything in them is acknowledged. */
@@ -221,9 +220,9 @@ export class Segment {
     await this.timeIndex.truncateTo(endOffset);
     const lastEntry = await this.offsetIndex.last();
     this.#bytesSinceIndexEntry = position - (lastEntry?.position ?? 0);
+    this.isClosed = false;
     this.writtenBytes = position;
     this.writtenEndOffset = endOffset;
-    if (position === 0) this.maxTimestamp = undefined;
     this.resetToWritten();
   }
 

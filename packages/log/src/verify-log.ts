@@ -40,6 +40,10 @@ export interface VerifyLogOptions {
   readonly allowGaps?: boolean;
 }
 
+const EMPTY = (file: string): Omit<LogProblem, "severity"> => ({
+  file,
+  problem: "an empty file before the last segment; the next start removes it",
+});
 const MAX_SNAPSHOT_BYTES = 256 * 1024 * 1024;
 
 /**
@@ -82,7 +86,12 @@ class LogVerifier {
     let sizeBytes = 0;
     for (const [index, segment] of segments.entries()) {
       sizeBytes += segment.sizeBytes;
-      await this.#verifySegment(segment, segments[index + 1]);
+      const next = segments[index + 1];
+      // Wholly below the log start offset: a deletion that a crash interrupted, ended by the next start.
+      const isDeleted = next !== undefined && next.baseOffset <= this.#logStartOffset;
+      if (isDeleted) this.#expectedOffset = next.baseOffset;
+      else if (next !== undefined && segment.sizeBytes === 0) this.#warning(EMPTY(segment.logFile));
+      else await this.#verifySegment(segment, next);
     }
     if (segments.length === 0) this.#error({ file: this.#directory, problem: "there is no segment" });
     this.#verifyEnd();
@@ -125,11 +134,9 @@ class LogVerifier {
       baseOffset !== this.#expectedOffset && !(this.#allowGaps && baseOffset > this.#expectedOffset);
     if (isHole) {
       const offset = this.#expectedOffset;
-      this.#error({
-        file: logFile,
-        offset,
-        problem: `offsets ${offset} to ${baseOffset - 1} are missing before it`,
-      });
+      const problem = `offsets ${offset} to ${baseOffset - 1} are missing before it`;
+      const severity = offset < this.#recoveryPoint ? "error" : "warning";
+      this.#problems.add({ severity, file: logFile, offset, problem });
     }
     this.#expectedOffset = baseOffset;
     // Indexes at or behind the recovery point are made anew by the next start after a crash.
@@ -140,7 +147,7 @@ class LogVerifier {
     const timeIndex = await readTimeIndex(segment, this.#disk);
     if (index === undefined) report({ file: segment.indexFile, problem: "the file is missing" });
     if (timeIndex === undefined) report({ file: segment.timeIndexFile, problem: "the file is missing" });
-    const none = { entries: [], oddBytes: 0 };
+    const none = { entries: [], oddBytes: 0 } as const;
     const offsetCheck = new OffsetIndexCheck(segment.indexFile, index ?? none, report);
     const timeCheck = new TimeIndexCheck(segment.timeIndexFile, timeIndex ?? none, report);
     const file = await this.#disk.open(logFile, "read");
@@ -178,7 +185,7 @@ class LogVerifier {
         maxBaseOffset: Number.MAX_SAFE_INTEGER,
       });
       const offset = this.#expectedOffset;
-      const isTornTail = next === undefined && offset >= this.#recoveryPoint;
+      const isTornTail = offset >= this.#recoveryPoint;
       const problem = `${reason ?? "damaged"}${isTornTail ? " (never acknowledged as synced; the next start cuts it)" : ""}`;
       this.#problems.add({
         severity: isTornTail ? "warning" : "error",
