@@ -51,6 +51,11 @@ export class PartitionReader {
     return this.#ended;
   }
 
+  /** Its fetches wait at the leader for what arrives. */
+  get caughtUp(): boolean {
+    return this.#caughtUp;
+  }
+
   /** Starts the next fetch unless one is under way. */
   fetch(maxBytes: number): void {
     if (this.#fetching || this.#ended || this.#options.signal.aborted) return;

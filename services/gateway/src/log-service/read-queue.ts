@@ -12,13 +12,15 @@ export interface ReadQueueOptions {
 const MAX_ITEMS_PER_READER = 2;
 
 /**
- * What waits for one client of `Read`, in the order it came, so that partitions take turns. When too many bytes wait, what
- * arrives is refused and its reader pauses; readers go on in turn as the client takes what waits.
+ * What waits for one client of `Read`, in the order it came, so that partitions take turns. Readers fetch while there is room for
+ * what they may bring. Those that have caught up wait at the leader without a reservation, because most of them bring little;
+ * what arrives when there is no room is refused and its reader pauses.
  */
 export class ReadQueue {
   readonly #options: ReadQueueOptions;
   readonly #items: ReaderItem[] = [];
   readonly #held = new Map<PartitionReader, number>();
+  readonly #reserved = new Set<PartitionReader>();
   #paused: PartitionReader[] = [];
   #bufferedBytes = 0;
   #wake: (() => void) | undefined;
@@ -43,6 +45,7 @@ export class ReadQueue {
     const sizeBytes = sizeOf(item);
     const { reader } = item;
     const { maxBufferedBytes } = this.#options;
+    this.#reserved.delete(reader);
     if (this.#bufferedBytes > 0 && this.#bufferedBytes + sizeBytes > maxBufferedBytes) {
       this.#paused.push(reader);
       return false;
@@ -84,13 +87,23 @@ export class ReadQueue {
 
   /** Starts the fetches of paused readers, the longest paused first, while there is room for what they bring. */
   #resume(): void {
-    const still: PartitionReader[] = [];
-    for (const reader of this.#paused) {
-      const full = this.#bufferedBytes > 0 && this.#bufferedBytes >= this.#options.maxBufferedBytes;
-      if (full || (this.#held.get(reader) ?? 0) >= MAX_ITEMS_PER_READER) still.push(reader);
-      else reader.fetch(this.#options.maxFetchBytes);
+    const { maxFetchBytes } = this.#options;
+    const paused = this.#paused;
+    this.#paused = [];
+    for (const reader of paused) {
+      if (!this.#hasRoom() || (this.#held.get(reader) ?? 0) >= MAX_ITEMS_PER_READER) {
+        this.#paused.push(reader);
+        continue;
+      }
+      if (!reader.caughtUp) this.#reserved.add(reader);
+      reader.fetch(maxFetchBytes);
     }
-    this.#paused = still;
+  }
+
+  #hasRoom(): boolean {
+    const { maxFetchBytes, maxBufferedBytes } = this.#options;
+    const expectedBytes = this.#bufferedBytes + this.#reserved.size * maxFetchBytes;
+    return expectedBytes === 0 || expectedBytes + maxFetchBytes <= maxBufferedBytes;
   }
 }
 
