@@ -19,8 +19,8 @@ export interface GrpcClientStreamOptions {
 }
 
 /**
- * The client's side of a stream, on a call of the channel itself: below grpc-js' Node streams, which count messages
- * where we must count bytes.
+ * The client's side of a stream, on a call of the channel itself: below grpc-js' Node
+ * streams, which count messages where we must count bytes.
  */
 export class GrpcClientStream implements ClientStream<object, Message> {
   readonly received: ReceiveQueue<Buffer, Message>;

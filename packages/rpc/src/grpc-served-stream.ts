@@ -9,8 +9,8 @@ import { SendBudget } from "./send-budget.ts";
 import type { StreamMethod, UntypedStream } from "./service-registry.ts";
 
 /**
- * A streaming call that the gRPC server serves. It drives grpc-js on its level of interceptors, below its Node
- * streams: those count messages where we must count bytes, and cost as much again as the call itself.
+ * A streaming call that the gRPC server serves. It drives grpc-js on its level of interceptors, below its
+ * Node streams: those count messages where we must count bytes, and cost as much again as the call itself.
  */
 export class GrpcServedStream implements ServedCall, UntypedStream {
   readonly received: ReceiveQueue<Buffer, Message>;
@@ -48,7 +48,8 @@ export class GrpcServedStream implements ServedCall, UntypedStream {
         this.received.push(message, message.byteLength);
         this.#read();
       },
-      // A stream that was reset looks like one that has ended, until its cancellation follows within the same turn.
+      // A stream that was reset looks like one that has ended, until its cancellation
+      // follows within the same turn.
       onReceiveHalfClose: () => this.#options.clock.nextTurn(() => this.received.end()),
       onCancel: () => {
         if (!this.#finished) this.#end(this.#context.cancellation());

@@ -124,8 +124,8 @@ export class GrpcServer {
   }
 
   /**
-   * Says NOT_SERVING, takes no new connections, lets unary calls finish and streams answer what they have read, and
-   * after `graceMs` cuts off what is still open with UNAVAILABLE.
+   * Says NOT_SERVING, takes no new connections, lets unary calls finish and streams answer
+   * what they have read, and after `graceMs` cuts off what is still open with UNAVAILABLE.
    */
   async stop(graceMs: number): Promise<void> {
     this.health.stop();

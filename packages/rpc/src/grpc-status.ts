@@ -52,7 +52,10 @@ export function errorOfGrpcStatus(status: StatusObject, address: string): OttlaE
 const NOT_REACHED = /No connection established|Name resolution failed|Failed to connect|Last error/iu;
 const BROKEN = /Connection dropped|ECONNRESET|EPIPE|ETIMEDOUT|Write error|Write failed/iu;
 
-/** grpc-js says UNAVAILABLE for a peer that was never reached and for a connection that broke: tell them apart. */
+/**
+ * grpc-js says UNAVAILABLE for a peer that was never reached and for a connection that
+ * broke: tell them apart.
+ */
 function unavailable(address: string, details: string): OttlaError {
   const options = { metadata: { address }, cause: new Error(details) };
   if (NOT_REACHED.test(details)) return new OttlaError("UNAVAILABLE", `cannot reach ${address}`, options);

@@ -36,15 +36,16 @@ export interface GrpcTransportOptions {
   /** The longest wait between attempts to connect. Default 2 s. */
   readonly maxReconnectDelayMs?: number;
   /**
-   * HTTP/2 window for what the server sends: 8 MiB triples a download. Set it on connections that carry bulk in that
-   * direction only: Node below 26.9 can hang when windows are raised on both sides and bulk flows both ways.
+   * HTTP/2 window for what the server sends: 8 MiB triples a download. Set it on
+   * connections that carry bulk in that direction only: Node below 26.9 can hang when
+   * windows are raised on both sides and bulk flows both ways.
    */
   readonly windowBytes?: number;
 }
 
 /**
- * Calls one address over gRPC, on a connection of its own. It connects with the first call and reconnects by itself;
- * it repeats no call.
+ * Calls one address over gRPC, on a connection of its own. It connects with the first
+ * call and reconnects by itself; it repeats no call.
  */
 export class GrpcTransport implements Transport {
   readonly address: string;
@@ -170,7 +171,9 @@ export class GrpcTransport implements Transport {
     return metadata;
   }
 
-  /** Ends the call by `abort` when its signal aborts or the transport closes; returns what to call at its end. */
+  /**
+   * Ends the call by `abort` when its signal aborts or the transport closes; returns what to call at its end.
+   */
   #follow(
     method: DescMethod,
     { signal }: CallOptions,

@@ -1,7 +1,8 @@
 /**
- * grpc-js ignores `grpc-node.flow_control_window` on servers, so every upload would run at HTTP/2's default window of
- * 64 KiB: half the throughput of an 8 MiB one. There is no public way to set it. This module is the one place that
- * reaches into grpc-js for it; where grpc-js has changed, nothing is raised and the server serves all the same.
+ * grpc-js ignores `grpc-node.flow_control_window` on servers, so every upload would run
+ * at HTTP/2's default window of 64 KiB: half the throughput of an 8 MiB one. There is no
+ * public way to set it. This module is the one place that reaches into grpc-js for it;
+ * where grpc-js has changed, nothing is raised and the server serves all the same.
  */
 
 interface Http2Session {
@@ -24,8 +25,9 @@ export interface ServerReachOptions {
 }
 
 /**
- * Raises the session and stream windows of the HTTP/2 servers that a grpc-js server will create, and limits their
- * connections. To be called before `bindAsync`. Returns false where this version of grpc-js cannot be reached.
+ * Raises the session and stream windows of the HTTP/2 servers that a grpc-js server will
+ * create, and limits their connections. To be called before `bindAsync`. Returns false
+ * where this version of grpc-js cannot be reached.
  */
 export function reachHttp2Server(grpcServer: object, options: ServerReachOptions): boolean {
   const create: unknown = Reflect.get(grpcServer, "createHttp2Server");

@@ -39,8 +39,8 @@ export interface InProcessTransportOptions {
 }
 
 /**
- * Calls services of the same process. Messages arrive later, in order and as the same objects: nobody may change one
- * after it was sent. Limits, deadlines, cancellation and errors are those of gRPC.
+ * Calls services of the same process. Messages arrive later, in order and as the same objects: nobody
+ * may change one after it was sent. Limits, deadlines, cancellation and errors are those of gRPC.
  */
 export class InProcessTransport implements Transport {
   readonly #registry: ServiceRegistry;

@@ -4,9 +4,9 @@ import type { Clock } from "@ottla/runtime";
 const DELIVERIES_PER_TURN = 128;
 
 /**
- * Runs deliveries later and in the order in which they were posted, never within the poster's own call. They run at
- * the next microtask; after many of them at the next turn of the event loop, so that two sides that only talk to each
- * other cannot starve timers and sockets.
+ * Runs deliveries later and in the order in which they were posted, never within the poster's
+ * own call. They run at the next microtask; after many of them at the next turn of the event
+ * loop, so that two sides that only talk to each other cannot starve timers and sockets.
  */
 export class Mailbox {
   readonly #clock: Clock;

@@ -2,8 +2,8 @@ const MESSAGE_OVERHEAD_BYTES = 16;
 const NUMBER_BYTES = 8;
 
 /**
- * About how many bytes a message holds: exact for `bytes`, close for texts, a constant for the rest. Bounds what the
- * in-process transport queues without encoding it.
+ * About how many bytes a message holds: exact for `bytes`, close for texts, a constant
+ * for the rest. Bounds what the in-process transport queues without encoding it.
  */
 export function estimateMessageBytes(value: unknown): number {
   if (typeof value === "string") return value.length;

@@ -20,8 +20,9 @@ export interface ReceiveQueueOptions<Raw, T> {
 }
 
 /**
- * Messages that arrived and wait for their reader. It does not limit itself: the transport stops reading from the
- * peer by `unreadBytes`. Messages that came before a failure are still delivered, unless it was `discard`.
+ * Messages that arrived and wait for their reader. It does not limit itself: the
+ * transport stops reading from the peer by `unreadBytes`. Messages that came before a
+ * failure are still delivered, unless it was `discard`.
  */
 export class ReceiveQueue<Raw, T> implements AsyncIterableIterator<T, undefined> {
   readonly #options: ReceiveQueueOptions<Raw, T>;

@@ -15,7 +15,10 @@ type Answer = MessageInitShape<typeof ServerReflectionResponseSchema>["messageRe
 /** The older name of the protocol, which some tools ask first. It is the same on the wire. */
 export const REFLECTION_ALIAS = "grpc.reflection.v1alpha.ServerReflection";
 
-/** gRPC's reflection protocol over the descriptors of the services served, so that grpcurl needs no .proto files. */
+/**
+ * gRPC's reflection protocol over the descriptors of the services served, so that grpcurl
+ * needs no .proto files.
+ */
 export function reflectionRegistry(services: readonly DescService[]): ServiceRegistry {
   // Built at the first question: most servers are never asked.
   let descriptors: Descriptors | undefined;

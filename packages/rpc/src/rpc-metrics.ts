@@ -4,7 +4,10 @@ import { Counter, Gauge, Histogram, LATENCY_BUCKETS_SECONDS, type MetricsRegistr
 /** How a call ended. */
 export type ResultCode = ErrorCode | "OK";
 
-/** Rate, errors and duration of the calls of one side. Servers and transports that share a registry count together. */
+/**
+ * Rate, errors and duration of the calls of one side. Servers and transports that share a
+ * registry count together.
+ */
 export class RpcMetrics {
   readonly #requests: Counter<"method" | "code">;
   readonly #durations: Histogram<"method">;

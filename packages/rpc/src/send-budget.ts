@@ -6,8 +6,8 @@ interface Waiter {
 }
 
 /**
- * Counts the bytes that were sent and have not left yet. Above the limit the sender is told to wait; it goes on
- * when half of the limit is free again, so that it is not woken for every message.
+ * Counts the bytes that were sent and have not left yet. Above the limit the sender is told to
+ * wait; it goes on when half of the limit is free again, so that it is not woken for every message.
  */
 export class SendBudget {
   readonly #limitBytes: number;

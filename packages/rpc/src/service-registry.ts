@@ -74,7 +74,8 @@ function servedMethod(method: DescMethod, implementation: object): ServedMethod 
   if (typeof found !== "function") throw new Error(`${methodName(method)} has no implementation`);
   const handler: unknown = found.bind(implementation);
   const name = methodName(method);
-  // ServiceImplementation has checked the handler against the method's kind and messages where it was written.
+  // ServiceImplementation has checked the handler against the method's kind and messages
+  // where it was written.
   const kind = method.methodKind;
   if (kind === "unary") return { kind, method, name, handler: handler as UnaryHandler };
   if (kind === "server_streaming") return { kind, method, name, handler: handler as ServerStreamHandler };

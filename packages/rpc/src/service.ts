@@ -7,8 +7,8 @@ export interface CallContext {
   /** Who calls: an address for gRPC, "in-process" otherwise. Stands for one connection in limits. */
   readonly peer: string;
   /**
-   * Aborts when the caller cancels, disconnects or its deadline passes, and when the server shuts down: then `received`
-   * ends, a stream may still answer what it has read, and the transport ends it with UNAVAILABLE.
+   * Aborts when the caller cancels, disconnects or its deadline passes, and when the server shuts down: then
+   * `received` ends, a stream may still answer what it has read, and the transport ends it with UNAVAILABLE.
    */
   readonly signal: AbortSignal;
   /** Milliseconds until the caller's deadline, or undefined when it set none. */
@@ -20,9 +20,10 @@ export interface CallContext {
 /** One side of a stream of messages, in both directions bounded in bytes. */
 export interface MessageStream<Sent, Received> {
   /**
-   * Queues a message to the peer. Returns false when more bytes are queued than the transport's limit: the caller then
-   * waits for `drained()` before the next one. Sending after the end or a failure does nothing. Throws `OttlaError`
-   * and sends nothing when the message itself is larger than the transport's limit or cannot be encoded.
+   * Queues a message to the peer. Returns false when more bytes are queued than the
+   * transport's limit: the caller then waits for `drained()` before the next one. Sending
+   * after the end or a failure does nothing. Throws `OttlaError` and sends nothing when
+   * the message itself is larger than the transport's limit or cannot be encoded.
    */
   send(message: Sent): boolean;
   /** Resolves when there is room again; rejects when the stream failed. */
@@ -38,7 +39,10 @@ export interface MessageStream<Sent, Received> {
 export interface ClientStream<Sent, Received> extends MessageStream<Sent, Received> {
   /** No more messages from this side; the server may go on sending. */
   end(): void;
-  /** Gives up on the call: the server's signal aborts, `received` throws CANCELLED. Leaving its loop does the same. */
+  /**
+   * Gives up on the call: the server's signal aborts, `received` throws CANCELLED.
+   * Leaving its loop does the same.
+   */
   cancel(): void;
 }
 

@@ -35,12 +35,17 @@ export function isForeign(thrown: unknown): boolean {
   return error.code === "UNKNOWN_SERVER_ERROR" && (error !== thrown || isWrapped(error));
 }
 
-/** `toOttlaError` gives a foreign error its own message: it may name paths and internals that are not the caller's. */
+/**
+ * `toOttlaError` gives a foreign error its own message: it may name paths and internals
+ * that are not the caller's.
+ */
 function isWrapped(error: OttlaError): boolean {
   return error.cause instanceof Error && error.message === error.cause.message;
 }
 
-/** What a caller may see of whatever was thrown: the same code, message and metadata, no cause and no stack. */
+/**
+ * What a caller may see of whatever was thrown: the same code, message and metadata, no cause and no stack.
+ */
 export function publicError(thrown: unknown): OttlaError {
   if (thrown instanceof BareStatus) return errorFromStatus(thrown);
   if (isForeign(thrown)) return new OttlaError("UNKNOWN_SERVER_ERROR", FOREIGN_ERROR_MESSAGE);

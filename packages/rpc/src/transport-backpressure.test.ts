@@ -9,7 +9,10 @@ const limits = {
   maxUnreadBytesPerStream: 256 * KIBIBYTE,
   windowBytes: 64 * KIBIBYTE,
 };
-/** Both limits, the HTTP/2 windows and what the kernel's sockets hold: far below the 62 MiB that want to be sent. */
+/**
+ * Both limits, the HTTP/2 windows and what the kernel's sockets hold: far below the 62
+ * MiB that want to be sent.
+ */
 const BOUND_BYTES = 12 * 1024 * KIBIBYTE;
 
 /** Waits until a count stands still while calls on the same transport go to and fro: no clock is involved. */
