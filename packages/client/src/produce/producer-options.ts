@@ -14,7 +14,7 @@ export interface BatchOutcome {
   readonly topic: string;
   readonly partition: number;
   readonly recordCount: number;
-  /** What its records counted in the buffer: keys, values and headers and a little for each record. */
+  /** Keys, values and headers of its records. */
   readonly sizeBytes: number;
   /** From the first record's arrival in the batch to the answer. */
   readonly latencyMs: number;

@@ -6,7 +6,13 @@ import type { ProducerIdentity } from "./partition-queue.ts";
 import type { ProduceStream } from "./produce-connection.ts";
 import type { Delivery, ProducerBatch } from "./producer-batch.ts";
 import type { ProducerSettings } from "./producer-options.ts";
-import { type DeliveredRecord, type EncodedRecord, encodeRecord, type ProducerRecord } from "./record.ts";
+import {
+  type DeliveredRecord,
+  type EncodedRecord,
+  encodeRecord,
+  type ProducerRecord,
+  RECORD_OVERHEAD_BYTES,
+} from "./record.ts";
 import { Sender } from "./sender.ts";
 import { type ProducerTopic, TopicTable } from "./topic-table.ts";
 
@@ -273,7 +279,7 @@ export class Producer {
       topic: batch.topic,
       partition: batch.partition,
       recordCount: batch.recordCount,
-      sizeBytes: batch.accountedBytes,
+      sizeBytes: batch.accountedBytes - batch.recordCount * RECORD_OVERHEAD_BYTES,
       latencyMs: this.#dependencies.clock.monotonic() - batch.createdAtMs,
       baseOffset: delivery?.baseOffset ?? -1n,
       error,

@@ -32,7 +32,7 @@ export interface DeliveredRecord {
 }
 
 /** What a record costs the buffer beside its key, value and headers. */
-const RECORD_OVERHEAD_BYTES = 64;
+export const RECORD_OVERHEAD_BYTES = 64;
 
 /** A record in bytes, and what it counts in the buffer. */
 export interface EncodedRecord {
