@@ -176,6 +176,8 @@ export class AppendQueue {
   /** Removes what a full disk let through of a group, so that the next group follows the last whole batch. */
   async #cutBack(segment: Segment, file: DiskFile | undefined, cause: DiskError): Promise<void> {
     await file?.truncate(segment.writtenBytes);
+    // A power cut must not bring the removed bytes back behind what was synced before them.
+    await file?.sync();
     this.#discard(cause);
   }
 

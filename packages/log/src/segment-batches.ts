@@ -18,6 +18,8 @@ export async function* intactBatches(segment: Segment, position = 0): AsyncGener
     let expectedOffset = segment.baseOffset;
     for (let step = await scanner.next(); step.kind !== "end"; step = await scanner.next()) {
       if (step.kind === "batch" && step.header.baseOffset >= expectedOffset) {
+        // Left by a truncation that a failing disk undid: these offsets belong to the next segment.
+        if (step.header.lastOffset >= endOffset) return;
         expectedOffset = step.header.lastOffset + 1;
         yield step;
         continue;

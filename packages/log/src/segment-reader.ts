@@ -109,7 +109,7 @@ class SegmentRun {
   #take(header: BatchHeader, bytes: Uint8Array): boolean {
     this.expectedOffset = header.lastOffset + 1;
     if (header.lastOffset < this.#options.offset) return true;
-    if (header.lastOffset >= this.#options.endOffset) return false;
+    if (header.lastOffset >= Math.min(this.#options.endOffset, this.#bounds.segmentEndOffset)) return false;
     const fits = this.#sizeBytes + bytes.byteLength <= this.#options.maxBytes;
     if (!fits && !(this.#options.atLeastOneBatch && this.#chunks.length === 0)) return false;
     this.#chunks.push(bytes);

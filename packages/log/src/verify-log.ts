@@ -152,7 +152,7 @@ class LogVerifier {
     const timeCheck = new TimeIndexCheck(segment.timeIndexFile, timeIndex ?? none, report);
     const file = await this.#disk.open(logFile, "read");
     try {
-      await this.#verifyBatches(segment, file, (position, header) => {
+      await this.#verifyBatches(segment, next?.baseOffset, file, (position, header) => {
         offsetCheck.see(position, header);
         timeCheck.see(header);
       });
@@ -165,6 +165,7 @@ class LogVerifier {
 
   async #verifyBatches(
     segment: OfflineSegment,
+    nextBase: number | undefined,
     file: DiskFile,
     see: (position: number, header: BatchHeader) => void,
   ): Promise<void> {
@@ -172,12 +173,17 @@ class LogVerifier {
     const scanner = new BatchScanner({ file, position: 0, endPosition, chunkBytes: 1024 * 1024 });
     for (let step = await scanner.next(); step.kind !== "end"; step = await scanner.next()) {
       const reason = step.kind === "damaged" ? step.reason : this.#discontinuity(step.header);
-      if (reason === undefined && step.kind === "batch") {
+      if (reason === undefined && step.kind === "batch" && this.#expectedOffset !== nextBase) {
         this.#take(step.header);
         see(step.position, step.header);
         continue;
       }
       const { position } = step;
+      if (this.#expectedOffset === nextBase) {
+        const problem = "bytes behind the segment's last batch, which belong to no record";
+        this.#warning({ file: segment.logFile, position, problem });
+        return;
+      }
       const next = await findNextBatch(file, {
         fromPosition: position + 1,
         endPosition,
