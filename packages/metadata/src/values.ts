@@ -61,6 +61,8 @@ export interface NodeRegistration {
   readonly version: string;
   /** Random for each start: tells a process its own registration from another's after an unknown outcome. */
   readonly incarnation: string;
+  /** Gateways with a Kafka door only: host:port at which Kafka's clients reach it. */
+  readonly kafkaAddress?: string;
   /** Storage nodes only: the id kept in the data directory, "" for others. A new one means the data is gone (R9). */
   readonly directoryId: string;
   /** Storage nodes only: the nodeEpoch of the clean-shutdown mark found at start, -1 after a crash (R9). */
@@ -134,6 +136,7 @@ export const nodeRegistrationCodec: ValueCodec<NodeRegistration> = valueCodec(
     fields.oneOf("role", NODE_ROLES);
     fields.integer("nodeId", 0);
     fields.texts("addresses");
+    fields.optionalText("kafkaAddress");
     fields.text("zone");
     fields.text("version");
     fields.text("incarnation");

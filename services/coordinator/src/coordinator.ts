@@ -141,7 +141,7 @@ export class Coordinator {
       logger.info({ term }, "elected as coordinator");
       this.#setActive(active);
       await aborted(ended);
-      logger.info({ term, err: toOttlaError(ended.reason) }, "no longer the coordinator");
+      logger.info({ term, reason: toOttlaError(ended.reason).message }, "no longer the coordinator");
     } finally {
       this.#setActive(undefined);
       fenced.abort(new OttlaError("NOT_CONTROLLER", "the term of this coordinator is over"));
