@@ -1,5 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
+import { cliReference } from "../packages/cli/src/cli-reference.ts";
 import { settingsReference } from "../packages/runtime/src/config/settings-reference.ts";
 
 /**
@@ -8,6 +9,7 @@ import { settingsReference } from "../packages/runtime/src/config/settings-refer
  */
 const PAGES: Readonly<Record<string, () => string>> = {
   "docs/configuration.md": settingsReference,
+  "docs/cli.md": cliReference,
 };
 
 const { values } = parseArgs({ options: { check: { type: "boolean", default: false } } });

@@ -43,7 +43,6 @@ export class LineSplitter {
   }
 
   #line(tail: Uint8Array): Uint8Array {
-    this.#lineNumber++;
     let line = tail;
     if (this.#restBytes > 0) {
       line = Buffer.concat([...this.#rest, tail]);
@@ -51,6 +50,7 @@ export class LineSplitter {
       this.#restBytes = 0;
     }
     if (line.length > this.#maxLineBytes) throw this.#tooLong();
+    this.#lineNumber++;
     return line.at(-1) === CARRIAGE_RETURN ? line.subarray(0, -1) : line;
   }
 
