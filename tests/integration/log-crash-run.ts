@@ -48,8 +48,8 @@ class CrashRun {
   readonly #clock = new VirtualClock();
   readonly #disk: MemoryDisk;
   readonly #config: LogConfig;
-  readonly #sequences = new Array<number>(PRODUCERS).fill(0);
-  #epochs = new Array<number>(PRODUCERS).fill(0);
+  readonly #sequences = Array.from({ length: PRODUCERS }, () => 0);
+  #epochs = Array.from({ length: PRODUCERS }, () => 0);
   #sent: Sent[] = [];
   #nextId = 0;
   #leaderEpoch = 0;

@@ -38,7 +38,7 @@ describe.runIf(haveTools("java", "mvn"))("Kafka's DumpLogSegments reads our file
 
   async function files(suffix: string): Promise<string> {
     const names = (await readdir(join(directory, "t-0"))).filter((name) => name.endsWith(suffix));
-    expect(names.length, suffix).toBeGreaterThan(1);
+    expect(names.length).toBeGreaterThan(1);
     return names.map((name) => join(directory, "t-0", name)).join(",");
   }
 

@@ -60,13 +60,16 @@ export class BatchScanner {
     return this.#position;
   }
 
+  /** A larger batch ends the scan: its reader has no room left for it, so its bytes need not be read. */
+  budgetBytes = Number.POSITIVE_INFINITY;
+
   seek(position: number): void {
     this.#position = position;
   }
 
   async next(): Promise<ScanStep> {
     const leftBytes = this.#endPosition - this.#position;
-    if (leftBytes <= 0) return { kind: "end" };
+    if (leftBytes <= 0 || this.budgetBytes < RECORD_BATCH_OVERHEAD_BYTES) return { kind: "end" };
     if (leftBytes < RECORD_BATCH_OVERHEAD_BYTES) {
       return this.#damaged(`${leftBytes} bytes do not hold a batch header`);
     }
@@ -77,6 +80,7 @@ export class BatchScanner {
       const { sizeBytes } = readBatchHeader(this.#chunk, start);
       if (sizeBytes > leftBytes)
         return this.#damaged(`the batch says ${sizeBytes} bytes, ${leftBytes} are there`);
+      if (sizeBytes > this.budgetBytes) return { kind: "end" };
       if (sizeBytes > LARGE_BATCH_BYTES && !(await this.#isLargeBatchIntact(sizeBytes))) {
         return this.#damaged(`the CRC of a batch of ${sizeBytes} bytes is wrong`);
       }
@@ -101,7 +105,8 @@ export class BatchScanner {
   async #fill(length: number): Promise<boolean> {
     const start = this.#position - this.#chunkPosition;
     if (start >= 0 && start + length <= this.#chunk.byteLength) return true;
-    const wanted = Math.min(Math.max(length, this.#chunkBytes), this.#endPosition - this.#position);
+    const chunkBytes = Math.max(length, Math.min(this.#chunkBytes, this.budgetBytes));
+    const wanted = Math.min(chunkBytes, this.#endPosition - this.#position);
     this.#chunk = await this.#file.read(this.#position, wanted);
     this.#chunkPosition = this.#position;
     return this.#chunk.byteLength >= length;

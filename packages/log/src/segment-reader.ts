@@ -115,6 +115,7 @@ class SegmentRun {
     this.#chunks.push(bytes);
     this.#sizeBytes += bytes.byteLength;
     this.#nextOffset = header.lastOffset + 1;
+    this.#scanner.budgetBytes = this.#options.maxBytes - this.#sizeBytes;
     return this.#sizeBytes < this.#options.maxBytes;
   }
 

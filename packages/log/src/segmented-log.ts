@@ -8,6 +8,7 @@ import { LogMaintenance } from "./log-maintenance.ts";
 import type { LogResources } from "./log-resources.ts";
 import { LogState } from "./log-state.ts";
 import { ensurePartitionMetadata } from "./partition-metadata.ts";
+import type { ProducerEntry } from "./producer-entry.ts";
 import type { RecoveryReport } from "./recovery-report.ts";
 import type { Segment } from "./segment.ts";
 import { rebuildIndexes } from "./segment-batches.ts";
@@ -172,6 +173,11 @@ export class SegmentedLog {
 
   leaderEpochAt(offset: number): number | undefined {
     return this.#state.epochs.epochAt(offset);
+  }
+
+  /** What is remembered of idempotent producers, those not seen for longest first. */
+  producers(): Iterable<ProducerEntry> {
+    return this.#state.producers.entries();
   }
 
   /** The largest epoch at or below `epoch` that this log knows, and where it ends (R6). */
