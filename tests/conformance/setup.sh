@@ -44,7 +44,7 @@ kafka_jars() {
   is_current "$cache/jars" java/pom.xml && return 0
   need mvn maven || return 1
   rm -rf "$cache/jars"
-  mvn -q -B -f java/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$cache/jars" \
+  mvn -q -B -Dstyle.color=never -f java/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$cache/jars" \
     || return 1
   echo "$stamp" >"$cache/jars/.made-from"
 }
