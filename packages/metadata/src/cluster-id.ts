@@ -15,8 +15,8 @@ export interface ClusterIdOptions {
 }
 
 /**
- * The cluster's id, which is written once, by whoever comes first. Throws INVALID_DATA_DIRECTORY when the store
- * belongs to another cluster than the one expected.
+ * The cluster's id, which is written once, by whoever comes first. Throws INVALID_DATA_DIRECTORY when the
+ * store belongs to another cluster than the one expected.
  */
 export async function ensureClusterId(options: ClusterIdOptions): Promise<string> {
   const { store, keys, random, expected } = options;

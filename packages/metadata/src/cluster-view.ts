@@ -36,8 +36,8 @@ interface Waiter {
 }
 
 /**
- * The cluster as one process sees it: lists all keys, then watches from that revision, and lists again after any
- * loss. Lookups are in memory; what they return never changes in place. The view is a little behind the
+ * The cluster as one process sees it: lists all keys, then watches from that revision, and lists again after
+ * any loss. Lookups are in memory; what they return never changes in place. The view is a little behind the
  * store: `refresh` and `waitForRevision` are for those who must not miss a change.
  */
 export class ClusterView {
@@ -185,7 +185,7 @@ export class ClusterView {
     });
   }
 
-  /** Resolves when the view shows all that the coordinator had committed before the call (a linearizable read). */
+  /** Resolves when the view shows all that the coordinator had committed before: a linearizable read. */
   async refresh(signal?: AbortSignal): Promise<void> {
     const changed = await this.#store.get(this.keys.changed);
     if (changed !== undefined) await this.waitForRevision(changed.modRevision, signal);
@@ -226,7 +226,7 @@ export class ClusterView {
     if (revision >= this.#revision) return;
     throw new OttlaError(
       "METADATA_UNAVAILABLE",
-      `the metadata store has gone back from revision ${this.#revision} to ${revision}: was a backup restored?`,
+      `the metadata store went back from revision ${this.#revision} to ${revision}: was a backup restored?`,
     );
   }
 

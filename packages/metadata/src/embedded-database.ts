@@ -44,10 +44,10 @@ export interface EmbeddedDatabaseOptions {
 }
 
 /**
- * The SQLite file below the embedded store. In WAL mode with `synchronous=FULL` a commit appends its pages to the
- * write-ahead log and ends with one sync of that file: durable when it returns, at a third of the syncs that a
- * rollback journal needs. (`NORMAL` would sync only at checkpoints and lose commits in a power cut.) The lock is
- * exclusive: no second process can open the file, and no shared-memory file is needed beside it.
+ * The SQLite file below the embedded store. In WAL mode with `synchronous=FULL` a commit appends its pages to
+ * the write-ahead log and ends with one sync of that file: durable when it returns, at a third of the syncs
+ * that a rollback journal needs. (`NORMAL` would sync only at checkpoints and lose commits in a power cut.)
+ * The lock is exclusive: no second process can open the file, and no shared-memory file is needed beside it.
  */
 export class EmbeddedDatabase {
   readonly path: string;
@@ -64,7 +64,8 @@ export class EmbeddedDatabase {
     this.#begin = database.prepare("BEGIN IMMEDIATE");
     this.#commit = database.prepare("COMMIT");
     this.#put = database.prepare(
-      "INSERT OR REPLACE INTO entries (key, value, create_revision, mod_revision, version, leased, checksum) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      "INSERT OR REPLACE INTO entries (key, value, create_revision, mod_revision, version, leased, " +
+        "checksum) VALUES (?, ?, ?, ?, ?, ?, ?)",
     );
     this.#delete = database.prepare("DELETE FROM entries WHERE key = ?");
     this.#setRevision = database.prepare("UPDATE store SET revision = ? WHERE id = 0");
@@ -94,7 +95,9 @@ export class EmbeddedDatabase {
     }
   }
 
-  /** Everything in the file. A row whose checksum is wrong, or a broken page, is an error that names the file. */
+  /**
+   * Everything in the file. A row whose checksum is wrong, or a broken page, is an error that names the file.
+   */
   load(): { readonly revision: Revision; readonly entries: KeyValue[] } {
     try {
       const store = this.#database.prepare("SELECT revision FROM store WHERE id = 0").get();
@@ -103,7 +106,8 @@ export class EmbeddedDatabase {
         throw damaged(this.path, "its revision is missing");
       const rows = this.#database
         .prepare(
-          "SELECT key, value, create_revision, mod_revision, version, leased, checksum FROM entries ORDER BY key",
+          "SELECT key, value, create_revision, mod_revision, version, leased, checksum FROM entries" +
+            " ORDER BY key",
         )
         .all();
       return { revision, entries: rows.map((row) => this.#readRow(row)) };
@@ -113,8 +117,8 @@ export class EmbeddedDatabase {
   }
 
   /**
-   * Writes changed keys (undefined: deleted) and the revision in one durable commit. Nothing of it is in the file when
-   * this throws; the error is what SQLite says.
+   * Writes changed keys (undefined: deleted) and the revision in one durable commit. Nothing of it is in the
+   * file when this throws; the error is what SQLite says.
    */
   write(changes: ReadonlyMap<string, KeyValue | undefined>, revision: Revision): void {
     this.#begin.run();
@@ -175,7 +179,8 @@ function prepareSchema(database: DatabaseSync, path: string): void {
   } else if (formatVersion !== FORMAT_VERSION) {
     throw new OttlaError(
       "INVALID_DATA_DIRECTORY",
-      `metadata database ${path} has format ${String(formatVersion)}, this version of Ottla reads ${FORMAT_VERSION}: use the version that wrote it`,
+      `metadata database ${path} has format ${String(formatVersion)}, this version of Ottla reads ` +
+        `${FORMAT_VERSION}: use the version that wrote it`,
       { metadata: { path } },
     );
   }
@@ -220,7 +225,8 @@ function openError(path: string, thrown: unknown): OttlaError {
 }
 
 function damaged(path: string, reason: string, cause?: unknown): OttlaError {
-  const message = `metadata database ${path} is damaged: ${reason}; restore it (with its -wal file) from a backup`;
+  const remedy = "restore it, with its -wal file, from a backup";
+  const message = `metadata database ${path} is damaged: ${reason}; ${remedy}`;
   const metadata = { path };
   return new OttlaError(
     "INVALID_DATA_DIRECTORY",

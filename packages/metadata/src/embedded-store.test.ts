@@ -3,9 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { systemClock } from "@ottla/runtime";
+import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { EmbeddedStore } from "./embedded-store.ts";
-import { bytes, describeStoreContract, put, text, WatchRecorder } from "./store-contract.ts";
+import type { KeyValue, Operation } from "./metadata-store.ts";
+import { describeStoreContract } from "./store-contract.ts";
+import { bytes, put, text, WatchRecorder } from "./store-contract-tools.ts";
 
 const clock = systemClock;
 let directory: string;
@@ -111,6 +114,44 @@ describe("EmbeddedStore on disk", () => {
     const again = await EmbeddedStore.open({ path, clock });
     expect(text(await again.get("a"))).toBe("2");
     await again.close();
+  });
+});
+
+describe("EmbeddedStore after any history", () => {
+  const key = fc.constantFrom("a", "a/1", "a/2", "b", "ü/\u{1f600}");
+  const operation: fc.Arbitrary<Operation> = fc.oneof(
+    fc.record({ kind: fc.constant("put" as const), key, value: fc.uint8Array({ maxLength: 20 }) }),
+    fc.record({ kind: fc.constant("delete" as const), key }),
+    fc.record({ kind: fc.constant("delete-prefix" as const), prefix: fc.constantFrom("a/", "a", "") }),
+  );
+  const history = fc.array(fc.array(operation, { maxLength: 3 }), { maxLength: 15 });
+
+  it("opens again with exactly what was there, and has told its watches the same", async () => {
+    let run = 0;
+    await fc.assert(
+      fc.asyncProperty(history, async (transactions) => {
+        run += 1;
+        const file = join(directory, `history-${run}.db`);
+        const store = await EmbeddedStore.open({ path: file, clock });
+        const recorder = new WatchRecorder();
+        store.watch("", 2, recorder);
+        // Some at once, so that several share a commit; those that change a key twice are refused.
+        await Promise.allSettled(transactions.map((success) => store.transact({ compare: [], success })));
+        const before = await store.range("");
+        await store.close();
+        const replayed = new Map<string, KeyValue>();
+        for (const event of recorder.changes.flatMap((change) => change.events)) {
+          if (event.kind === "put") replayed.set(event.entry.key, event.entry);
+          else replayed.delete(event.key);
+        }
+        expect(before.entries).toEqual(before.entries.map((entry) => replayed.get(entry.key)));
+        expect(replayed.size).toBe(before.entries.length);
+        const again = await EmbeddedStore.open({ path: file, clock });
+        expect(await again.range("")).toEqual(before);
+        await again.close();
+      }),
+      { numRuns: 40 },
+    );
   });
 });
 

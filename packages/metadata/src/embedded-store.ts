@@ -45,9 +45,10 @@ interface PendingWrite {
 }
 
 /**
- * The metadata store of one process: all keys in memory, every change durable in SQLite before it is answered or
- * shown. Transactions that wait at the same time share one commit. Leases belong to the process: opening the database
- * ends those of the one before, and while the process lives nobody else could take over, so none expires.
+ * The metadata store of one process: all keys in memory, every change durable in SQLite before it is answered
+ * or shown. Transactions that wait at the same time share one commit. Leases belong to the process: opening
+ * the database ends those of the one before, and while the process lives nobody else could take over, so none
+ * expires.
  */
 export class EmbeddedStore implements MetadataStore {
   readonly #database: EmbeddedDatabase;
@@ -141,7 +142,7 @@ export class EmbeddedStore implements MetadataStore {
     this.#hub.compact(revision);
   }
 
-  /** Writes what still waits and closes the file. Leases that were not revoked end when it is opened again. */
+  /** Writes what still waits and closes the file. Leases not revoked end when it is opened again. */
   async close(): Promise<void> {
     while (this.#pending.length > 0) this.#flush();
     if (this.#closed) return;

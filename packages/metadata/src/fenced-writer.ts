@@ -3,7 +3,9 @@ import type { MetadataKeys } from "./keys.ts";
 import type { Comparison, KeyValue, MetadataStore, Operation, Revision } from "./metadata-store.ts";
 import { MAX_TRANSACTION_OPERATIONS } from "./transaction-limits.ts";
 
-/** How many comparisons, and how many operations, a fenced write may have beside those that the writer adds. */
+/**
+ * How many comparisons, and how many operations, a fenced write may have beside those that the writer adds.
+ */
 export const MAX_FENCED_OPERATIONS = MAX_TRANSACTION_OPERATIONS - 1;
 
 export interface FencedWriterOptions {
@@ -29,8 +31,9 @@ export interface FencedResult {
 const encoder = new TextEncoder();
 
 /**
- * All writes of a coordinator (R1): each compares the create revision of its election key, so a deposed one changes
- * nothing, however late its requests arrive. Each also marks `changed`, which `ClusterView.refresh` reads.
+ * All writes of a coordinator (R1): each compares the create revision of its election key, so a deposed one
+ * changes nothing, however late its requests arrive. Each also marks `changed`, which `ClusterView.refresh`
+ * reads.
  */
 export class FencedWriter {
   readonly term: Revision;
@@ -42,8 +45,9 @@ export class FencedWriter {
   }
 
   /**
-   * Throws METADATA_CONFLICT when one of `compare` does not hold, NOT_CONTROLLER when the election is lost, and
-   * METADATA_UNAVAILABLE when reading back does not show whether it was applied: look at the state before going on.
+   * Throws METADATA_CONFLICT when one of `compare` does not hold, NOT_CONTROLLER when the election is lost,
+   * and METADATA_UNAVAILABLE when reading back does not show whether it was applied: look at the state before
+   * going on.
    */
   async write(write: FencedWrite): Promise<FencedResult> {
     try {
@@ -75,8 +79,9 @@ export class FencedWriter {
   }
 
   /**
-   * After an answer that was lost: the revision of the write, if it can be seen to have been applied. A key that was
-   * compared and now holds exactly what this write put there, at a later revision, can only come from it.
+   * After an answer that was lost: the revision of the write, if it can be seen to have been applied. A key
+   * that was compared and now holds exactly what this write put there, at a later revision, can only come
+   * from it.
    */
   async #readBack(write: FencedWrite): Promise<Revision | undefined> {
     for (const operation of write.success) {

@@ -1,6 +1,5 @@
 export { type ClusterIdOptions, ensureClusterId } from "./cluster-id.ts";
 export {
-  ChangeRecorder,
   type ClusterChange,
   type ClusterController,
   type ClusterNode,

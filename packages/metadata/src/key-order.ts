@@ -1,4 +1,4 @@
-/** Compares two keys by the bytes of their UTF-8 form, which is not JavaScript's order for characters above U+FFFF. */
+/** Compares two keys by their UTF-8 bytes, which is not JavaScript's order for characters above U+FFFF. */
 export function compareKeys(left: string, right: string): number {
   const length = Math.min(left.length, right.length);
   for (let i = 0; i < length; i += 1) {

@@ -12,7 +12,9 @@ import type {
 } from "./metadata-store.ts";
 import { checkPrefix, checkTransaction, leaseNotFound } from "./transaction-limits.ts";
 
-/** What one revision changed, and what stood there before (to take it back when it cannot be made durable). */
+/**
+ * What one revision changed, and what stood there before (to take it back when it cannot be made durable).
+ */
 export interface Commit {
   readonly revision: Revision;
   readonly events: readonly WatchEvent[];
@@ -26,8 +28,8 @@ export interface Applied {
 }
 
 /**
- * The keys of a store at its latest revision, with etcd's meaning of revisions and transactions. No I/O and no
- * time: the embedded store and the model of etcd are this plus durability, or plus leases on a clock.
+ * The keys of a store at its latest revision, with etcd's meaning of revisions and transactions. No I/O and
+ * no time: the embedded store and the model of etcd are this plus durability, or plus leases on a clock.
  */
 export class KeySpace {
   #revision: Revision;

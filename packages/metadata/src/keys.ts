@@ -36,7 +36,8 @@ export class MetadataKeys {
     if (!CLUSTER_NAME.test(cluster)) {
       throw new OttlaError(
         "INVALID_CONFIG",
-        `cluster name "${cluster}" is not allowed: 1 to 64 letters, digits, ".", "_" or "-", starting with a letter or digit`,
+        `cluster name "${cluster.slice(0, 80)}" is not allowed: it must be 1 to 64 letters, digits, ` +
+          '".", "_" or "-", the first a letter or digit',
         { metadata: { field: "cluster", limit: "64" } },
       );
     }

@@ -5,7 +5,9 @@ import type { Lease } from "./metadata-store.ts";
 /** Keep-alives go out this many times in the life of a lease, so that two may be lost. */
 const KEEP_ALIVES_PER_TTL = 3;
 
-/** The part of the time to live by which the holder steps down before the store may give the lease to another. */
+/**
+ * The part of the time to live by which the holder steps down before the store may give the lease to another.
+ */
 const MARGIN = 0.1;
 
 export interface LeaseKeeperOptions {
@@ -22,8 +24,9 @@ export interface LeaseKeeperOptions {
 }
 
 /**
- * Keeps a lease alive, and takes it for lost by its own deadline: the time the last answered keep-alive was *sent*, plus
- * the time to live, minus a margin, on the monotonic clock. (etcd3 reports the loss only after twice that time.)
+ * Keeps a lease alive, and takes it for lost by its own deadline: the time the last answered keep-alive was
+ * *sent*, plus the time to live, minus a margin, on the monotonic clock. (etcd3 reports the loss only after
+ * twice that time.)
  */
 export class LeaseKeeper implements Lease {
   readonly id: string;

@@ -25,8 +25,8 @@ export interface LeasedKey {
 }
 
 /**
- * Creates a key under a lease of its own. Where another holds the key, waits until that one is gone, however long. Tries
- * again while the store is away. Rejects only when the signal aborts.
+ * Creates a key under a lease of its own. Where another holds the key, waits until that one is gone, however
+ * long. Tries again while the store is away. Rejects only when the signal aborts.
  */
 export async function acquireLeasedKey(options: LeasedKeyOptions): Promise<LeasedKey> {
   const { store, ttlMs, clock, logger, signal } = options;
@@ -89,7 +89,9 @@ async function deleteHolder(options: LeasedKeyOptions, holder: KeyValue): Promis
   });
 }
 
-/** Resolves at the next change of the key, when the watch is lost, or after a while: a watch is only a hint. */
+/**
+ * Resolves at the next change of the key, when the watch is lost, or after a while: a watch is only a hint.
+ */
 async function untilChanged(options: LeasedKeyOptions, fromRevision: Revision): Promise<void> {
   const { store, key, clock, ttlMs, signal } = options;
   const done = new AbortController();

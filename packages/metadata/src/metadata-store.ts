@@ -1,7 +1,7 @@
 /**
- * The small ordered key-value interface under all cluster metadata, with etcd's meaning of revisions, transactions,
- * watches and leases. Three implementations pass one contract suite: etcd, the embedded one (SQLite) and an
- * in-memory model of etcd for simulation.
+ * The small ordered key-value interface under all cluster metadata, with etcd's meaning of revisions,
+ * transactions, watches and leases. Three implementations pass one contract suite: etcd, the embedded one
+ * (SQLite) and an in-memory model of etcd for simulation.
  *
  * Every method rejects with `OttlaError` METADATA_UNAVAILABLE when the store does not answer in time. A
  * transaction that failed this way may or may not have been applied: read back, never repeat it blindly.
@@ -11,14 +11,15 @@ export interface MetadataStore {
   /** All keys that begin with `prefix`, in byte order, as they stood at one revision. */
   range(prefix: string, options?: RangeOptions): Promise<RangeResult>;
   /**
-   * Applies `success` when every comparison holds, else `failure`, atomically and in order. Each of the three lists has at
-   * most 128 entries, and one branch changes a key at most once; anything else is refused with INVALID_REQUEST.
+   * Applies `success` when every comparison holds, else `failure`, atomically and in order. Each of the three
+   * lists has at most 128 entries, and one branch changes a key at most once; anything else is refused with
+   * INVALID_REQUEST.
    */
   transact(transaction: Transaction, options?: ReadOptions): Promise<TransactionResult>;
   /**
-   * Follows all changes under `prefix` with revision ≥ `fromRevision`, in order, one call of the handler for each
-   * revision. `onLost` is called at most once, when events may have been missed (compaction, disconnection,
-   * overflow): the watch is then over and the caller lists again.
+   * Follows all changes under `prefix` with revision ≥ `fromRevision`, in order, one call of the handler for
+   * each revision. `onLost` is called at most once, when events may have been missed (compaction,
+   * disconnection, overflow): the watch is then over and the caller lists again.
    */
   watch(prefix: string, fromRevision: Revision, handler: WatchHandler): Watch;
   /** Grants a lease and keeps it alive until `revoke` or until it is lost. */
@@ -28,7 +29,10 @@ export interface MetadataStore {
   close(): Promise<void>;
 }
 
-/** A point in the store's history; grows with every change. A number: etcd's int64 stays below 2^53 in practice. */
+/**
+ * A point in the store's history; grows with every change. A number: etcd's int64 stays below 2^53 in
+ * practice.
+ */
 export type Revision = number;
 
 export interface KeyValue {
@@ -109,8 +113,8 @@ export interface LeaseOptions {
 export interface Lease {
   readonly id: string;
   /**
-   * Aborts when the lease must be taken as lost: at its own deadline (time of the last sent keep-alive + TTL −
-   * margin on the monotonic clock), never later than the store may give it to another.
+   * Aborts when the lease must be taken as lost: at its own deadline (time of the last sent keep-alive + TTL
+   * − margin on the monotonic clock), never later than the store may give it to another.
    */
   readonly lost: AbortSignal;
   /** Ends the lease at once; its keys go. */

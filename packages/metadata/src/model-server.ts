@@ -11,7 +11,9 @@ interface ServerLease {
   expiry: Timer;
 }
 
-/** The model's one server: what an etcd cluster with a quorum does. Clients (`ModelStore`) reach it in memory. */
+/**
+ * The model's one server: what an etcd cluster with a quorum does. Clients (`ModelStore`) reach it in memory.
+ */
 export class ModelServer {
   readonly #clock: Clock;
   readonly #keySpace = new KeySpace(1);

@@ -1,14 +1,9 @@
 import { VirtualClock } from "@ottla/runtime";
 import { describe, expect, it } from "vitest";
 import { ModelStore } from "./model-store.ts";
-import {
-  describeLeaseExpiry,
-  describeStoreContract,
-  type ExpiringStoreUnderTest,
-  put,
-  text,
-  WatchRecorder,
-} from "./store-contract.ts";
+import { describeStoreContract } from "./store-contract.ts";
+import { describeLeaseExpiry } from "./store-contract-leases.ts";
+import { type ExpiringStoreUnderTest, put, text, WatchRecorder } from "./store-contract-tools.ts";
 
 async function openModel(): Promise<ExpiringStoreUnderTest> {
   const clock = new VirtualClock();

@@ -24,15 +24,18 @@ export const DEFAULT_TIMEOUT_MS = 5000;
 
 /** What a simulation can do to one client of the store. All off at first. */
 export interface ModelFaults {
-  /** The client cannot reach the store: calls fail when their time is up, keep-alives do not arrive, watches fall silent. */
+  /**
+   * The client cannot reach the store: calls fail when their time is up, keep-alives do not arrive, watches
+   * fall silent.
+   */
   unavailable: boolean;
   /** How long a call takes. */
   latencyMs: number;
   /** How long an event takes to reach a watch. */
   watchDelayMs: number;
   /**
-   * What happens to the next transaction, once: its request is lost before it is applied, or its answer after.
-   * Both look alike to the caller: METADATA_UNAVAILABLE.
+   * What happens to the next transaction, once: its request is lost before it is applied, or its answer
+   * after. Both look alike to the caller: METADATA_UNAVAILABLE.
    */
   nextTransaction: "ok" | "request-lost" | "answer-lost";
 }
@@ -161,7 +164,10 @@ export class ModelStore implements MetadataStore {
     if (this.#closed) throw storeClosed("metadata store");
   }
 
-  /** Delays a delivery while the client is cut off or its watches lag; order is kept because each watch has one queue. */
+  /**
+   * Delays a delivery while the client is cut off or its watches lag; order is kept because each watch has
+   * one queue.
+   */
   #deliverLater(deliver: () => void): void {
     if (this.faults.unavailable) {
       this.#clock.setTimer(UNAVAILABLE_RETRY_MS, () => this.#deliverLater(deliver), { background: true });

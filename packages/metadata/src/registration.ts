@@ -28,8 +28,8 @@ export interface RegisteredNode {
 
 /**
  * Registers a node under a lease. A registration of the same node id that still stands is waited out; it is
- * taken over at once when it carries the same directory id, since only one process can hold that directory's lock.
- * Rejects only when the signal aborts.
+ * taken over at once when it carries the same directory id, since only one process can hold that directory's
+ * lock. Rejects only when the signal aborts.
  */
 export async function registerNode(
   options: HoldOptions & { readonly registration: NodeRegistration },

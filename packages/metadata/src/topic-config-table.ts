@@ -58,7 +58,8 @@ const SERVED: readonly TopicSetting[] = [
       "cleanup.policy",
       { kind: "list", allowed: ["delete", "compact"] },
       "delete",
-      'What happens to old segments: "delete" removes them by age and size. "compact" (keep the last value of each key) is not served yet.',
+      'What happens to old segments: "delete" removes them by age and size. "compact" (keep the ' +
+        "last value of each key) is not served yet.",
     ),
     servedValues: ["delete"],
   },
@@ -66,25 +67,30 @@ const SERVED: readonly TopicSetting[] = [
     "compression.type",
     { kind: "choice", allowed: ["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"] },
     "producer",
-    'How batches are stored: "producer" keeps what the producer chose; any other value compresses with that codec.',
+    'How batches are stored: "producer" keeps what the producer chose; any other value compresses ' +
+      "with that codec.",
   ),
   served(
     "file.delete.delay.ms",
     long(0n),
     "60000",
-    "Milliseconds between taking a segment out of the log and removing its files, so that readers can finish.",
+    "Milliseconds between taking a segment out of the log and removing its files, so that readers " +
+      "can finish.",
   ),
   served(
     "flush.messages",
     long(1n),
     "1",
-    "How many records may be written before they are forced to disk. 1, Ottla's default, means that a record is on disk before it is acknowledged (writes are grouped, so this is cheap); Kafka's default leaves it to the operating system.",
+    "How many records may be written before they are forced to disk. 1, Ottla's default, means that" +
+      " a record is on disk before it is acknowledged (writes are grouped, so this is cheap); Kafka's" +
+      " default leaves it to the operating system.",
   ),
   served(
     "flush.ms",
     long(0n),
     FOREVER,
-    "The longest time in milliseconds that a written record may wait before it is forced to disk, where flush.messages allows waiting at all.",
+    "The longest time in milliseconds that a written record may wait before it is forced to disk, " +
+      "where flush.messages allows waiting at all.",
   ),
   served(
     "index.interval.bytes",
@@ -102,13 +108,15 @@ const SERVED: readonly TopicSetting[] = [
     "message.timestamp.after.max.ms",
     long(0n),
     "3600000",
-    "How far in milliseconds a record's CreateTime may be ahead of the leader's clock; a batch beyond it is refused.",
+    "How far in milliseconds a record's CreateTime may be ahead of the leader's clock; a batch " +
+      "beyond it is refused.",
   ),
   served(
     "message.timestamp.before.max.ms",
     long(0n),
     FOREVER,
-    "How far in milliseconds a record's CreateTime may be behind the leader's clock; a batch beyond it is refused.",
+    "How far in milliseconds a record's CreateTime may be behind the leader's clock; a batch beyond" +
+      " it is refused.",
   ),
   served(
     "message.timestamp.type",
@@ -120,25 +128,29 @@ const SERVED: readonly TopicSetting[] = [
     "min.insync.replicas",
     integer(1),
     "1",
-    "How many replicas, the leader included, must have a record on disk before acks=all is answered. At most the replication factor; with fewer in sync, writes are refused.",
+    "How many replicas, the leader included, must have a record on disk before acks=all is " +
+      "answered. At most the replication factor; with fewer in sync, writes are refused.",
   ),
   served(
     "retention.bytes",
     long(-1n),
     "-1",
-    "The size in bytes that each partition may grow to before its oldest segments are deleted. -1 means no limit.",
+    "The size in bytes that each partition may grow to before its oldest segments are deleted. -1 " +
+      "means no limit.",
   ),
   served(
     "retention.ms",
     long(-1n),
     "604800000",
-    "The age in milliseconds after which a segment is deleted, counted from its newest record. -1 means never.",
+    "The age in milliseconds after which a segment is deleted, counted from its newest record. -1 " +
+      "means never.",
   ),
   served(
     "segment.bytes",
     integer(1024 * 1024),
     "1073741824",
-    "The size in bytes at which a segment is closed and the next one begins. Retention works on whole segments.",
+    "The size in bytes at which a segment is closed and the next one begins. Retention works on " +
+      "whole segments.",
   ),
   served(
     "segment.index.bytes",
@@ -150,14 +162,16 @@ const SERVED: readonly TopicSetting[] = [
     "segment.ms",
     long(1n),
     "604800000",
-    "The age in milliseconds at which a segment is closed even when it is not full, so that retention can reach it.",
+    "The age in milliseconds at which a segment is closed even when it is not full, so that " +
+      "retention can reach it.",
   ),
   {
     ...served(
       "unclean.leader.election.enable",
       { kind: "boolean" },
       "false",
-      "Whether a replica that may lack acknowledged records can become leader when no other is left. Only false is served yet.",
+      "Whether a replica that may lack acknowledged records can become leader when no other is " +
+        "left. Only false is served yet.",
     ),
     servedValues: ["false"],
   },
@@ -258,7 +272,8 @@ const NOT_SERVED: readonly TopicSetting[] = [
     "segment.jitter.ms",
     long(0n),
     "0",
-    "The largest random time in milliseconds taken off segment.ms, so that not all segments are closed at once.",
+    "The largest random time in milliseconds taken off segment.ms, so that not all segments are " +
+      "closed at once.",
   ),
 ];
 

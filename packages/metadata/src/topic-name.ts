@@ -33,8 +33,8 @@ export function isInternalTopicName(name: string): boolean {
 }
 
 /**
- * Two names that differ only in "." and "_" would share their metric names, so Kafka refuses the second: names
- * with the same collision key collide.
+ * Two names that differ only in "." and "_" would share their metric names, so Kafka refuses the second:
+ * names with the same collision key collide.
  */
 export function topicNameCollisionKey(name: string): string {
   return name.replaceAll(".", "_");

@@ -11,8 +11,8 @@ export const MAX_TRANSACTION_BYTES = 1024 * 1024;
 export const MAX_KEY_LENGTH = 1024;
 
 /**
- * Refuses, alike in every store, what etcd would refuse: too many operations, too many bytes, and a key that is
- * changed twice by one branch.
+ * Refuses, alike in every store, what etcd would refuse: too many operations, too many bytes, and a key that
+ * is changed twice by one branch.
  */
 export function checkTransaction(transaction: Transaction): void {
   checkCount("compare", transaction.compare.length);

@@ -1,9 +1,10 @@
 import { OttlaError } from "@ottla/errors";
 
 /**
- * Values are JSON objects, checked field by field by hand: a cluster of thousands of partitions parses thousands
- * of values at start, and a schema library costs many times more. Fields that this version does not know are
- * kept: a parsed value is the object itself, so `{ ...state, leader: 2 }` carries them along in a rolling upgrade.
+ * Values are JSON objects, checked field by field by hand: a cluster of thousands of partitions parses
+ * thousands of values at start, and a schema library costs many times more. Fields that this version does not
+ * know are kept: a parsed value is the object itself, so `{ ...state, leader: 2 }` carries them along in a
+ * rolling upgrade.
  */
 export interface ValueCodec<T> {
   /** Throws METADATA_CONFLICT that names the key and the field when the bytes are not such a value. */

@@ -2,8 +2,8 @@ import { NODE_ROLES, type NodeRole } from "./keys.ts";
 import { type ValueCodec, valueCodec } from "./value-parser.ts";
 
 /**
- * creating: partitions are still being written; live: in use; deleting: partitions are being removed, the name is
- * free already; deleted: the tombstone on which storage nodes remove files (and only on it).
+ * creating: partitions are still being written; live: in use; deleting: partitions are being removed, the
+ * name is free already; deleted: the tombstone on which storage nodes remove files (and only on it).
  */
 export type TopicPhase = "creating" | "live" | "deleting" | "deleted";
 
@@ -13,7 +13,10 @@ export interface TopicState {
   readonly name: string;
   /** How many partitions it has, or will have when the phase that is under way ends. */
   readonly partitionCount: number;
-  /** Set while partitions are being added: how many it is to have. Those beyond `partitionCount` are not in use yet. */
+  /**
+   * Set while partitions are being added: how many it is to have. Those beyond `partitionCount` are not in
+   * use yet.
+   */
   readonly targetPartitionCount?: number;
   readonly replicationFactor: number;
   /** What was set on the topic, by Kafka's names; see `parseTopicConfig` for the effective values. */
@@ -37,15 +40,18 @@ export interface PartitionState {
   /** Preferred leader first. */
   readonly replicas: readonly number[];
   readonly isr: readonly number[];
-  /** Left the ISR when it was already too small, so they hold all that was acknowledged (R8; Kafka's ELR, KIP-966). */
+  /**
+   * Left the ISR when it was already too small, so they hold all that was acknowledged (R8; Kafka's ELR,
+   * KIP-966).
+   */
   readonly eligibleReplicas: readonly number[];
   /** The leader before there was none, -1 when it is not known or lost its disk. */
   readonly lastKnownLeader: number;
   /** Effective for this partition: never above the number of replicas (R4). */
   readonly minInsyncReplicas: number;
   /**
-   * Set when the last member of the ISR came back with another data directory: there is no leader until this node comes
-   * back with this one, which holds all that was acknowledged.
+   * Set when the last member of the ISR came back with another data directory: there is no leader until this
+   * node comes back with this one, which holds all that was acknowledged.
    */
   readonly awaitedNodeId?: number | undefined;
   readonly awaitedDirectoryId?: string | undefined;
@@ -63,7 +69,10 @@ export interface NodeRegistration {
   readonly incarnation: string;
   /** Gateways with a Kafka door only: host:port at which Kafka's clients reach it. */
   readonly kafkaAddress?: string;
-  /** Storage nodes only: the id kept in the data directory, "" for others. A new one means the data is gone (R9). */
+  /**
+   * Storage nodes only: the id kept in the data directory, "" for others. A new one means the data is gone
+   * (R9).
+   */
   readonly directoryId: string;
   /** Storage nodes only: the nodeEpoch of the clean-shutdown mark found at start, -1 after a crash (R9). */
   readonly cleanShutdownNodeEpoch: number;

@@ -174,6 +174,6 @@ export class HubWatch implements Watch {
 function compacted(fromRevision: Revision, compactedRevision: Revision): OttlaError {
   return new OttlaError(
     "METADATA_CONFLICT",
-    `cannot watch from revision ${fromRevision}: the history up to ${compactedRevision} is compacted; list again`,
+    `cannot watch from revision ${fromRevision}: history up to ${compactedRevision} is compacted; list again`,
   );
 }

@@ -17,8 +17,9 @@ const RETRY_LIMIT_MS = 5000;
 const UPKEEP_INTERVAL_MS = 10 * 60 * 1000;
 
 /**
- * One coordinator while it is elected: serves requests and brings the cluster in order, one piece of work after another.
- * It ends when the term's signal aborts; a request that is under way then fails on its next write (R1).
+ * One coordinator while it is elected: serves requests and brings the cluster in order, one piece of work
+ * after another. It ends when the term's signal aborts; a request that is under way then fails on its next
+ * write (R1).
  */
 export class ActiveTerm {
   readonly #term: Term;
@@ -37,7 +38,9 @@ export class ActiveTerm {
     this.#producerIdQueue = new SerialQueue({ maxWaiting: term.limits.maxWaitingRequests });
   }
 
-  /** Resolves when all that earlier coordinators wrote is in the view, and the first round has been queued. */
+  /**
+   * Resolves when all that earlier coordinators wrote is in the view, and the first round has been queued.
+   */
   static async begin(term: Term): Promise<ActiveTerm> {
     // Their writes compare their own election keys, so none of them can come after the creation of this one.
     await term.view.waitForRevision(term.writer.term, term.ended);
@@ -166,7 +169,7 @@ async function ensureFeatureLevel(term: Term): Promise<void> {
   } else if (view.featureLevel > FEATURE_LEVEL) {
     throw new OttlaError(
       "UNSUPPORTED_VERSION",
-      `the cluster's metadata has feature level ${view.featureLevel}, this coordinator knows ${FEATURE_LEVEL}: upgrade it`,
+      `metadata has feature level ${view.featureLevel}, this coordinator knows ${FEATURE_LEVEL}: upgrade it`,
     );
   }
 }

@@ -19,8 +19,8 @@ export interface CoordinatorLimits {
   /** Beyond this many the oldest tombstones go early. */
   readonly maxTombstones: number;
   /**
-   * How long a new term waits for storage nodes that it has not seen registered before it takes them for lost, so that a
-   * restart of everything does not move every leader away and back.
+   * How long a new term waits for storage nodes that it has not seen registered before it takes them for
+   * lost, so that a restart of everything does not move every leader away and back.
    */
   readonly absentNodeGraceMs: number;
   /** Requests that wait for their turn; more are refused. */

@@ -5,7 +5,10 @@ import type { ActiveTerm } from "./active-term.ts";
 import type { Coordinator } from "./coordinator.ts";
 import type { CoordinatorMetrics } from "./coordinator-metrics.ts";
 
-/** `ottla.internal.v1.CoordinatorService`: turns messages into calls of the active term, and counts the answers. */
+/**
+ * `ottla.internal.v1.CoordinatorService`: turns messages into calls of the active term, and counts the
+ * answers.
+ */
 export function coordinatorService(
   coordinator: Coordinator,
   metrics: CoordinatorMetrics,

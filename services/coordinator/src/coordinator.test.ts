@@ -55,7 +55,7 @@ describe("election", () => {
     expect(await metric(second, "ottla_coordinator_active_state")).toBe(0);
   });
 
-  it("hands the office on at once when the active one stops, and within its lease when it crashes", async () => {
+  it("hands the office on at once when the active one stops, within its lease when it crashes", async () => {
     const first = await startActive(1);
     const second = await cluster.startCoordinator(2);
     await cluster.clock.runUntilIdle();
@@ -205,7 +205,7 @@ describe("storage nodes", () => {
     for (const partition of partitions()) expect(partition).toMatchObject({ leader: 2, isr: [2] });
   });
 
-  it("that come back with another directory never lead what they had (R9), until the old one returns", async () => {
+  it("that come back with another directory never lead what they had (R9) until it returns", async () => {
     const first = await cluster.registerNode(1);
     const coordinator = await startActive();
     await createTopic(coordinator, 2);
@@ -245,7 +245,7 @@ describe("storage nodes", () => {
     for (const partition of shared) expect(partition).toMatchObject({ leader: 2, isr: [2] });
   });
 
-  it("that crash all at once keep their place where records were synced before they were acknowledged", async () => {
+  it("that crash all at once keep their place where acknowledged records were synced", async () => {
     const nodes = [await cluster.registerNode(1), await cluster.registerNode(2)];
     const first = await startActive(1);
     await createTopic(first, 2, 2);

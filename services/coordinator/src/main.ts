@@ -15,8 +15,8 @@ export interface RunningCoordinator {
 }
 
 /**
- * Starts a coordinator and returns while it stands for election. Until it is elected its service answers NOT_CONTROLLER.
- * Waits for the metadata store only where it opens a view of its own.
+ * Starts a coordinator and returns while it stands for election. Until it is elected its service answers
+ * NOT_CONTROLLER. Waits for the metadata store only where it opens a view of its own.
  */
 export async function startCoordinator(options: CoordinatorOptions): Promise<RunningCoordinator> {
   const { store, cluster, clock, logger, metrics, registry } = options;

@@ -61,7 +61,7 @@ describe("electing a leader (R8)", () => {
     expect(state).toMatchObject({ leader: 2, isr: [3, 2] });
   });
 
-  it("takes an eligible replica when none in the ISR is alive, and lets the former members stay eligible", () => {
+  it("takes an eligible replica when none in the ISR is alive; former members stay eligible", () => {
     const state = withElectedLeader(partition({ isr: [1], eligibleReplicas: [3] }), live({ 2: 12, 3: 13 }));
     expect(state).toMatchObject({ leader: 3, leaderNodeEpoch: 13, isr: [3], eligibleReplicas: [1] });
   });
@@ -110,7 +110,7 @@ describe("a node that comes back (R9)", () => {
     expect(withReturnedNode(state, 1, COMPLETE)).toBe(state);
   });
 
-  it("leaves the ISR after a crash under a relaxed flush policy, and leads again only as the sole last leader", () => {
+  it("leaves the ISR after a crash under a relaxed flush policy, unless it is the sole last leader", () => {
     const shared = withReturnedNode(partition({ eligibleReplicas: [] }), 1, INCOMPLETE);
     expect(withElectedLeader(shared, live({ 1: 21, 2: 12 }))).toMatchObject({ leader: 2, isr: [2, 3] });
     const sole = newPartitionState([1], live({ 1: 11 }), 1);

@@ -7,17 +7,19 @@ export const NO_NODE = -1;
 export type LiveNodes = (nodeId: number) => number | undefined;
 
 /**
- * What a node that registers again brings back (R9).
- * complete: all it had acknowledged, so it keeps its place; incomplete: its own disk, but after a crash under a relaxed
- * flush policy, so the end may be missing; empty: another data directory than `formerDirectoryId`, so it
- * must never win an election.
+ * What a node that registers again brings back (R9). complete: all it had acknowledged, so it keeps its
+ * place; incomplete: its own disk, but after a crash under a relaxed flush policy, so the end may be missing;
+ * empty: another data directory than `formerDirectoryId`, so it must never win an election.
  */
 export type ReturnedLog =
   | { readonly kind: "complete"; readonly directoryId: string }
   | { readonly kind: "incomplete"; readonly directoryId: string }
   | { readonly kind: "empty"; readonly directoryId: string; readonly formerDirectoryId: string };
 
-/** The state of a new partition: the first of the replicas leads, all are in sync because there is nothing yet. */
+/**
+ * The state of a new partition: the first of the replicas leads, all are in sync because there is nothing
+ * yet.
+ */
 export function newPartitionState(
   replicas: readonly number[],
   live: LiveNodes,
@@ -38,8 +40,9 @@ export function newPartitionState(
 }
 
 /**
- * Takes a node whose lease has ended out of the ISR. The last member stays: it has everything. While the ISR is
- * smaller than min.insync.replicas, nothing is acknowledged, so those who leave it then stay eligible (R4, R8).
+ * Takes a node whose lease has ended out of the ISR. The last member stays: it has everything. While the ISR
+ * is smaller than min.insync.replicas, nothing is acknowledged, so those who leave it then stay eligible (R4,
+ * R8).
  */
 export function withoutLostNode<S extends PartitionState>(state: S, nodeId: number): S {
   if (!state.isr.includes(nodeId) || state.isr.length === 1) return state;
@@ -48,7 +51,9 @@ export function withoutLostNode<S extends PartitionState>(state: S, nodeId: numb
   return { ...state, isr, eligibleReplicas };
 }
 
-/** Takes in a replica's node that has registered again; see `ReturnedLog`. The leader is chosen afterwards. */
+/**
+ * Takes in a replica's node that has registered again; see `ReturnedLog`. The leader is chosen afterwards.
+ */
 export function withReturnedNode<S extends PartitionState>(state: S, nodeId: number, log: ReturnedLog): S {
   if (state.awaitedNodeId === nodeId && state.awaitedDirectoryId === log.directoryId) {
     return { ...state, isr: [nodeId], ...NOTHING_AWAITED };
@@ -81,7 +86,9 @@ function withoutMember<S extends PartitionState>(state: S, nodeId: number, lastK
   };
 }
 
-/** The sole member of the ISR counts as the last leader too: it had led, or could have, when the node went. */
+/**
+ * The sole member of the ISR counts as the last leader too: it had led, or could have, when the node went.
+ */
 function lastLeaderAfterCrash(state: PartitionState, nodeId: number): number {
   const wasSoleMember = state.isr.length === 1 && state.isr[0] === nodeId;
   return state.leader === nodeId || wasSoleMember ? nodeId : state.lastKnownLeader;
@@ -96,8 +103,8 @@ function withoutEmptyLog<S extends PartitionState>(state: S, nodeId: number, for
 }
 
 /**
- * Gives the partition a leader that is alive (R8): from the ISR, else from the eligible replicas, else the last known
- * leader when nobody is in either. A leader that has registered again is another leader (R2).
+ * Gives the partition a leader that is alive (R8): from the ISR, else from the eligible replicas, else the
+ * last known leader when nobody is in either. A leader that has registered again is another leader (R2).
  * Returns the same object when the leader stays, or when there is none to be had and there was none.
  */
 export function withElectedLeader<S extends PartitionState>(state: S, live: LiveNodes): S {
@@ -107,8 +114,8 @@ export function withElectedLeader<S extends PartitionState>(state: S, live: Live
   const leaderNodeEpoch = live(leader) ?? NO_NODE;
   const elected = { ...state, leader, leaderNodeEpoch, lastKnownLeader: NO_NODE, ...NOTHING_AWAITED };
   if (state.isr.includes(leader)) return elected;
-  // One who comes from outside the ISR starts it anew. Nothing is acknowledged while that is too small, so all who were
-  // in sync or eligible before have everything still.
+  // One who comes from outside the ISR starts it anew. Nothing is acknowledged while that is too small, so
+  // all who were in sync or eligible before have everything still.
   const others = state.replicas.filter(
     (nodeId) => nodeId !== leader && (state.isr.includes(nodeId) || state.eligibleReplicas.includes(nodeId)),
   );
@@ -137,9 +144,9 @@ function withoutLeader<S extends PartitionState>(state: S): S {
 }
 
 /**
- * The state to write after some of the steps above, with its epochs: every change counts in the partition epoch, and one
- * of the leader, losing it included, in the leader epoch, so that the former leader is refused from then on
- * (R2). Undefined when nothing changed.
+ * The state to write after some of the steps above, with its epochs: every change counts in the partition
+ * epoch, and one of the leader, losing it included, in the leader epoch, so that the former leader is refused
+ * from then on (R2). Undefined when nothing changed.
  */
 export function changedState<S extends PartitionState>(before: S, after: S): S | undefined {
   if (after === before) return undefined;

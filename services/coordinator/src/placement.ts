@@ -21,9 +21,10 @@ interface Load {
 }
 
 /**
- * Chooses replicas for new partitions, the preferred leader first. Leaders are spread evenly over the nodes; the
- * replicas of one partition lie in as many zones as there are; within that, nodes with fewer replicas come first. The
- * choice follows from the input alone. Throws INVALID_REPLICATION_FACTOR when there are too few nodes.
+ * Chooses replicas for new partitions, the preferred leader first. Leaders are spread evenly over the nodes;
+ * the replicas of one partition lie in as many zones as there are; within that, nodes with fewer replicas
+ * come first. The choice follows from the input alone. Throws INVALID_REPLICATION_FACTOR when there are too
+ * few nodes.
  */
 export function placePartitions(
   nodes: readonly PlacementNode[],
@@ -33,7 +34,7 @@ export function placePartitions(
   if (nodes.length < replicationFactor) {
     throw new OttlaError(
       "INVALID_REPLICATION_FACTOR",
-      `replication_factor ${replicationFactor} needs as many storage nodes, ${nodes.length} can take replicas now`,
+      `replication_factor ${replicationFactor} needs as many storage nodes, ${nodes.length} are ready`,
       { metadata: { field: "replication_factor", limit: String(nodes.length) } },
     );
   }

@@ -12,9 +12,10 @@ export interface ProducerIdBlock {
 }
 
 /**
- * Takes the next block of producer ids. The key is moved on before the block is handed out, so no id is given twice, over
- * restarts and changes of the coordinator; a block whose answer is lost is never used. The calls of one term must
- * come one after another: the writer takes a key that reads as it would have written it for its own write.
+ * Takes the next block of producer ids. The key is moved on before the block is handed out, so no id is given
+ * twice, over restarts and changes of the coordinator; a block whose answer is lost is never used. The calls
+ * of one term must come one after another: the writer takes a key that reads as it would have written it for
+ * its own write.
  */
 export async function allocateProducerIds(term: Term): Promise<ProducerIdBlock> {
   const key = term.view.keys.producerIds;

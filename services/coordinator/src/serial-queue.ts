@@ -10,12 +10,15 @@ export class SerialQueue {
     this.#maxWaiting = options.maxWaiting;
   }
 
-  /** Rejects with THROTTLING_QUOTA_EXCEEDED when too many wait, and without running when the signal aborts before. */
+  /**
+   * Rejects with THROTTLING_QUOTA_EXCEEDED when too many wait, and without running when the signal aborts
+   * before.
+   */
   async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     if (this.#waiting >= this.#maxWaiting) {
       throw new OttlaError(
         "THROTTLING_QUOTA_EXCEEDED",
-        `${this.#waiting} requests wait for the coordinator already, the limit is ${this.#maxWaiting}: try later`,
+        `${this.#waiting} requests wait for the coordinator, the limit is ${this.#maxWaiting}: try later`,
         { metadata: { limit: String(this.#maxWaiting) } },
       );
     }

@@ -26,8 +26,9 @@ interface ReturnedNode {
 }
 
 /**
- * The storage nodes in one term, and who leads what: brings every partition's state in line with the nodes that are
- * registered. It works from the state that it finds, not from events, so it can be run again at any time.
+ * The storage nodes in one term, and who leads what: brings every partition's state in line with the nodes
+ * that are registered. It works from the state that it finds, not from events, so it can be run again at any
+ * time.
  */
 export class StorageNodes {
   readonly #term: Term;
@@ -68,9 +69,9 @@ export class StorageNodes {
   }
 
   /**
-   * One round: leaders for all partitions that lack a live one (R8), new epochs for nodes that have registered again (R2),
-   * their logs judged (R9). The registration is noted as dealt with only after all partitions are written, so that a
-   * coordinator that is replaced half-way leaves the rest to the next.
+   * One round: leaders for all partitions that lack a live one (R8), new epochs for nodes that have
+   * registered again (R2), their logs judged (R9). The registration is noted as dealt with only after all
+   * partitions are written, so that a coordinator that is replaced half-way leaves the rest to the next.
    */
   async reconcile(): Promise<void> {
     const { view, metrics, logger } = this.#term;
@@ -176,9 +177,10 @@ export class StorageNodes {
     if (before !== undefined && before.directoryId !== directoryId) {
       logger.error(
         { nodeId, directoryId, formerDirectoryId: before.directoryId },
-        "a storage node came back with another data directory: its replicas are not used until they are filled again from " +
-          "a leader, and partitions that had no other replica in sync stay without leader. If the old directory still " +
-          "exists, start the node with it; else those records are lost: delete the topics and create them anew",
+        "a storage node came back with another data directory: its replicas are not used until they are filled " +
+          "again from a leader, and partitions that had no other replica in sync stay without leader. If the old " +
+          "directory still exists, start the node with it; else those records are lost: delete the topics and " +
+          "create them anew",
       );
     } else {
       logger.info({ nodeId, nodeEpoch }, "storage node registered");

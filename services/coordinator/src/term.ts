@@ -46,8 +46,9 @@ export interface WriteUnit {
 }
 
 /**
- * Writes many units, in as few transactions as hold them, several at a time; `shared` comparisons hold for each. When one
- * fails the others still end before this throws. Returns the last revision, when the view shows it.
+ * Writes many units, in as few transactions as hold them, several at a time; `shared` comparisons hold for
+ * each. When one fails the others still end before this throws. Returns the last revision, when the view
+ * shows it.
  */
 export async function writeInBatches(
   term: Term,

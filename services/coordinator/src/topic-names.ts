@@ -1,8 +1,8 @@
 import { type ClusterTopic, type ClusterView, topicNameCollisionKey } from "@ottla/metadata";
 
 /**
- * The names that are taken: of topics being created and live. Kept up to date from the view, since a scan of all
- * topics for each creation would make creating many slow.
+ * The names that are taken: of topics being created and live. Kept up to date from the view, since a scan of
+ * all topics for each creation would make creating many slow.
  */
 export class TopicNames {
   readonly #view: ClusterView;

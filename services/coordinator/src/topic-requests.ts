@@ -41,7 +41,7 @@ export function checkNewTopic(topic: NewTopic, names: TopicNames, limits: Coordi
   if (collision !== undefined) {
     throw new OttlaError(
       "INVALID_TOPIC_EXCEPTION",
-      `topic name "${topic.name}" collides with the topic "${collision}": names may not differ only in "." and "_"`,
+      `topic name "${topic.name}" collides with the topic "${collision}": they differ only in "." and "_"`,
       { metadata: { field: "name" } },
     );
   }
@@ -49,8 +49,8 @@ export function checkNewTopic(topic: NewTopic, names: TopicNames, limits: Coordi
   if (topic.replicationFactor < 0 || topic.replicationFactor > MAX_REPLICATION_FACTOR) {
     throw new OttlaError(
       "INVALID_REPLICATION_FACTOR",
-      `replication_factor ${topic.replicationFactor} is not allowed: it must be from 1 to ${MAX_REPLICATION_FACTOR}, ` +
-        "or 0 for the cluster's default",
+      `replication_factor ${topic.replicationFactor} is not allowed: it must be from 1 to ` +
+        `${MAX_REPLICATION_FACTOR}, or 0 for the cluster's default`,
       { metadata: { field: "replication_factor", limit: String(MAX_REPLICATION_FACTOR) } },
     );
   }
@@ -69,7 +69,7 @@ export function checkPartitionCount(
   if (existing + added > limits.maxPartitions) {
     throw new OttlaError(
       "INVALID_PARTITIONS",
-      `${added} more partitions would make ${existing + added} in the cluster, the limit is ${limits.maxPartitions}`,
+      `${added} more partitions would make ${existing + added}, the limit is ${limits.maxPartitions}`,
       { metadata: { field, limit: String(limits.maxPartitions) } },
     );
   }
@@ -86,7 +86,10 @@ function invalidPartitions(field: string, count: number, limits: CoordinatorLimi
   );
 }
 
-/** R4: more replicas cannot be in sync than there are. A cluster-wide default is taken as "as many as there are". */
+/**
+ * R4: more replicas cannot be in sync than there are. A cluster-wide default is taken as "as many as there
+ * are".
+ */
 export function checkMinInsyncReplicas(
   configs: TopicConfigMap,
   replicationFactor: number,
@@ -97,7 +100,7 @@ export function checkMinInsyncReplicas(
   if (wanted <= replicationFactor) return;
   throw new OttlaError(
     "INVALID_CONFIG",
-    `min.insync.replicas = ${wanted} is above the replication factor ${replicationFactor}: nothing could be written`,
+    `min.insync.replicas = ${wanted} is above the replication factor ${replicationFactor}`,
     { metadata: { field: "configs[min.insync.replicas]", limit: String(replicationFactor) } },
   );
 }

@@ -117,7 +117,7 @@ describe("creating a topic", () => {
     expect(cluster.view.topicNames()).toEqual([]);
   });
 
-  it("refuses a second topic of the same name, and one that differs only in dots and underscores", async () => {
+  it("refuses a topic of the same name, and one that differs only in dots and underscores", async () => {
     await coordinator.client.createTopic(newTopic("a.b"));
     await expect(coordinator.client.createTopic(newTopic("a.b"))).rejects.toMatchObject({
       code: "TOPIC_ALREADY_EXISTS",
@@ -141,7 +141,7 @@ describe("creating a topic", () => {
     expect(topic("lost").topicId).toBe(created.topicId);
   });
 
-  it("says that it does not know when the request itself was lost, and lets the caller try again", async () => {
+  it("says that it does not know when the request was lost, and lets the caller try again", async () => {
     coordinator.store.faults.nextTransaction = "request-lost";
     const request = newTopic("retried");
     await expect(coordinator.client.createTopic(request)).rejects.toMatchObject({

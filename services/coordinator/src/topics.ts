@@ -34,9 +34,9 @@ export interface CreatedTopic {
 }
 
 /**
- * Topics in one term: what is asked for, and the phases of work that one transaction cannot hold. Each phase is written in
- * the topic's key first and works from the state that it finds, so a new coordinator can take it up anywhere. The calls must
- * come one after another.
+ * Topics in one term: what is asked for, and the phases of work that one transaction cannot hold. Each phase
+ * is written in the topic's key first and works from the state that it finds, so a new coordinator can take
+ * it up anywhere. The calls must come one after another.
  */
 export class Topics {
   readonly #term: Term;
@@ -78,7 +78,9 @@ export class Topics {
     return { topicId, partitions, replicationFactor, revision };
   }
 
-  /** The name is free at once; the partitions go, and then the tombstone tells storage nodes to remove files. */
+  /**
+   * The name is free at once; the partitions go, and then the tombstone tells storage nodes to remove files.
+   */
   async delete(name: string): Promise<Revision> {
     const topic = this.#find(name);
     if (topic.internal) {
@@ -117,7 +119,8 @@ export class Topics {
     if (totalPartitions <= current) {
       throw new OttlaError(
         "INVALID_PARTITIONS",
-        `total_partitions ${totalPartitions} is not more than the ${current} that topic "${name}" has: partitions are never removed`,
+        `total_partitions ${totalPartitions} is not more than the ${current} that topic "${name}" has: ` +
+          "partitions are never removed",
         { metadata: { field: "total_partitions", limit: String(current) } },
       );
     }
@@ -223,8 +226,9 @@ export class Topics {
   }
 
   /**
-   * A storage node that was away for longer than its topics' tombstones stay finds no key for them: it puts their files
-   * aside, which costs room and never data. So tombstones may go by age and number without asking anybody.
+   * A storage node that was away for longer than its topics' tombstones stay finds no key for them: it puts
+   * their files aside, which costs room and never data. So tombstones may go by age and number without asking
+   * anybody.
    */
   async #expireTombstones(tombstones: readonly ClusterTopic[]): Promise<void> {
     const { limits, clock, view } = this.#term;

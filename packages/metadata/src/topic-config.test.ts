@@ -1,0 +1,112 @@
+import { describe, expect, it } from "vitest";
+import {
+  checkTopicConfig,
+  describeTopicConfig,
+  parseTopicConfig,
+  topicSettingNumber,
+} from "./topic-config.ts";
+import { TOPIC_SETTINGS } from "./topic-config-table.ts";
+
+function refusal(settings: Record<string, string>): string {
+  try {
+    checkTopicConfig(settings);
+  } catch (thrown) {
+    if (thrown instanceof Error) return thrown.message;
+  }
+  return "";
+}
+
+describe("topic settings", () => {
+  it("have Kafka's defaults, but for flush.messages: acknowledged means on disk", () => {
+    expect(parseTopicConfig({})).toEqual({
+      cleanupPolicy: ["delete"],
+      compressionType: "producer",
+      fileDeleteDelayMs: 60_000,
+      flushMessages: 1,
+      flushMs: Number.MAX_SAFE_INTEGER,
+      indexIntervalBytes: 4096,
+      maxMessageBytes: 1_048_588,
+      messageTimestampAfterMaxMs: 3_600_000,
+      messageTimestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
+      messageTimestampType: "CreateTime",
+      minInsyncReplicas: 1,
+      retentionBytes: -1,
+      retentionMs: 604_800_000,
+      segmentBytes: 1_073_741_824,
+      segmentIndexBytes: 10_485_760,
+      segmentMs: 604_800_000,
+      uncleanLeaderElectionEnable: false,
+    });
+  });
+
+  it("have defaults that are allowed, for all of Kafka's settings", () => {
+    for (const setting of TOPIC_SETTINGS.values()) {
+      expect(setting.documentation).not.toBe("");
+      expect(refusal({ [setting.name]: setting.default })).toBe(
+        setting.served ? "" : `topic setting ${setting.name} is known to Kafka, but not served by Ottla yet`,
+      );
+    }
+    expect(TOPIC_SETTINGS.size).toBe(33);
+  });
+
+  it("come from the topic, else from the cluster, else from the default, and say so", () => {
+    const overrides = { "retention.ms": "5" };
+    const defaults = { "retention.ms": "6", "segment.bytes": "2000000" };
+    expect(parseTopicConfig(overrides, defaults)).toMatchObject({ retentionMs: 5, segmentBytes: 2_000_000 });
+    const entries = new Map(describeTopicConfig(overrides, defaults).map((entry) => [entry.name, entry]));
+    expect(entries.get("retention.ms")).toMatchObject({ value: "5", source: "topic" });
+    expect(entries.get("segment.bytes")).toMatchObject({ value: "2000000", source: "static" });
+    expect(entries.get("segment.ms")).toMatchObject({ value: "604800000", source: "default" });
+    expect(entries.has("preallocate")).toBe(false);
+    expect(topicSettingNumber("segment.bytes", overrides, defaults)).toBe(2_000_000);
+    expect(topicSettingNumber("flush.ms", {})).toBe(Number.MAX_SAFE_INTEGER);
+  });
+
+  it.each([
+    ["retention.ms", "-2", "an integer from -1 to 9223372036854775807"],
+    ["retention.ms", "9223372036854775808", "an integer from -1"],
+    ["retention.ms", "1e3", "an integer"],
+    ["retention.ms", " 1", "an integer"],
+    ["retention.ms", "", "an integer"],
+    ["segment.bytes", "1024", "an integer from 1048576 to 2147483647"],
+    ["segment.bytes", "2147483648", "an integer from 1048576 to 2147483647"],
+    ["segment.ms", "0", "an integer from 1"],
+    ["flush.messages", "0", "an integer from 1"],
+    ["min.insync.replicas", "0", "an integer from 1"],
+    ["message.timestamp.type", "createtime", "one of CreateTime, LogAppendTime"],
+    ["compression.type", "brotli", "one of uncompressed, zstd, lz4, snappy, gzip, producer"],
+    ["cleanup.policy", "", "a comma list out of delete, compact"],
+    ["cleanup.policy", "delete,delete", "a comma list out of delete, compact"],
+    ["unclean.leader.election.enable", "yes", "true or false"],
+  ])("refuse %s = %j and say what is allowed", (name, value, expected) => {
+    expect(refusal({ [name]: value })).toContain(
+      `${name} = "${value}" is not allowed: it must be ${expected}`,
+    );
+  });
+
+  it("refuse values that Kafka knows and Ottla does not serve yet as such", () => {
+    for (const value of ["compact", "compact,delete"]) {
+      expect(refusal({ "cleanup.policy": value })).toContain(
+        '"compact" is known to Kafka, but not served by Ottla yet',
+      );
+    }
+    expect(refusal({ "unclean.leader.election.enable": "true" })).toContain(
+      "not served by Ottla yet; served: false",
+    );
+    expect(refusal({ "remote.storage.enable": "true" })).toContain(
+      "known to Kafka, but not served by Ottla yet",
+    );
+  });
+
+  it("refuse unknown names with the nearest known one", () => {
+    expect(refusal({ "retention.mss": "1" })).toBe(
+      'unknown topic setting "retention.mss"; did you mean retention.ms?',
+    );
+    expect(refusal({ min_insync_replicas: "1" })).toContain("did you mean min.insync.replicas?");
+    expect(refusal({ "something.else.entirely": "1" })).toBe(
+      'unknown topic setting "something.else.entirely"',
+    );
+    expect(refusal({ ["x".repeat(100_000)]: "1" }).length).toBeLessThan(200);
+    expect(refusal({ constructor: "1" })).toContain("unknown topic setting");
+  });
+});
