@@ -20,7 +20,7 @@ import { checkKey, checkPrefix, checkTransaction, storeClosed } from "./transact
 import type { HubWatch } from "./watch-hub.ts";
 
 /** How long a call waits for an answer unless it says otherwise. */
-export const DEFAULT_TIMEOUT_MS = 5000;
+const DEFAULT_TIMEOUT_MS = 5000;
 
 /** What a simulation can do to one client of the store. All off at first. */
 export interface ModelFaults {

@@ -55,7 +55,10 @@ export function watchTests(getSubject: () => StoreUnderTest): void {
     expect(keys.size).toBe(50);
     watch.close();
   });
+}
 
+/** The part of the contract about watches that end. */
+export function watchEndTests(getSubject: () => StoreUnderTest): void {
   it("delivers nothing any more once it is closed", async () => {
     const { store } = getSubject();
     const closed = new WatchRecorder();

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { MetadataStore, Transaction } from "./metadata-store.ts";
 import { leaseTests } from "./store-contract-leases.ts";
 import { bytes, put, type StoreUnderTest, text } from "./store-contract-tools.ts";
-import { watchTests } from "./store-contract-watches.ts";
+import { watchEndTests, watchTests } from "./store-contract-watches.ts";
 
 const TTL_MS = 3000;
 
@@ -23,12 +23,15 @@ export function describeStoreContract(name: string, open: () => Promise<StoreUnd
 
     describe("reads and revisions", () => {
       readTests(() => store);
+      rangeTests(() => store);
     });
     describe("transactions", () => {
       transactionTests(() => store);
+      transactionLimitTests(() => store);
     });
     describe("watches", () => {
       watchTests(() => subject);
+      watchEndTests(() => subject);
     });
     describe("leases", () => {
       leaseTests(() => subject);
@@ -96,7 +99,9 @@ function readTests(getStore: () => MetadataStore): void {
     expect((await store.get("k"))?.value).toEqual(Uint8Array.from({ length: 256 }, (_, i) => i));
     expect((await store.get("empty"))?.value.byteLength).toBe(0);
   });
+}
 
+function rangeTests(getStore: () => MetadataStore): void {
   it("orders keys by their UTF-8 bytes", async () => {
     const store = getStore();
     const sorted = ["p/", "p/A", "p/a", "p/a/b", "p/b", "p/é", "p/€", "p/\u{fffd}", "p/\u{1f600}"];
@@ -188,7 +193,9 @@ function transactionTests(getStore: () => MetadataStore): void {
     await store.transact({ compare: [], success: [{ kind: "delete-prefix", prefix: "p/" }] });
     expect((await store.range("")).entries.map((entry) => entry.key)).toEqual(["p", "p0", "q"]);
   });
+}
 
+function transactionLimitTests(getStore: () => MetadataStore): void {
   it("takes 128 operations and refuses more, with nothing applied", async () => {
     const store = getStore();
     const success = Array.from({ length: 129 }, (_, i) => ({

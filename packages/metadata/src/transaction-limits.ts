@@ -8,7 +8,7 @@ export const MAX_TRANSACTION_OPERATIONS = 128;
 export const MAX_TRANSACTION_BYTES = 1024 * 1024;
 
 /** The longest key that any store takes, in UTF-16 units. */
-export const MAX_KEY_LENGTH = 1024;
+const MAX_KEY_LENGTH = 1024;
 
 /**
  * Refuses, alike in every store, what etcd would refuse: too many operations, too many bytes, and a key that

@@ -1,7 +1,7 @@
 import type { PartitionState } from "@ottla/metadata";
 
 /** Nobody leads, or it is not known who did. */
-export const NO_NODE = -1;
+const NO_NODE = -1;
 
 /** The nodeEpoch of a storage node that is registered and may lead; undefined for all others. */
 export type LiveNodes = (nodeId: number) => number | undefined;

@@ -2,7 +2,7 @@ import { OttlaError, toOttlaError } from "@ottla/errors";
 import { producerIdStateCodec } from "@ottla/metadata";
 import type { Term } from "./term.ts";
 
-export const PRODUCER_ID_BLOCK_SIZE = 1000;
+const PRODUCER_ID_BLOCK_SIZE = 1000;
 
 const MAX_ATTEMPTS = 10;
 

@@ -177,10 +177,10 @@ export class StorageNodes {
     if (before !== undefined && before.directoryId !== directoryId) {
       logger.error(
         { nodeId, directoryId, formerDirectoryId: before.directoryId },
-        "a storage node came back with another data directory: its replicas are not used until they are filled " +
-          "again from a leader, and partitions that had no other replica in sync stay without leader. If the old " +
-          "directory still exists, start the node with it; else those records are lost: delete the topics and " +
-          "create them anew",
+        "a storage node came back with another data directory: its replicas are not used until they are " +
+          "filled again from a leader, and partitions that had no other replica in sync stay without leader. " +
+          "If the old directory still exists, start the node with it; else those records are lost: delete the " +
+          "topics and create them anew",
       );
     } else {
       logger.info({ nodeId, nodeEpoch }, "storage node registered");
