@@ -70,6 +70,9 @@ export class TailCache {
     else entry.previous.next = entry.next;
     if (entry.next === undefined) this.#newest = entry.previous;
     else entry.next.previous = entry.previous;
+    // A dropped entry that somebody still holds must not hold all that were dropped after it.
+    entry.previous = undefined;
+    entry.next = undefined;
     this.#sizeBytes -= entry.costBytes;
   }
 }
@@ -77,8 +80,8 @@ export class TailCache {
 /** One log's part of the cache: an unbroken run of batches that ends at the log's written end. */
 export class LogTail {
   readonly #cache: TailCache;
-  #entries: CacheEntry[] = [];
-  /** Entries before this index were dropped; compacted now and then, so that dropping costs nothing. */
+  #entries: (CacheEntry | undefined)[] = [];
+  /** Entries before this index were dropped and are undefined; compacted now and then, so that dropping costs nothing. */
   #first = 0;
 
   constructor(cache: TailCache) {
@@ -103,6 +106,7 @@ export class LogTail {
     const entry = this.#entries[this.#first];
     if (entry === undefined) return;
     this.#cache.remove(entry);
+    this.#entries[this.#first] = undefined;
     this.#first += 1;
     if (this.#first >= 64 && this.#first * 2 >= this.#entries.length) {
       this.#entries = this.#entries.slice(this.#first);
