@@ -30,10 +30,24 @@ class ServeProcess {
 
   /** Resolves when it says that it is ready. */
   async start(): Promise<void> {
-    const args = [entry, "--data-dir", this.#dataDir, "--grpc-port", String(this.grpcPort), "--http-port", "0"];
-    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", ...args, "--log-format", "json"], {
-      stdio: ["ignore", "ignore", "pipe"],
-    });
+    const args = [
+      entry,
+      "--data-dir",
+      this.#dataDir,
+      "--grpc-port",
+      String(this.grpcPort),
+      "--http-port",
+      "0",
+      "--kafka-port",
+      "0",
+    ];
+    const child = spawn(
+      process.execPath,
+      ["--disable-warning=ExperimentalWarning", ...args, "--log-format", "json"],
+      {
+        stdio: ["ignore", "ignore", "pipe"],
+      },
+    );
     this.#child = child;
     this.#exited = new Promise((resolve) => child.once("exit", resolve));
     const ready = Promise.withResolvers<void>();
@@ -74,7 +88,11 @@ class Producer {
     this.#partition = partition;
   }
 
-  async run(client: () => ReturnType<typeof clientOf>, isOver: () => boolean, onAcknowledged: () => void): Promise<void> {
+  async run(
+    client: () => ReturnType<typeof clientOf>,
+    isOver: () => boolean,
+    onAcknowledged: () => void,
+  ): Promise<void> {
     this.#producerId = Number((await client().log.initProducer({})).producerId);
     while (!isOver()) {
       const values = Array.from(
@@ -141,7 +159,10 @@ test(`every acknowledged record survives ${KILLS} kills of serve under load, onc
   let over = false;
   let onEnough: (() => void) | undefined;
   let enough = 0;
-  const producers = Array.from({ length: PRODUCERS }, (_, i) => new Producer(`producer-${i}`, i % PARTITIONS));
+  const producers = Array.from(
+    { length: PRODUCERS },
+    (_, i) => new Producer(`producer-${i}`, i % PARTITIONS),
+  );
   const running = Promise.all(
     producers.map((producer) =>
       producer.run(
@@ -177,7 +198,9 @@ test(`every acknowledged record survives ${KILLS} kills of serve under load, onc
     const valueAt = new Map(own.map(({ offset, value }) => [Number(offset), text(value)]));
     for (const { value, offset } of producer.acknowledged) expect(valueAt.get(offset)).toBe(value);
     // Once and in order: the numbers of each producer count up from 0 without a gap or a repetition.
-    expect(own.map(({ value }) => Number(text(value).split(":")[1]))).toEqual(own.map((_, position) => position));
+    expect(own.map(({ value }) => Number(text(value).split(":")[1]))).toEqual(
+      own.map((_, position) => position),
+    );
     expect(own.length).toBeGreaterThanOrEqual(producer.acknowledged.length);
   }
   expect(acknowledgements).toBeGreaterThanOrEqual(KILLS * ACKNOWLEDGEMENTS_BETWEEN_KILLS);

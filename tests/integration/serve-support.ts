@@ -35,6 +35,8 @@ export interface TestNodeOptions {
   readonly dataDir?: string;
   readonly settings?: SettingsOverrides;
   readonly disk?: Disk;
+  /** It outlives the test that starts it: whoever starts it stops it. */
+  readonly shared?: boolean;
 }
 
 const cleanUps: (() => Promise<void>)[] = [];
@@ -45,17 +47,24 @@ afterEach(async () => {
 
 export async function temporaryDirectory(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "ottla-serve-"));
-  cleanUps.push(() => rm(directory, { recursive: true, force: true, maxRetries: 3 }));
+  cleanUps.push(() => removeDirectory(directory));
   return directory;
 }
 
+function removeDirectory(directory: string): Promise<void> {
+  return rm(directory, { recursive: true, force: true, maxRetries: 3 });
+}
+
 export async function startTestNode(options: TestNodeOptions = {}): Promise<TestNode> {
-  const dataDir = options.dataDir ?? (await temporaryDirectory());
+  const { shared = false } = options;
+  const sharedDirectory = shared ? await mkdtemp(join(tmpdir(), "ottla-serve-")) : undefined;
+  const dataDir = options.dataDir ?? sharedDirectory ?? (await temporaryDirectory());
   const settings = await defaultSettings({
     ...options.settings,
     dataDir,
     grpc: { ...options.settings?.grpc, port: 0 },
     http: { port: 0 },
+    kafka: { ...options.settings?.kafka, port: 0 },
   });
   const running = await startNode({
     settings,
@@ -73,10 +82,11 @@ export async function startTestNode(options: TestNodeOptions = {}): Promise<Test
     stopped ??= (async () => {
       await transport.close();
       await running.lifecycle.stop(10_000);
+      if (sharedDirectory !== undefined) await removeDirectory(sharedDirectory);
     })();
     return stopped;
   };
-  cleanUps.push(stop);
+  if (!shared) cleanUps.push(stop);
   return {
     dataDir,
     address,
@@ -111,7 +121,9 @@ export function batchOf(
   values: readonly string[],
   producer: Parameters<typeof encodeBatch>[1] = {},
 ): Uint8Array {
-  const records = values.map((value): RecordInput => ({ timestampMs: 1_000, key: null, value: bytes(value) }));
+  const records = values.map(
+    (value): RecordInput => ({ timestampMs: 1_000, key: null, value: bytes(value) }),
+  );
   return encodeBatch(records, producer);
 }
 

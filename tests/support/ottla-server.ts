@@ -19,13 +19,14 @@ export interface OttlaServerOptions {
 export class OttlaServer {
   readonly grpcPort: number;
   readonly httpPort: number;
+  readonly kafkaPort: number;
   readonly dataDirectory: string;
   readonly #options: OttlaServerOptions;
   #process: ChildProcess | undefined;
   #output = "";
 
   private constructor(ports: readonly number[], dataDirectory: string, options: OttlaServerOptions) {
-    [this.grpcPort = 0, this.httpPort = 0] = ports;
+    [this.grpcPort = 0, this.httpPort = 0, this.kafkaPort = 0] = ports;
     this.dataDirectory = dataDirectory;
     this.#options = options;
   }
@@ -33,13 +34,17 @@ export class OttlaServer {
   /** Starts a server and waits until it says that it is ready. */
   static async start(options: OttlaServerOptions = {}): Promise<OttlaServer> {
     const dataDirectory = options.dataDirectory ?? (await mkdtemp(join(tmpdir(), "ottla-test-")));
-    const server = new OttlaServer(await freePorts(2), dataDirectory, options);
+    const server = new OttlaServer(await freePorts(3), dataDirectory, options);
     await server.launch();
     return server;
   }
 
   get address(): string {
     return `127.0.0.1:${this.grpcPort}`;
+  }
+
+  get kafkaAddress(): string {
+    return `127.0.0.1:${this.kafkaPort}`;
   }
 
   get processId(): number {
@@ -54,7 +59,8 @@ export class OttlaServer {
   /** Starts the process (again) on the same ports and data directory, and waits until it is ready. */
   async launch(): Promise<void> {
     const flags = ["serve", "--data-dir", this.dataDirectory, "--grpc-port", String(this.grpcPort)];
-    flags.push("--http-port", String(this.httpPort), ...(this.#options.flags ?? []));
+    flags.push("--http-port", String(this.httpPort), "--kafka-port", String(this.kafkaPort));
+    flags.push(...(this.#options.flags ?? []));
     const child = spawn(ottlaCommand, flags, {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, ...this.#options.environment },

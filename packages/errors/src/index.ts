@@ -7,4 +7,10 @@ export {
   type GrpcStatusName,
   isErrorCode,
 } from "./error-codes.ts";
-export { invalidRequest, NOT_APPENDED, OttlaError, type OttlaErrorOptions, toOttlaError } from "./ottla-error.ts";
+export {
+  invalidRequest,
+  NOT_APPENDED,
+  OttlaError,
+  type OttlaErrorOptions,
+  toOttlaError,
+} from "./ottla-error.ts";

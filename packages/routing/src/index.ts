@@ -4,6 +4,8 @@ export type { AppendOptions, AppendOutcome } from "./partition-pipeline.ts";
 export {
   type DeleteRecordsOptions,
   EARLIEST_TIMESTAMP,
+  type EpochEndFound,
+  type EpochQuery,
   type FetchOptions,
   LATEST_TIMESTAMP,
   MAX_TIMESTAMP,

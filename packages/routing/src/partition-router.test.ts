@@ -41,6 +41,15 @@ class ScriptedNode {
         answers: queries.map(({ partition }) => ({ offset: BigInt(partition?.partition ?? -1) })),
       }),
       deleteRecords: async ({ beforeOffset }) => ({ logStartOffset: beforeOffset }),
+      findEpochEnds: async ({ queries }) => ({
+        answers: queries.map(({ epoch, partition }) => ({
+          epoch,
+          endOffset: BigInt(partition?.partition ?? -1),
+        })),
+      }),
+      describeProducers: async ({ partitions }) => ({
+        partitions: partitions.map(({ partition }) => ({ producers: [{ producerId: BigInt(partition) }] })),
+      }),
       describePartitions: async ({ partitions }) => ({
         partitions: partitions.map((partition) => ({ partition })),
       }),

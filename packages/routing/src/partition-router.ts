@@ -1,5 +1,5 @@
 import { OttlaError, toOttlaError } from "@ottla/errors";
-import type { PartitionDescription } from "@ottla/proto/ottla/internal/v1/storage";
+import type { ActiveProducer, PartitionDescription } from "@ottla/proto/ottla/internal/v1/storage";
 import { type Clock, Deadlines } from "@ottla/runtime";
 import type { FetchOutcome } from "./fetch-stream.ts";
 import type { LeaderView, PartitionPlacement } from "./leader-view.ts";
@@ -49,6 +49,17 @@ export interface OffsetFound {
   readonly offset: number;
   readonly timestampMs: number;
   readonly leaderEpoch: number;
+}
+
+export interface EpochQuery extends PartitionRef {
+  /** The leader epoch whose end is looked for. */
+  readonly epoch: number;
+}
+
+export interface EpochEndFound {
+  /** The largest epoch at or below the one asked for; -1 when the partition has not come so far. */
+  readonly epoch: number;
+  readonly endOffset: number;
 }
 
 export interface DeleteRecordsOptions extends PartitionRef {
@@ -140,6 +151,46 @@ export class PartitionRouter {
               leaderEpoch: answer.leaderEpoch,
             }
           : fromErrorMessage(answer.error),
+      );
+    });
+  }
+
+  /** Where leader epochs end: one answer for each query, in their order. */
+  findEpochEnds(
+    queries: readonly EpochQuery[],
+    signal?: AbortSignal,
+  ): Promise<(EpochEndFound | OttlaError)[]> {
+    return this.#eachByLeader(queries, signal, async (nodeId, mine) => {
+      const response = await this.#node(nodeId).control.findEpochEnds(
+        {
+          queries: mine.map(({ item, leaderEpoch }) => ({
+            partition: { topicId: item.topicId, partition: item.partition },
+            leaderEpoch,
+            epoch: item.epoch,
+          })),
+        },
+        signal === undefined ? {} : { signal },
+      );
+      return response.answers.map((answer) =>
+        answer.error === undefined
+          ? { epoch: answer.epoch, endOffset: Number(answer.endOffset) }
+          : fromErrorMessage(answer.error),
+      );
+    });
+  }
+
+  /** The idempotent producers of each partition, in their order. */
+  describeProducers(
+    partitions: readonly PartitionRef[],
+    signal?: AbortSignal,
+  ): Promise<(readonly ActiveProducer[] | OttlaError)[]> {
+    return this.#eachByLeader(partitions, signal, async (nodeId, mine) => {
+      const response = await this.#node(nodeId).control.describeProducers(
+        { partitions: mine.map(({ item }) => ({ topicId: item.topicId, partition: item.partition })) },
+        signal === undefined ? {} : { signal },
+      );
+      return response.partitions.map(({ producers, error }) =>
+        error === undefined ? producers : fromErrorMessage(error),
       );
     });
   }

@@ -8,6 +8,7 @@ import { createAdminService } from "./admin-service/admin-service.ts";
 import { ConnectionLimits } from "./connection-limits.ts";
 import { ControllerClient } from "./controller-client.ts";
 import { GatewayMetrics } from "./gateway-metrics.ts";
+import { type KafkaListenOptions, startKafkaDoor } from "./kafka/kafka-door.ts";
 import { createLogService } from "./log-service/log-service.ts";
 import { Partitioner } from "./log-service/partitioner.ts";
 import { ProducerIds } from "./log-service/producer-ids.ts";
@@ -32,9 +33,14 @@ export interface GatewayOptions {
   /** The node's own values for topic settings that a topic does not set. */
   readonly topicDefaults: Readonly<Record<string, string>>;
   readonly maxUnansweredBytesPerStream: number;
+  /** Where Kafka's clients come in. */
+  readonly kafka: KafkaListenOptions;
+  /** How long requests of Kafka's clients that have begun may take when the gateway stops. */
+  readonly stopGraceMs: number;
 }
 
 export interface Gateway {
+  readonly kafkaPort: number;
   /** The public services, to be served by the process's gRPC server. */
   readonly registry: ServiceRegistry;
   /** Undefined when clients may come, else why not. */
@@ -62,6 +68,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const transport = options.controllerTransport;
   const controller = new ControllerClient({ view, clock, transport, retryMs: CONTROLLER_RETRY_MS });
 
+  const producerIds = new ProducerIds({ controller, nodeId });
   const registry = new ServiceRegistry();
   registry.add(
     LogService,
@@ -72,7 +79,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       clock,
       metrics,
       partitioner: new Partitioner(random),
-      producerIds: new ProducerIds({ controller, nodeId }),
+      producerIds,
       maxUnansweredBytesPerStream: options.maxUnansweredBytesPerStream,
       maxBufferedBytesPerStream: MAX_BUFFERED_BYTES_PER_READ,
     }),
@@ -88,11 +95,29 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   });
   addOffsetExporter({ registry: options.metrics, view, router, maxPartitions: MAX_PARTITION_SERIES });
 
+  const kafka = await startKafkaDoor({
+    listen: options.kafka,
+    nodeId,
+    zone: options.zone,
+    topics,
+    view,
+    router,
+    controller,
+    producerIds,
+    gatewayMetrics: metrics,
+    topicDefaults,
+    clock,
+    random,
+    logger,
+    metrics: options.metrics,
+  });
   const registered = await register(options);
   return {
     registry,
+    kafkaPort: kafka.port,
     notReady: () => (view.controller === undefined ? "no coordinator is active" : undefined),
     stop: async () => {
+      await kafka.stop(options.stopGraceMs);
       await router.close();
       await registered.close();
     },
@@ -101,6 +126,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
 function register(options: GatewayOptions): Promise<KeptRegistration> {
   const { nodeId, zone, address, store, view, random, clock, logger } = options;
+  const { advertisedAddress: kafkaAddress } = options.kafka.settings;
   return keepRegistered({
     store,
     keys: view.keys,
@@ -112,6 +138,7 @@ function register(options: GatewayOptions): Promise<KeptRegistration> {
       nodeId,
       zone,
       addresses: [address],
+      ...(kafkaAddress === undefined ? {} : { kafkaAddress }),
       version: VERSION,
       incarnation: random.uuid(),
       directoryId: "",

@@ -1,5 +1,5 @@
 import { OttlaError } from "@ottla/errors";
-import type { ReadResult, SegmentedLog, TimestampedOffset } from "@ottla/log";
+import type { ProducerEntry, ReadResult, SegmentedLog, TimestampedOffset } from "@ottla/log";
 import { Acks } from "@ottla/proto/ottla/v1/record";
 import type { Deadlines } from "@ottla/runtime";
 import { nextHighWatermark } from "./high-watermark.ts";
@@ -199,6 +199,23 @@ export class PartitionLeader {
   /** The visible record with the largest timestamp. */
   async findMaxTimestamp(): Promise<TimestampedOffset | undefined> {
     return this.#log.maxTimestampOffset(this.#highWatermark);
+  }
+
+  /** Where a leader epoch ends (KIP-320); undefined when this log has not come so far. */
+  findEpochEnd(
+    epoch: number,
+    leaderEpoch: number,
+  ): { readonly epoch: number; readonly endOffset: number } | undefined {
+    this.#checkEpoch(leaderEpoch);
+    if (epoch < 0 || epoch > leaderEpoch) return undefined;
+    // An epoch from before the log's first record ends where the log begins.
+    return this.#log.endOffsetForEpoch(epoch) ?? { epoch, endOffset: this.#log.logStartOffset };
+  }
+
+  /** What the log remembers of idempotent producers. */
+  producers(): Iterable<ProducerEntry> {
+    this.#checkLeading();
+    return this.#log.producers();
   }
 
   /** R14: moves the log start offset; -1 means the high watermark. */

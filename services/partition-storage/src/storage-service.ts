@@ -11,7 +11,7 @@ import type { ServiceImplementation } from "@ottla/rpc";
 import type { Clock } from "@ottla/runtime";
 import { AppendSession } from "./append-session.ts";
 import { FetchSession } from "./fetch-session.ts";
-import type { PartitionLeader } from "./partition-leader.ts";
+import { answerEpochLookup, answerProducers, leaderOf, required } from "./log-lookups.ts";
 import type { PartitionStore } from "./partition-store.ts";
 import { errorFields } from "./refusals.ts";
 import type { StorageMetrics } from "./storage-metrics.ts";
@@ -57,6 +57,14 @@ export function createStorageService(
     listOffsets: async ({ queries }) => {
       checkCount("queries", queries.length);
       return { answers: await Promise.all(queries.map((query) => answerLookup(store, query))) };
+    },
+    findEpochEnds: async ({ queries }) => {
+      checkCount("queries", queries.length);
+      return { answers: await Promise.all(queries.map((query) => answerEpochLookup(store, query))) };
+    },
+    describeProducers: async ({ partitions }) => {
+      checkCount("partitions", partitions.length);
+      return { partitions: partitions.map((key) => answerProducers(store, key)) };
     },
     deleteRecords: async ({ partition, leaderEpoch, beforeOffset }) => {
       const key = required(partition);
@@ -130,22 +138,6 @@ function describe(
       sizeBytes: BigInt(leader.sizeBytes),
     },
   };
-}
-
-async function leaderOf(
-  store: PartitionStore,
-  key: PartitionKey,
-  leaderEpoch: number,
-): Promise<PartitionLeader> {
-  return (
-    store.find(key.topicId, key.partition, leaderEpoch) ??
-    (await store.waitFor(key.topicId, key.partition, leaderEpoch))
-  );
-}
-
-function required(partition: PartitionKey | undefined): PartitionKey {
-  if (partition === undefined) throw invalidRequest("partition", "is missing");
-  return partition;
 }
 
 function checkCount(field: string, count: number): void {

@@ -7,7 +7,8 @@ export function nextCommands(node: RunningNode): string {
   const line = (command: string): string => `    bin/ottla ${command}${address}`;
   return [
     "",
-    `  Ottla is ready: gRPC on ${node.grpcPort}, health and metrics on ${node.httpPort}. Try in another terminal:`,
+    `  Ottla is ready: Kafka on ${node.kafkaPort}, gRPC on ${node.grpcPort}, health and metrics on ${node.httpPort}.`,
+    "  Try in another terminal:",
     "",
     line("topic create hello"),
     `    echo 'hello, world' | bin/ottla produce hello${address}`,

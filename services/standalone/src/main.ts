@@ -47,11 +47,12 @@ export async function runServe(argv: readonly string[]): Promise<number> {
       logger,
       metrics,
     });
-    const { grpcPort, httpPort, clusterId, lifecycle } = node;
+    const { grpcPort, kafkaPort, httpPort, clusterId, lifecycle } = node;
     void node.untilReady().then(() => {
       const startMs = Math.round(systemClock.monotonic() - startedMs);
       const { listen, dataDir } = settings;
-      logger.info({ version: VERSION, listen, grpcPort, httpPort, dataDir, clusterId, startMs }, "ready");
+      const ports = { grpcPort, kafkaPort, httpPort };
+      logger.info({ version: VERSION, listen, ...ports, dataDir, clusterId, startMs }, "ready");
       if (process.stdout.isTTY) process.stdout.write(nextCommands(node));
     });
     return await runUntilSignal({ lifecycle, logger, timeoutMs: settings.shutdown.timeoutMs });

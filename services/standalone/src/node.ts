@@ -8,6 +8,8 @@ import {
   Lifecycle,
   type Logger,
   type MetricsRegistry,
+  type Network,
+  NodeNetwork,
   type Random,
   Readiness,
   startHttpServer,
@@ -23,10 +25,13 @@ export interface NodeOptions {
   readonly disk: Disk;
   readonly logger: Logger;
   readonly metrics: MetricsRegistry;
+  /** TCP unless another is given. */
+  readonly network?: Network;
 }
 
 export interface RunningNode {
   readonly grpcPort: number;
+  readonly kafkaPort: number;
   readonly httpPort: number;
   readonly clusterId: string;
   readonly lifecycle: Lifecycle;
@@ -131,6 +136,15 @@ async function start(options: NodeOptions, lifecycle: Lifecycle): Promise<Runnin
     metrics,
     topicDefaults,
     maxUnansweredBytesPerStream: settings.grpc.maxUnansweredBytesPerStream,
+    kafka: {
+      network: options.network ?? new NodeNetwork(),
+      host: settings.listen,
+      settings: settings.kafka,
+      autoCreateTopics: settings.autoCreateTopics,
+      numPartitions: settings.numPartitions,
+      defaultReplicationFactor: settings.defaultReplicationFactor,
+    },
+    stopGraceMs: settings.shutdown.timeoutMs / 4,
   });
   lifecycle.add("gateway", () => gateway.stop());
   readiness.add("gateway", () => gateway.notReady());
@@ -152,6 +166,7 @@ async function start(options: NodeOptions, lifecycle: Lifecycle): Promise<Runnin
 
   return {
     grpcPort,
+    kafkaPort: gateway.kafkaPort,
     httpPort: http.port,
     clusterId,
     lifecycle,

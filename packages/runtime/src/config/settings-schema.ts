@@ -85,6 +85,89 @@ const http = z.strictObject({
   }),
 });
 
+const HOST_AND_PORT = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?):[1-9][0-9]{0,4}$/;
+
+const kafka = z.strictObject({
+  port: port({
+    default: 9_092,
+    ...GATEWAY_ONLY,
+    documentation: "Port of the Kafka protocol. 0 takes any free port, which the log names at start.",
+  }),
+  advertisedAddress: optionalText({
+    pattern: HOST_AND_PORT,
+    maxLength: 260,
+    expected: "host:port",
+    defaultDocumentation:
+      "localhost for clients on this machine, else the address that the client has reached",
+    ...GATEWAY_ONLY,
+    documentation:
+      "Where Kafka clients are told to connect to (Kafka's advertised.listeners). Set it to the one address " +
+      "under which clients reach all gateways; with kafka.mode per-gateway, to this gateway's own.",
+  }),
+  mode: choice(["shared", "per-gateway"], {
+    default: "shared",
+    ...GATEWAY_ONLY,
+    documentation:
+      "Whether Kafka clients see one broker behind one address (shared), or each gateway as a broker with an " +
+      "address of its own, over which partitions are spread (per-gateway; needs kafka.advertised-address).",
+  }),
+  maxConnections: wholeNumber({
+    min: 1,
+    max: 100_000,
+    default: 10_000,
+    ...GATEWAY_ONLY,
+    documentation: "Kafka connections served at once. Further ones are closed as soon as they are accepted.",
+  }),
+  maxRequestBytes: bytes({
+    min: 64 * KIB,
+    max: GIB,
+    default: 100 * MIB,
+    ...GATEWAY_ONLY,
+    documentation:
+      "Largest Kafka request taken (Kafka's socket.request.max.bytes); a larger one ends its connection.",
+  }),
+  idleTimeoutMs: durationMs({
+    min: 1_000,
+    max: DAY_MS,
+    default: 600_000,
+    ...GATEWAY_ONLY,
+    documentation:
+      "A connection on which nothing moves for so long is closed (Kafka's connections.max.idle.ms).",
+  }),
+  maxUnansweredRequests: wholeNumber({
+    min: 1,
+    max: 10_000,
+    default: 100,
+    ...GATEWAY_ONLY,
+    documentation: "Requests that one connection may have in work; beyond it the gateway reads no further.",
+  }),
+  maxUnansweredBytes: bytes({
+    min: 64 * KIB,
+    max: 4 * GIB,
+    default: 32 * MIB,
+    ...GATEWAY_ONLY,
+    documentation:
+      "Bytes of requests that one connection may have in work; beyond it the gateway reads no further. A single " +
+      "larger request still passes.",
+  }),
+  maxProduceBytes: bytes({
+    min: MIB,
+    max: 64 * GIB,
+    default: 64 * MIB,
+    ...GATEWAY_ONLY,
+    documentation: "Bytes of batches from all Kafka connections on their way to storage; further ones wait.",
+  }),
+  maxFetchBytes: bytes({
+    min: MIB,
+    max: 64 * GIB,
+    default: 256 * MIB,
+    ...GATEWAY_ONLY,
+    documentation:
+      "Bytes of fetched batches that clients have not taken yet, over all Kafka connections. As it fills up, " +
+      "fetches are answered with less.",
+  }),
+});
+
 const log = z.strictObject({
   level: choice(LOG_LEVELS, {
     default: "info",
@@ -205,6 +288,7 @@ export const settingsSchema = z
     }),
     grpc,
     http,
+    kafka,
     log,
     shutdown,
     storage,
@@ -242,6 +326,15 @@ export const settingsSchema = z
   .superRefine((settings, context) => {
     if (settings.grpc.port !== 0 && settings.grpc.port === settings.http.port) {
       context.addIssue({ code: "custom", path: ["http", "port"], message: "must differ from grpc.port" });
+    }
+    const others = [settings.grpc.port, settings.http.port];
+    if (settings.kafka.port !== 0 && others.includes(settings.kafka.port)) {
+      const message = "must differ from grpc.port and http.port";
+      context.addIssue({ code: "custom", path: ["kafka", "port"], message });
+    }
+    if (settings.kafka.mode === "per-gateway" && settings.kafka.advertisedAddress === undefined) {
+      const message = "must be set where kafka.mode is per-gateway";
+      context.addIssue({ code: "custom", path: ["kafka", "advertisedAddress"], message });
     }
   });
 

@@ -40,6 +40,7 @@ export function apiVersionsHandler(handlers: () => readonly AnyKafkaHandler[]): 
       if (apiVersion >= 3 && !isNamed) return { errorCode: ERRORS.INVALID_REQUEST.kafka, apiKeys: [] };
       return { errorCode: 0, apiKeys: rangesOf(handlers()) };
     },
+    failure: (_, { errorCode }) => ({ errorCode, apiKeys: [] }),
   });
 }
 

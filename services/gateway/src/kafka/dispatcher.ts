@@ -8,9 +8,10 @@ import {
   readClientId,
   writeResponseHeader,
 } from "@ottla/kafka-protocol";
-import type { Clock, Logger } from "@ottla/runtime";
+import type { Clock } from "@ottla/runtime";
 import { API_VERSIONS_KEY, answerUnknownApiVersions } from "./18-api-versions.ts";
 import type { AnyKafkaHandler, KafkaConnectionState, KafkaRequestContext } from "./handler.ts";
+import { CloseConnection, type KafkaFailures } from "./kafka-failures.ts";
 import type { KafkaMetrics } from "./kafka-metrics.ts";
 
 /** A request that has been understood as far as its header, ready to begin. */
@@ -21,6 +22,8 @@ export interface PreparedRequest {
    * connection must be closed.
    */
   run(): Promise<readonly Uint8Array[] | undefined>;
+  /** To be called once, when the answer has left or never will. */
+  onSent(): void;
 }
 
 interface RequestOrigin {
@@ -32,8 +35,8 @@ interface RequestOrigin {
 export interface KafkaDispatcherOptions {
   readonly handlers: readonly AnyKafkaHandler[];
   readonly metrics: KafkaMetrics;
+  readonly failures: KafkaFailures;
   readonly clock: Clock;
-  readonly logger: Logger;
 }
 
 /** Finds the handler of a request by its number and version, decodes, serves and encodes. */
@@ -59,10 +62,22 @@ export class KafkaDispatcher {
       );
     }
     const clientId = readClientId(reader, handler.api.isFlexible(header.apiVersion));
-    const context: KafkaRequestContext = { ...origin, apiVersion: header.apiVersion, clientId };
+    const callbacks: (() => void)[] = [];
+    const { peer, connection, signal } = origin;
+    const context: KafkaRequestContext = {
+      apiVersion: header.apiVersion,
+      clientId,
+      peer,
+      connection,
+      signal,
+      afterSent: (callback) => void callbacks.push(callback),
+    };
     return {
       pipelined: handler.pipelined ?? false,
       run: () => this.#serve(handler, header, reader, context),
+      onSent: () => {
+        for (const callback of callbacks) callback();
+      },
     };
   }
 
@@ -72,29 +87,37 @@ export class KafkaDispatcher {
     reader: FrameReader,
     context: KafkaRequestContext,
   ): Promise<readonly Uint8Array[] | undefined> {
-    const { clock, metrics, logger } = this.#options;
+    const { clock, metrics } = this.#options;
+    const { api } = handler;
     const startedMs = clock.monotonic();
-    const request = handler.api.decodeRequest(reader, header.apiVersion);
+    const request = api.decodeRequest(reader, header.apiVersion);
     try {
-      const response = await handler.handle(request, context);
+      const response = await this.#answer(handler, request, context);
       if (response === undefined) return undefined;
-      return encodeAnswer(
-        header.correlationId,
-        hasFlexibleResponseHeader(handler.api, header.apiVersion),
-        (writer) => handler.api.encodeResponse(writer, header.apiVersion, response),
+      return encodeAnswer(header.correlationId, hasFlexibleResponseHeader(api, header.apiVersion), (writer) =>
+        api.encodeResponse(writer, header.apiVersion, response),
       );
-    } catch (error) {
-      // Handlers answer errors with codes; what reaches this place is a fault of ours or a cancelled wait.
-      const fault = toOttlaError(error);
-      if (fault.code !== "CANCELLED") {
-        logger.error(
-          { err: error, api: handler.api.name, version: header.apiVersion },
-          "a Kafka request failed",
-        );
-      }
-      throw fault;
     } finally {
-      metrics.observe(handler.api.name, clock.monotonic() - startedMs);
+      metrics.observe(api.name, clock.monotonic() - startedMs);
+    }
+  }
+
+  /** Handlers answer what concerns one item themselves; what they throw concerns the whole request. */
+  async #answer(
+    handler: AnyKafkaHandler,
+    request: Parameters<AnyKafkaHandler["handle"]>[0],
+    context: KafkaRequestContext,
+  ): ReturnType<AnyKafkaHandler["handle"]> {
+    try {
+      return await handler.handle(request, context);
+    } catch (thrown) {
+      if (thrown instanceof CloseConnection) throw thrown.reason;
+      const error = toOttlaError(thrown);
+      if (context.signal.aborted) throw error;
+      const failure = this.#options.failures.of(thrown, handler.api.name);
+      const answer = handler.failure(request, failure, context);
+      if (answer === undefined) throw error;
+      return answer;
     }
   }
 }
@@ -105,6 +128,7 @@ function unknownApiVersions(header: RequestHeader, handlers: Iterable<AnyKafkaHa
     pipelined: false,
     run: async () =>
       encodeAnswer(header.correlationId, false, (writer) => answerUnknownApiVersions(writer, [...handlers])),
+    onSent: () => undefined,
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Api, Decoded, Encodable, Fields } from "@ottla/kafka-protocol";
+import type { KafkaFailure } from "./kafka-failures.ts";
 
 /** What a handler knows about the connection and the request that it answers. */
 export interface KafkaRequestContext {
@@ -8,8 +9,10 @@ export interface KafkaRequestContext {
   readonly peer: string;
   /** The connection's own state, for fetch sessions and the address that the client used. */
   readonly connection: KafkaConnectionState;
-  /** Aborts when the connection is gone or the gateway stops. */
+  /** Aborts when the connection is gone. */
   readonly signal: AbortSignal;
+  /** Runs the callback when the client has taken the answer, or never will. */
+  afterSent(callback: () => void): void;
 }
 
 /** What lives as long as one connection. */
@@ -20,6 +23,8 @@ export interface KafkaConnectionState {
   readonly localPort: number;
   /** Values that handlers keep for the connection, each under its own symbol. */
   readonly attachments: Map<symbol, unknown>;
+  /** Runs the callback when the connection is over. */
+  onClosed(callback: () => void): void;
 }
 
 /** How the gateway serves one Kafka API: one file an API, named with its number. */
@@ -36,6 +41,11 @@ export interface KafkaHandler<Q extends Fields = Fields, S extends Fields = Fiel
   readonly pipelined?: boolean;
   /** Resolves with the answer, or with undefined when the protocol wants none (Produce with acks=0). */
   handle(request: Decoded<Q>, context: KafkaRequestContext): Promise<Encodable<S> | undefined>;
+  /**
+   * The answer when the request as a whole fails, in the place where this API carries errors; undefined closes the
+   * connection instead.
+   */
+  failure(request: Decoded<Q>, failure: KafkaFailure, context: KafkaRequestContext): Encodable<S> | undefined;
 }
 
 /** A handler whose types are forgotten, as the dispatcher keeps it. */

@@ -52,20 +52,28 @@ export class KafkaConnection {
   #isPaused = false;
   #isBlocked = false;
   #peerEnded = false;
+  #isDraining = false;
   #isOver = false;
+  readonly #onClosedCallbacks: (() => void)[] = [];
+  /** What to call when the client has taken the answers that are written. */
+  readonly #untaken: (() => void)[] = [];
   #failure: OttlaError | undefined;
 
   constructor(options: KafkaConnectionOptions) {
     this.#options = options;
     this.#connection = options.connection;
     this.#splitter = new FrameSplitter(options.limits.maxRequestBytes);
-    this.#replies = new ReplyQueue((pieces) => this.#write(pieces));
+    this.#replies = new ReplyQueue((pieces, onSent) => this.#write(pieces, onSent));
     this.#lastActivityMs = options.clock.monotonic();
     this.#state = {
       id: options.id,
       localAddress: options.connection.localAddress,
       localPort: options.connection.localPort,
       attachments: new Map(),
+      onClosed: (callback) => {
+        if (this.#isOver) callback();
+        else this.#onClosedCallbacks.push(callback);
+      },
     };
   }
 
@@ -82,10 +90,18 @@ export class KafkaConnection {
     return this.#connection.remoteAddress;
   }
 
-  /** Closes the connection when nothing has happened on it for the idle timeout. */
+  /** Closes the connection when nothing has moved on it for the idle timeout; a client that never takes its answers is idle too. */
   closeIfIdle(nowMs: number): void {
     if (this.#replies.unanswered > 0) return;
     if (nowMs - this.#lastActivityMs >= this.#options.limits.idleTimeoutMs) this.close();
+  }
+
+  /** Takes no further requests and ends when all that began are answered. */
+  drain(): void {
+    this.#isDraining = true;
+    this.#waiting.length = 0;
+    this.#adjustReading();
+    this.#endIfDone();
   }
 
   /** Drops the connection; `reason` is given to `onClosed`. */
@@ -95,6 +111,7 @@ export class KafkaConnection {
   }
 
   #onData(chunk: Uint8Array): void {
+    if (this.#isOver || this.#isDraining) return;
     this.#lastActivityMs = this.#options.clock.monotonic();
     try {
       this.#splitter.push(chunk, (frame) => this.#onFrame(frame));
@@ -118,8 +135,9 @@ export class KafkaConnection {
     this.#waiting.push({ request, frameBytes: frame.byteLength });
   }
 
+  /** Nothing begins while the client does not take its answers: each could be as large as a fetch may be. */
   #startWaiting(): void {
-    while (!this.#isOver && !this.#runningExclusively) {
+    while (!this.#isOver && !this.#runningExclusively && !this.#isBlocked) {
       const next = this.#waiting[0];
       if (next === undefined) return;
       if (this.#running > 0 && !next.request.pipelined) return;
@@ -129,7 +147,7 @@ export class KafkaConnection {
   }
 
   #run({ request, frameBytes }: WaitingRequest): void {
-    const slot = this.#replies.open();
+    const slot = this.#replies.open(request.onSent);
     this.#running++;
     this.#runningExclusively = !request.pipelined;
     const finish = (pieces: readonly Uint8Array[] | undefined): void => {
@@ -148,15 +166,24 @@ export class KafkaConnection {
     });
   }
 
-  #write(pieces: readonly Uint8Array[]): void {
-    if (this.#isOver) return;
-    this.#lastActivityMs = this.#options.clock.monotonic();
-    this.#isBlocked = !this.#connection.write(pieces);
+  #write(pieces: readonly Uint8Array[], onSent: readonly (() => void)[]): void {
+    if (!this.#isOver && pieces.length > 0) {
+      this.#lastActivityMs = this.#options.clock.monotonic();
+      this.#isBlocked = !this.#connection.write(pieces);
+    }
+    for (const callback of onSent) this.#untaken.push(callback);
+    if (!this.#isBlocked) this.#answersTaken();
+  }
+
+  #answersTaken(): void {
+    for (const callback of this.#untaken.splice(0)) callback();
   }
 
   #onDrain(): void {
     this.#lastActivityMs = this.#options.clock.monotonic();
     this.#isBlocked = false;
+    this.#answersTaken();
+    this.#startWaiting();
     this.#adjustReading();
   }
 
@@ -164,7 +191,7 @@ export class KafkaConnection {
     const { maxUnansweredBytes, maxUnansweredRequests } = this.#options.limits;
     const unanswered = this.#replies.unanswered + this.#waiting.length;
     const isFull = unanswered >= maxUnansweredRequests || this.#unansweredBytes >= maxUnansweredBytes;
-    const shouldPause = isFull || this.#isBlocked;
+    const shouldPause = isFull || this.#isBlocked || this.#isDraining;
     if (shouldPause === this.#isPaused || this.#isOver) return;
     this.#isPaused = shouldPause;
     if (shouldPause) this.#connection.pause();
@@ -178,8 +205,8 @@ export class KafkaConnection {
 
   /** A client that has sent its last request still gets the answers to all of them. */
   #endIfDone(): void {
-    if (this.#peerEnded && this.#replies.unanswered === 0 && this.#waiting.length === 0)
-      this.#connection.end();
+    const isLast = this.#peerEnded || this.#isDraining;
+    if (isLast && this.#replies.unanswered === 0 && this.#waiting.length === 0) this.#connection.end();
   }
 
   #fail(error: unknown): void {
@@ -193,8 +220,11 @@ export class KafkaConnection {
   #onClose(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#isBlocked = false;
     this.#waiting.length = 0;
     this.#abort.abort();
+    this.#answersTaken();
+    for (const callback of this.#onClosedCallbacks) callback();
     this.#options.onClosed(this.#failure);
   }
 }

@@ -2,14 +2,23 @@ import { Counter, Gauge, Histogram, LATENCY_BUCKETS_SECONDS, type MetricsRegistr
 
 type Child = ReturnType<Histogram<"api">["labels"]>;
 
+/** What is counted when somebody asks. */
+export interface KafkaGauges {
+  produceBytes(): number;
+  fetchBytes(): number;
+  sessionPartitions(): number;
+}
+
 /** What the Kafka door measures: requests by API, errors by code, connections. */
 export class KafkaMetrics {
   readonly #duration: Histogram<"api">;
   readonly #children = new Map<string, Child>();
   readonly #refused: Counter<"reason">;
+  readonly #registry: MetricsRegistry;
   readonly connections: Gauge;
 
   constructor(registry: MetricsRegistry) {
+    this.#registry = registry;
     this.#duration = new Histogram({
       name: "ottla_gateway_kafka_request_duration_seconds",
       help: "Time from a Kafka request's start to its answer, by API; long polls and waits for replicas included",
@@ -37,6 +46,24 @@ export class KafkaMetrics {
       this.#children.set(api, child);
     }
     child.observe(durationMs / 1000);
+  }
+
+  addGauges(gauges: KafkaGauges): void {
+    const add = (name: string, help: string, read: () => number): void => {
+      const gauge: Gauge = new Gauge({
+        name: `ottla_gateway_kafka_${name}`,
+        help,
+        registers: [this.#registry],
+        collect: () => gauge.set(read()),
+      });
+    };
+    add(
+      "produce_bytes",
+      "Bytes of batches from Kafka connections on their way to storage",
+      gauges.produceBytes,
+    );
+    add("fetch_bytes", "Bytes of fetched batches that Kafka clients have not taken yet", gauges.fetchBytes);
+    add("fetch_session_partitions", "Partitions that fetch sessions remember", gauges.sessionPartitions);
   }
 
   closed(reason: string): void {

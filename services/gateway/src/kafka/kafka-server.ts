@@ -1,8 +1,9 @@
 import type { OttlaError } from "@ottla/errors";
-import type { Clock, Connection, LimitedLogger, Listener, Logger, Network, Timer } from "@ottla/runtime";
+import type { Clock, Connection, LimitedLogger, Listener, Network, Timer } from "@ottla/runtime";
 import { KafkaDispatcher } from "./dispatcher.ts";
 import type { AnyKafkaHandler } from "./handler.ts";
 import { KafkaConnection, type KafkaConnectionLimits } from "./kafka-connection.ts";
+import type { KafkaFailures } from "./kafka-failures.ts";
 import type { KafkaMetrics } from "./kafka-metrics.ts";
 
 const IDLE_SWEEP_MS = 10_000;
@@ -16,7 +17,7 @@ export interface KafkaServerOptions {
   /** Connections above it are closed at once: Kafka's max.connections. */
   readonly maxConnections: number;
   readonly clock: Clock;
-  readonly logger: Logger;
+  readonly failures: KafkaFailures;
   /** For one line a closed connection, but not a flood of them. */
   readonly limitedLogger: LimitedLogger;
   readonly metrics: KafkaMetrics;
@@ -30,6 +31,7 @@ export class KafkaServer {
   #listener: Listener | undefined;
   #sweep: Timer | undefined;
   #nextId = 1;
+  #onEmpty: (() => void) | undefined;
 
   constructor(options: KafkaServerOptions) {
     this.#options = options;
@@ -46,16 +48,21 @@ export class KafkaServer {
     this.#scheduleSweep();
   }
 
-  /** Stops accepting; connections go on until `close`. */
-  async stopAccepting(): Promise<void> {
-    await this.#listener?.close();
-  }
-
-  /** Drops every connection. */
-  async close(): Promise<void> {
+  /** Accepts no more, lets each connection answer what it has begun for at most `graceMs`, then drops what is left. */
+  async close(graceMs: number): Promise<void> {
     this.#sweep?.cancel();
     await this.#listener?.close();
-    for (const connection of this.#connections) connection.close();
+    for (const connection of this.#connections) connection.drain();
+    if (this.#connections.size === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = this.#options.clock.setTimer(graceMs, () => {
+        for (const connection of this.#connections) connection.close();
+      });
+      this.#onEmpty = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
   }
 
   #accept(connection: Connection): void {
@@ -87,6 +94,7 @@ export class KafkaServer {
     const { metrics, limitedLogger } = this.#options;
     this.#connections.delete(connection);
     metrics.connections.set(this.#connections.size);
+    if (this.#connections.size === 0) this.#onEmpty?.();
     if (reason === undefined || reason.code === "CANCELLED") return;
     metrics.closed(reason.code.toLowerCase());
     const fields = { peer: connection.remoteAddress, reason: reason.message };

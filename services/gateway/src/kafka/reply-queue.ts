@@ -4,12 +4,15 @@ export interface ReplySlot {
   settle(pieces: readonly Uint8Array[] | undefined): void;
 }
 
+/** Sends pieces, and calls back each of `onSent` when the peer has taken them or never will. */
+export type WriteReplies = (pieces: readonly Uint8Array[], onSent: readonly (() => void)[]) => void;
+
 /** Keeps answers in the order of their requests, whatever order they are ready in. */
 export class ReplyQueue {
-  readonly #write: (pieces: readonly Uint8Array[]) => void;
+  readonly #write: WriteReplies;
   readonly #slots: Slot[] = [];
 
-  constructor(write: (pieces: readonly Uint8Array[]) => void) {
+  constructor(write: WriteReplies) {
     this.#write = write;
   }
 
@@ -18,32 +21,33 @@ export class ReplyQueue {
     return this.#slots.length;
   }
 
-  open(): ReplySlot {
-    const slot = new Slot(() => this.#flush());
+  open(onSent: () => void): ReplySlot {
+    const slot = new Slot(onSent, () => this.#flush());
     this.#slots.push(slot);
     return slot;
   }
 
   #flush(): void {
-    let ready = 0;
+    const ready = this.#slots.findIndex((slot) => !slot.isSettled);
+    const settled = this.#slots.splice(0, ready < 0 ? this.#slots.length : ready);
+    if (settled.length === 0) return;
     const pieces: Uint8Array[] = [];
-    for (const slot of this.#slots) {
-      if (!slot.isSettled) break;
-      ready++;
-      if (slot.pieces !== undefined) pieces.push(...slot.pieces);
-    }
-    if (ready === 0) return;
-    this.#slots.splice(0, ready);
-    if (pieces.length > 0) this.#write(pieces);
+    for (const slot of settled) for (const piece of slot.pieces ?? []) pieces.push(piece);
+    this.#write(
+      pieces,
+      settled.map((slot) => slot.onSent),
+    );
   }
 }
 
 class Slot implements ReplySlot {
+  readonly onSent: () => void;
   readonly #onSettled: () => void;
   isSettled = false;
   pieces: readonly Uint8Array[] | undefined;
 
-  constructor(onSettled: () => void) {
+  constructor(onSent: () => void, onSettled: () => void) {
+    this.onSent = onSent;
     this.#onSettled = onSettled;
   }
 

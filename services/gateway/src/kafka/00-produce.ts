@@ -1,0 +1,201 @@
+/**
+ * Produce (0), versions 3 to 12: appends one record batch to each partition named.
+ *
+ * - ApiVersions advertises it from version 0, because older librdkafka stops compressing otherwise; versions 0 to 2 (message
+ *   formats before record batches) are refused by closing the connection.
+ * - Requests of one connection are pipelined: batches of a partition reach its leader in the order of the requests, and
+ *   answers leave in that order too.
+ * - acks=0 has no answer. When such an append fails, the connection is closed, which is how Kafka tells the client.
+ * - Batches are stored as they were sent, unless the topic's compression.type names another codec. zstd needs version 7.
+ * - A retried batch of an idempotent producer is answered with its first offset.
+ *
+ * Deliberately not here: transactions. A request or a batch that belongs to one is refused with
+ * TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every client takes as final. `currentLeader` hints (version 10) are left out:
+ * any gateway serves any partition, so there is no better place to send a client to.
+ */
+import { OttlaError, toOttlaError } from "@ottla/errors";
+import { produce, type RequestOf, type ResponseOf } from "@ottla/kafka-protocol";
+import { Acks } from "@ottla/proto/ottla/v1/record";
+import { refuseInternal } from "../topics.ts";
+import { type AnyKafkaHandler, type KafkaRequestContext, kafkaHandler } from "./handler.ts";
+import { CloseConnection, failureOf, type KafkaFailure, NO_ERROR } from "./kafka-failures.ts";
+import { hasPartition, type KafkaServices, knownTopic } from "./kafka-services.ts";
+import { prepareProducedBatch } from "./produced-batch.ts";
+import { RequestOrder } from "./request-order.ts";
+
+type Request = RequestOf<typeof produce>;
+type Response = ResponseOf<typeof produce>;
+type PartitionResponse = Response["responses"][number]["partitionResponses"][number];
+type PartitionData = Request["topicData"][number]["partitionData"][number];
+
+const ACKS: ReadonlyMap<number, Acks> = new Map([
+  [-1, Acks.ALL],
+  [0, Acks.NONE],
+  [1, Acks.LEADER],
+]);
+const ORDER = Symbol("the order of Produce requests");
+const TRANSACTIONS_MESSAGE = "transactions are not served: produce without a transactional id";
+
+interface ProduceTerms {
+  readonly acks: Acks;
+  readonly timeoutMs: number;
+  readonly apiVersion: number;
+}
+
+export function produceHandler(services: KafkaServices): AnyKafkaHandler {
+  return kafkaHandler({
+    api: produce,
+    versions: { min: 3, max: 12 },
+    advertisedMin: 0,
+    pipelined: true,
+    handle: (request, context) => serveProduce(services, request, context),
+    failure: (request, failure) => refuseAll(request, failure),
+  });
+}
+
+async function serveProduce(
+  services: KafkaServices,
+  request: Request,
+  context: KafkaRequestContext,
+): Promise<Response | undefined> {
+  const acks = ACKS.get(request.acks);
+  if (acks === undefined) {
+    return refuseAll(
+      request,
+      failureOf("INVALID_REQUIRED_ACKS", `acks: ${request.acks} is none of 0, 1, -1`),
+    );
+  }
+  if (request.transactionalId !== null) {
+    return answered(
+      request,
+      refuseAll(request, failureOf("TRANSACTIONAL_ID_AUTHORIZATION_FAILED", TRANSACTIONS_MESSAGE)),
+    );
+  }
+  const timeoutMs = Math.min(Math.max(0, request.timeoutMs), services.limits.maxWaitMs);
+  const terms = { acks, timeoutMs, apiVersion: context.apiVersion };
+  const sizeBytes = sizeOf(request);
+  const order = orderOf(context);
+  // Whatever cannot begin at once must not be overtaken by the connection's next request.
+  if (order.isFree && isReady(services, request) && services.produceBudget.tryTake(sizeBytes)) {
+    return finish(services, request, sizeBytes, begin(services, request, terms));
+  }
+  const appends = await order.enter(async () => {
+    if (!isReady(services, request)) await services.topics.refresh();
+    if (!(await services.produceBudget.take(sizeBytes, context.signal))) {
+      throw new OttlaError("CANCELLED", "the connection is gone");
+    }
+    return { started: begin(services, request, terms) };
+  });
+  return finish(services, request, sizeBytes, appends.started);
+}
+
+/** Starts all appends, in the order of the request, before it returns. */
+function begin(services: KafkaServices, request: Request, terms: ProduceTerms): Promise<Response> {
+  const responses = request.topicData.map(({ name, partitionData }) =>
+    Promise.all(partitionData.map((data) => appendOne(services, name, data, terms))).then(
+      (partitionResponses) => ({ name, partitionResponses }),
+    ),
+  );
+  return Promise.all(responses).then((all) => ({ responses: all }));
+}
+
+async function finish(
+  services: KafkaServices,
+  request: Request,
+  sizeBytes: number,
+  started: Promise<Response>,
+): Promise<Response | undefined> {
+  try {
+    return answered(request, await started);
+  } finally {
+    services.produceBudget.give(sizeBytes);
+  }
+}
+
+async function appendOne(
+  services: KafkaServices,
+  name: string,
+  data: PartitionData,
+  terms: ProduceTerms,
+): Promise<PartitionResponse> {
+  const { router, topics, metrics, clock, failures } = services;
+  const startedMs = clock.monotonic();
+  try {
+    const topic = knownTopic(topics, name);
+    if (topic === undefined || !hasPartition(topic, data.index)) {
+      throw new OttlaError("UNKNOWN_TOPIC_OR_PARTITION", `topic ${name} has no partition ${data.index}`);
+    }
+    refuseInternal(topic);
+    const { batch, idempotent } = prepareProducedBatch(topic, data.records, terms.apiVersion);
+    const outcome = await router.append({
+      topicId: topic.topicId,
+      partition: data.index,
+      batch,
+      acks: terms.acks,
+      timeoutMs: terms.timeoutMs,
+      validated: true,
+      idempotent,
+    });
+    metrics.countAppended(name, batch.byteLength, clock.monotonic() - startedMs);
+    return {
+      index: data.index,
+      errorCode: NO_ERROR,
+      baseOffset: outcome.baseOffset,
+      logAppendTimeMs: outcome.logAppendTimeMs,
+      logStartOffset: outcome.logStartOffset,
+    };
+  } catch (thrown) {
+    metrics.countFailedAppend(toOttlaError(thrown).code);
+    return refused(data.index, failures.ofAppend(thrown, produce.name));
+  }
+}
+
+function refused(index: number, { errorCode, errorMessage }: KafkaFailure): PartitionResponse {
+  return { index, errorCode, baseOffset: -1, logAppendTimeMs: -1, logStartOffset: -1, errorMessage };
+}
+
+function refuseAll(request: Request, failure: KafkaFailure): Response {
+  return {
+    responses: request.topicData.map(({ name, partitionData }) => ({
+      name,
+      partitionResponses: partitionData.map(({ index }) => refused(index, failure)),
+    })),
+  };
+}
+
+/** With acks=0 there is no answer, and a failure closes the connection. */
+function answered(request: Request, response: Response): Response | undefined {
+  if (request.acks !== 0) return response;
+  for (const { name, partitionResponses } of response.responses) {
+    const failed = partitionResponses.find(({ errorCode }) => errorCode !== NO_ERROR);
+    if (failed === undefined) continue;
+    const reason = failed.errorMessage ?? `error ${failed.errorCode}`;
+    throw new CloseConnection(
+      new OttlaError("INVALID_REQUEST", `an append with acks=0 to ${name}-${failed.index} failed: ${reason}`),
+    );
+  }
+  return undefined;
+}
+
+function isReady({ topics }: KafkaServices, request: Request): boolean {
+  return request.topicData.every(({ name, partitionData }) => {
+    const topic = knownTopic(topics, name);
+    return topic !== undefined && partitionData.every(({ index }) => hasPartition(topic, index));
+  });
+}
+
+function sizeOf(request: Request): number {
+  let sizeBytes = 0;
+  for (const { partitionData } of request.topicData) {
+    for (const { records } of partitionData) sizeBytes += records?.byteLength ?? 0;
+  }
+  return sizeBytes;
+}
+
+function orderOf({ connection }: KafkaRequestContext): RequestOrder {
+  const known = connection.attachments.get(ORDER);
+  if (known instanceof RequestOrder) return known;
+  const order = new RequestOrder();
+  connection.attachments.set(ORDER, order);
+  return order;
+}

@@ -1,0 +1,161 @@
+/**
+ * Metadata (3), versions 0 to 13: brokers, topics, partitions and their leaders.
+ *
+ * - In `shared` mode there is one broker with a constant id, leader of all, controller too; replica and ISR lists show
+ *   storage nodes, whose ids no broker has.
+ * - A null list of topics asks for all of them; so does an empty one in version 0.
+ * - An unknown topic is created when auto.create.topics.enable and the request allow it; the answer waits a little for it, and says
+ *   LEADER_NOT_AVAILABLE when that takes longer. From version 12 on topics may be asked for by id, which creates nothing.
+ * - All operations are authorized, as in a Kafka without an authorizer.
+ *
+ * Deliberately not here: the KIP-1102 answer of version 13 (REBOOTSTRAP_REQUIRED), which no gateway has a reason for.
+ */
+import { OttlaError, toOttlaError } from "@ottla/errors";
+import { metadata, type RequestOf, type ResponseOf, ZERO_UUID } from "@ottla/kafka-protocol";
+import { isInternalTopicName } from "@ottla/metadata";
+import { checkTopicName, type Topic } from "../topics.ts";
+import { AutoCreate } from "./auto-create.ts";
+import { type AnyKafkaHandler, type KafkaRequestContext, kafkaHandler } from "./handler.ts";
+import { type KafkaFailure, NO_ERROR } from "./kafka-failures.ts";
+import { type KafkaServices, knownTopic, knownTopicId } from "./kafka-services.ts";
+import {
+  ALL_CLUSTER_OPERATIONS,
+  ALL_TOPIC_OPERATIONS,
+  OPERATIONS_NOT_ASKED,
+  partitionMetadata,
+} from "./topic-metadata.ts";
+
+type Request = RequestOf<typeof metadata>;
+type Response = ResponseOf<typeof metadata>;
+type TopicResponse = Response["topics"][number];
+type Wanted = NonNullable<Request["topics"]>[number];
+
+const FIRST_VERSION_WITH_TOPIC_IDS = 12;
+
+export function metadataHandler(services: KafkaServices): AnyKafkaHandler {
+  const autoCreate = new AutoCreate(services);
+  return kafkaHandler({
+    api: metadata,
+    versions: { min: 0, max: 13 },
+    async handle(request, context) {
+      checkRequest(request, context.apiVersion);
+      const topics = await topicsOf(services, autoCreate, request, context);
+      return answer(services, context, topics, request);
+    },
+    failure: (request, failure, context) => ({
+      ...answer(
+        services,
+        context,
+        (request.topics ?? []).map((wanted) => refused(wanted, failure)),
+        request,
+      ),
+      errorCode: failure.errorCode,
+    }),
+  });
+}
+
+function checkRequest(request: Request, apiVersion: number): void {
+  if (apiVersion >= FIRST_VERSION_WITH_TOPIC_IDS) return;
+  const isById = request.topics?.some(({ name, topicId }) => name === null || topicId !== ZERO_UUID);
+  if (isById !== true) return;
+  throw new OttlaError(
+    "INVALID_REQUEST",
+    `topics: topic ids and null names need version ${FIRST_VERSION_WITH_TOPIC_IDS}`,
+  );
+}
+
+function answer(
+  services: KafkaServices,
+  { connection }: KafkaRequestContext,
+  topics: readonly TopicResponse[],
+  request: Request,
+): Response {
+  const { brokers, view } = services;
+  return {
+    throttleTimeMs: 0,
+    brokers: brokers.all(connection),
+    clusterId: view.clusterId ?? null,
+    controllerId: brokers.coordinator(connection).nodeId,
+    topics,
+    clusterAuthorizedOperations: request.includeClusterAuthorizedOperations
+      ? ALL_CLUSTER_OPERATIONS
+      : OPERATIONS_NOT_ASKED,
+    errorCode: NO_ERROR,
+  };
+}
+
+async function topicsOf(
+  services: KafkaServices,
+  autoCreate: AutoCreate,
+  request: Request,
+  { apiVersion }: KafkaRequestContext,
+): Promise<TopicResponse[]> {
+  const { topics, view } = services;
+  const wanted = request.topics;
+  const describe = (topic: Topic): TopicResponse => described(services, topic, request);
+  if (wanted === null || (apiVersion === 0 && wanted.length === 0)) {
+    await topics.refresh();
+    return view
+      .topicNames()
+      .map((name) => knownTopic(topics, name))
+      .filter((topic) => topic !== undefined)
+      .map(describe);
+  }
+  const find = ({ name, topicId }: Wanted): Topic | undefined =>
+    name === null ? knownTopicId(services, topicId) : knownTopic(topics, name);
+  // Clients ask when something is amiss: they get what the store says, and not a view that may lag behind.
+  await topics.refresh();
+  const mayCreate = services.cluster.autoCreateTopics && request.allowAutoTopicCreation;
+  return Promise.all(
+    wanted.map(async (item) => {
+      const found = find(item);
+      if (found !== undefined) return describe(found);
+      try {
+        await createMissing(item, mayCreate ? autoCreate : undefined);
+        const created = find(item);
+        if (created !== undefined) return describe(created);
+        throw new OttlaError("LEADER_NOT_AVAILABLE", "the topic is being created");
+      } catch (thrown) {
+        return refused(item, services.failures.of(thrown, metadata.name));
+      }
+    }),
+  );
+}
+
+/** Creates the topic, or throws why there is none. */
+async function createMissing({ name }: Wanted, autoCreate: AutoCreate | undefined): Promise<void> {
+  if (name === null) throw new OttlaError("UNKNOWN_TOPIC_ID", "no topic has that id");
+  checkTopicName(name, "topics");
+  if (autoCreate === undefined || isInternalTopicName(name)) {
+    throw new OttlaError("UNKNOWN_TOPIC_OR_PARTITION", `topic ${name} does not exist`);
+  }
+  await autoCreate.create(name).catch((thrown: unknown) => {
+    const error = toOttlaError(thrown);
+    // What the client did not ask for cannot be its fault: a cluster that has no room says so as Kafka does.
+    if (error.code !== "INVALID_CONFIG") throw error;
+    throw new OttlaError("LEADER_NOT_AVAILABLE", error.message, { cause: error });
+  });
+}
+
+function described(services: KafkaServices, topic: Topic, request: Request): TopicResponse {
+  return {
+    errorCode: NO_ERROR,
+    name: topic.name,
+    topicId: topic.topicId,
+    isInternal: topic.internal,
+    partitions: partitionMetadata(services, topic),
+    topicAuthorizedOperations: request.includeTopicAuthorizedOperations
+      ? ALL_TOPIC_OPERATIONS
+      : OPERATIONS_NOT_ASKED,
+  };
+}
+
+function refused({ name, topicId }: Wanted, { errorCode }: KafkaFailure): TopicResponse {
+  return {
+    errorCode,
+    name: name ?? (topicId === ZERO_UUID ? "" : null),
+    topicId: name === null ? topicId : ZERO_UUID,
+    isInternal: name !== null && isInternalTopicName(name),
+    partitions: [],
+  };
+}

@@ -1,0 +1,86 @@
+/**
+ * DeleteTopics (20), versions 1 to 6: deletes topics by name, from version 6 on by id too.
+ *
+ * - Each topic is deleted by itself. A name or an id given twice is INVALID_REQUEST, as is one topic given by both.
+ * - The answer comes when this gateway does not know the topic any more.
+ *
+ * Deliberately not here: a switch that forbids deletion (delete.topic.enable); internal topics are always refused.
+ */
+import { OttlaError } from "@ottla/errors";
+import { deleteTopics, type RequestOf, type ResponseOf, ZERO_UUID } from "@ottla/kafka-protocol";
+import { refuseInternal } from "../topics.ts";
+import { duplicatesOf } from "./duplicates.ts";
+import { type AnyKafkaHandler, kafkaHandler } from "./handler.ts";
+import { failureOf, type KafkaFailure, NO_ERROR } from "./kafka-failures.ts";
+import { type KafkaServices, knownTopic, knownTopicId, lookUp } from "./kafka-services.ts";
+
+type Request = RequestOf<typeof deleteTopics>;
+type TopicResponse = ResponseOf<typeof deleteTopics>["responses"][number];
+type Wanted = Request["topics"][number];
+
+const FIRST_VERSION_WITH_IDS = 6;
+
+export function deleteTopicsHandler(services: KafkaServices): AnyKafkaHandler {
+  return kafkaHandler({
+    api: deleteTopics,
+    versions: { min: 1, max: 6 },
+    async handle(request, { apiVersion }) {
+      const wanted = wantedOf(request, apiVersion);
+      const twice = duplicatesOf(wanted.map(keyOf));
+      const responses = await Promise.all(
+        wanted
+          .filter((topic, index) => wanted.findIndex((other) => keyOf(other) === keyOf(topic)) === index)
+          .map((topic) => {
+            const isTwice = twice.has(keyOf(topic));
+            return isTwice
+              ? refused(topic, failureOf("INVALID_REQUEST", "Duplicate topic name or id."))
+              : deleteOne(services, topic, request.timeoutMs);
+          }),
+      );
+      return { throttleTimeMs: 0, responses };
+    },
+    failure: (request, failure, { apiVersion }) => ({
+      throttleTimeMs: 0,
+      responses: wantedOf(request, apiVersion).map((topic) => refused(topic, failure)),
+    }),
+  });
+}
+
+function wantedOf(request: Request, apiVersion: number): Wanted[] {
+  if (apiVersion >= FIRST_VERSION_WITH_IDS) return request.topics;
+  return request.topicNames.map((name) => ({ name, topicId: ZERO_UUID }));
+}
+
+function keyOf({ name, topicId }: Wanted): string {
+  return name ?? `id ${topicId}`;
+}
+
+async function deleteOne(services: KafkaServices, wanted: Wanted, timeoutMs: number): Promise<TopicResponse> {
+  const { changes, failures, topics } = services;
+  const { name, topicId } = wanted;
+  const byId = topicId !== ZERO_UUID;
+  try {
+    if (name !== null && byId) {
+      throw new OttlaError("INVALID_REQUEST", "Topic name and topic ID can not both be specified.");
+    }
+    if (name === null && !byId)
+      throw new OttlaError("INVALID_REQUEST", "Neither topic name nor id were specified.");
+    const [topic] = await lookUp(topics, [wanted], () =>
+      name === null ? knownTopicId(services, topicId) : knownTopic(topics, name),
+    );
+    if (topic === undefined) {
+      throw name === null
+        ? new OttlaError("UNKNOWN_TOPIC_ID", "This server does not host this topic ID.")
+        : new OttlaError("UNKNOWN_TOPIC_OR_PARTITION", `topic ${name} does not exist`);
+    }
+    refuseInternal(topic);
+    await changes.delete(topic.name, { timeoutMs, validateOnly: false });
+    return { name: topic.name, topicId: topic.topicId, errorCode: NO_ERROR };
+  } catch (thrown) {
+    return refused(wanted, failures.of(thrown, deleteTopics.name));
+  }
+}
+
+function refused({ name, topicId }: Wanted, { errorCode, errorMessage }: KafkaFailure): TopicResponse {
+  return { name, topicId, errorCode, errorMessage };
+}

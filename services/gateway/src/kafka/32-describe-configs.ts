@@ -1,0 +1,96 @@
+/**
+ * DescribeConfigs (32), versions 1 to 4: settings of topics and brokers, with their sources.
+ *
+ * - Topics: all settings that are served. Brokers: the virtual broker's, under Kafka's names, read-only; an empty name asks for
+ *   what was changed on all brokers at run time, which is nothing.
+ * - `configuration_keys` null asks for all settings; names that do not exist are left out, as in Kafka.
+ * - Synonyms on request, types and documentation from version 3 on. Nothing is sensitive.
+ *
+ * Deliberately not here: loggers of brokers, client metrics and groups: INVALID_REQUEST.
+ */
+import { OttlaError } from "@ottla/errors";
+import { describeConfigs, type RequestOf, type ResponseOf } from "@ottla/kafka-protocol";
+import { describedBrokerConfigs } from "./broker-configs.ts";
+import { type DescribedConfig, describedTopicConfigs } from "./config-entries.ts";
+import { checkBrokerResource, ResourceType, topicOfResource } from "./config-resources.ts";
+import { type AnyKafkaHandler, type KafkaRequestContext, kafkaHandler } from "./handler.ts";
+import { type KafkaFailure, NO_ERROR } from "./kafka-failures.ts";
+import type { KafkaServices } from "./kafka-services.ts";
+
+type Request = RequestOf<typeof describeConfigs>;
+type Resource = Request["resources"][number];
+type Result = ResponseOf<typeof describeConfigs>["results"][number];
+
+export function describeConfigsHandler(services: KafkaServices): AnyKafkaHandler {
+  return kafkaHandler({
+    api: describeConfigs,
+    versions: { min: 1, max: 4 },
+    async handle(request, context) {
+      const results = request.resources.map(async (resource): Promise<Result> => {
+        try {
+          return resultOf(resource, await describe(services, resource, context), request);
+        } catch (thrown) {
+          return refused(resource, services.failures.of(thrown, describeConfigs.name));
+        }
+      });
+      return { throttleTimeMs: 0, results: await Promise.all(results) };
+    },
+    failure: ({ resources }, failure) => ({
+      throttleTimeMs: 0,
+      results: resources.map((resource) => refused(resource, failure)),
+    }),
+  });
+}
+
+async function describe(
+  services: KafkaServices,
+  { resourceType, resourceName }: Resource,
+  { connection }: KafkaRequestContext,
+): Promise<{ readonly configs: readonly DescribedConfig[]; readonly readOnly: boolean }> {
+  if (resourceType === ResourceType.TOPIC) {
+    const topic = await topicOfResource(services, resourceName);
+    return { configs: describedTopicConfigs(topic.state.configs, services.topicDefaults), readOnly: false };
+  }
+  if (resourceType === ResourceType.BROKER) {
+    const all = services.brokers.all(connection);
+    checkBrokerResource(
+      services,
+      resourceName,
+      all.map(({ nodeId }) => nodeId),
+    );
+    const broker = all.find(({ nodeId }) => nodeId === Number(resourceName));
+    const isNamed = resourceName !== "" && broker !== undefined;
+    return { configs: isNamed ? describedBrokerConfigs(services, broker) : [], readOnly: true };
+  }
+  throw new OttlaError("INVALID_REQUEST", `Unsupported resource type: ${resourceType}`);
+}
+
+function resultOf(
+  { resourceType, resourceName, configurationKeys }: Resource,
+  described: { readonly configs: readonly DescribedConfig[]; readonly readOnly: boolean },
+  { includeSynonyms, includeDocumentation }: Request,
+): Result {
+  const wanted = configurationKeys === null ? undefined : new Set(configurationKeys);
+  return {
+    errorCode: NO_ERROR,
+    errorMessage: null,
+    resourceType,
+    resourceName,
+    configs: described.configs
+      .filter(({ name }) => wanted?.has(name) ?? true)
+      .map(({ name, value, source, type, documentation, synonyms }) => ({
+        name,
+        value,
+        readOnly: described.readOnly,
+        configSource: source,
+        isSensitive: false,
+        synonyms: includeSynonyms ? synonyms : [],
+        configType: type,
+        documentation: includeDocumentation ? documentation : null,
+      })),
+  };
+}
+
+function refused({ resourceType, resourceName }: Resource, failure: KafkaFailure): Result {
+  return { ...failure, resourceType, resourceName, configs: [] };
+}

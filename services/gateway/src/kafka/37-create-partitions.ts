@@ -1,0 +1,82 @@
+/**
+ * CreatePartitions (37), versions 0 to 3: adds partitions to topics. Keys hash to other partitions from then on.
+ *
+ * - `count` is how many partitions the topic is to have in all; fewer or as many as it has are INVALID_PARTITIONS.
+ * - A topic given twice is INVALID_REQUEST.
+ *
+ * Deliberately not here: placing replicas by hand, except where there is only one way to place them.
+ */
+import { OttlaError } from "@ottla/errors";
+import { createPartitions, type RequestOf, type ResponseOf } from "@ottla/kafka-protocol";
+import { refuseInternal } from "../topics.ts";
+import { duplicatesOf } from "./duplicates.ts";
+import { type AnyKafkaHandler, kafkaHandler } from "./handler.ts";
+import { failureOf, NO_ERROR } from "./kafka-failures.ts";
+import { type KafkaServices, knownTopic, lookUp } from "./kafka-services.ts";
+import { checkManualAssignments } from "./manual-assignments.ts";
+import type { ChangeTerms } from "./topic-changes.ts";
+
+type Wanted = RequestOf<typeof createPartitions>["topics"][number];
+type Result = ResponseOf<typeof createPartitions>["results"][number];
+
+export function createPartitionsHandler(services: KafkaServices): AnyKafkaHandler {
+  return kafkaHandler({
+    api: createPartitions,
+    versions: { min: 0, max: 3 },
+    async handle({ topics, timeoutMs, validateOnly }) {
+      const duplicates = duplicatesOf(topics.map(({ name }) => name));
+      const unique = topics.filter(({ name }) => !duplicates.has(name));
+      const answers = await Promise.all(
+        unique.map((topic) => extend(services, topic, { timeoutMs, validateOnly })),
+      );
+      const twice = failureOf("INVALID_REQUEST", "Duplicate topic name.");
+      return {
+        throttleTimeMs: 0,
+        results: [...Array.from(duplicates, (name) => ({ name, ...twice })), ...answers],
+      };
+    },
+    failure: ({ topics }, failure) => ({
+      throttleTimeMs: 0,
+      results: topics.map(({ name }) => ({ name, ...failure })),
+    }),
+  });
+}
+
+async function extend(services: KafkaServices, wanted: Wanted, terms: ChangeTerms): Promise<Result> {
+  const { name, count, assignments } = wanted;
+  const { topics, changes, failures } = services;
+  try {
+    const [topic] = await lookUp(topics, [name], () => knownTopic(topics, name));
+    if (topic === undefined)
+      throw new OttlaError("UNKNOWN_TOPIC_OR_PARTITION", `topic ${name} does not exist`);
+    refuseInternal(topic);
+    const { partitionCount } = topic;
+    if (count === partitionCount) {
+      throw new OttlaError("INVALID_PARTITIONS", `Topic already has ${count} partition(s).`);
+    }
+    if (count < partitionCount) {
+      const message = `The topic ${name} currently has ${partitionCount} partition(s); ${count} would not be an increase.`;
+      throw new OttlaError("INVALID_PARTITIONS", message);
+    }
+    if (assignments !== null) checkAssignments(services, assignments, count - partitionCount);
+    await changes.createPartitions(name, count, terms);
+    return { name, errorCode: NO_ERROR };
+  } catch (thrown) {
+    return { name, ...failures.of(thrown, createPartitions.name) };
+  }
+}
+
+function checkAssignments(
+  { view }: KafkaServices,
+  assignments: NonNullable<Wanted["assignments"]>,
+  added: number,
+): void {
+  if (assignments.length !== added) {
+    const message = `Attempted to add ${added} additional partition(s), but only ${assignments.length} assignment(s) were specified.`;
+    throw new OttlaError("INVALID_REPLICA_ASSIGNMENT", message);
+  }
+  checkManualAssignments(
+    view,
+    assignments.map(({ brokerIds }) => brokerIds),
+  );
+}

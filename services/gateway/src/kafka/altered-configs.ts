@@ -1,0 +1,87 @@
+import { OttlaError } from "@ottla/errors";
+import type { Topic } from "../topics.ts";
+import { refuseInternal } from "../topics.ts";
+import { type ConfigResource, keyOfResource, ResourceType, topicOfResource } from "./config-resources.ts";
+import { duplicatesOf } from "./duplicates.ts";
+import { failureOf, type KafkaFailure, NO_ERROR } from "./kafka-failures.ts";
+import type { KafkaServices } from "./kafka-services.ts";
+
+/** What becomes of one topic's settings. */
+export interface ConfigChange {
+  readonly set: Readonly<Record<string, string>>;
+  readonly remove: readonly string[];
+}
+
+export interface AlteredResource {
+  readonly errorCode: number;
+  readonly errorMessage: string | null;
+  readonly resourceType: number;
+  readonly resourceName: string;
+}
+
+/** Settings are changed within this time or not at all, as far as the client learns. */
+const TIMEOUT_MS = 30_000;
+
+/** Changes the settings of each resource by itself; a resource named twice is refused once. */
+export async function alterResources<
+  R extends ConfigResource & { readonly configs: readonly { name: string }[] },
+>(
+  services: KafkaServices,
+  resources: readonly R[],
+  options: { readonly validateOnly: boolean; readonly api: string },
+  changeOf: (topic: Topic, resource: R) => ConfigChange,
+): Promise<AlteredResource[]> {
+  const duplicates = duplicatesOf(resources.map(keyOfResource));
+  const firsts = resources.filter(
+    (resource, index) =>
+      resources.findIndex((other) => keyOfResource(other) === keyOfResource(resource)) === index,
+  );
+  return Promise.all(
+    firsts.map(async (resource) => {
+      try {
+        if (duplicates.has(keyOfResource(resource))) {
+          return refusedResource(
+            resource,
+            failureOf("INVALID_REQUEST", "Each resource must appear at most once."),
+          );
+        }
+        const topic = await alterable(services, resource);
+        const [twice] = duplicatesOf(resource.configs.map(({ name }) => name));
+        if (twice !== undefined) throw new OttlaError("INVALID_REQUEST", `configs: ${twice} is given twice`);
+        const change = changeOf(topic, resource);
+        const isEmpty = change.remove.length === 0 && Object.keys(change.set).length === 0;
+        if (!isEmpty) {
+          const { validateOnly } = options;
+          await services.changes.alterConfig(topic.name, change, { timeoutMs: TIMEOUT_MS, validateOnly });
+        }
+        return refusedResource(resource, { errorCode: NO_ERROR, errorMessage: null });
+      } catch (thrown) {
+        return refusedResource(resource, services.failures.of(thrown, options.api));
+      }
+    }),
+  );
+}
+
+async function alterable(
+  services: KafkaServices,
+  { resourceType, resourceName }: ConfigResource,
+): Promise<Topic> {
+  if (resourceType === ResourceType.TOPIC) {
+    const topic = await topicOfResource(services, resourceName);
+    refuseInternal(topic);
+    return topic;
+  }
+  if (resourceType === ResourceType.BROKER) {
+    const message =
+      "Settings of brokers cannot be changed at run time: set them in the gateway's configuration.";
+    throw new OttlaError("INVALID_REQUEST", message);
+  }
+  throw new OttlaError("INVALID_REQUEST", `Unexpected resource type ${resourceType}.`);
+}
+
+export function refusedResource(
+  { resourceType, resourceName }: ConfigResource,
+  { errorCode, errorMessage }: KafkaFailure | { readonly errorCode: 0; readonly errorMessage: null },
+): AlteredResource {
+  return { errorCode, errorMessage, resourceType, resourceName };
+}

@@ -1,0 +1,122 @@
+import {
+  describeTopicConfig,
+  TOPIC_SETTINGS,
+  type TopicConfigMap,
+  type TopicConfigSource,
+  type TopicSettingType,
+} from "@ottla/metadata";
+
+/** Where a value comes from, by Kafka's numbers. */
+export const ConfigSource = { TOPIC: 1, STATIC_BROKER: 4, DEFAULT: 5 } as const;
+
+/** Types of values, by Kafka's numbers. */
+export const ConfigType = { BOOLEAN: 1, STRING: 2, INT: 3, LONG: 5, DOUBLE: 6, LIST: 7 } as const;
+
+export interface ConfigSynonym {
+  readonly name: string;
+  readonly value: string | null;
+  readonly source: number;
+}
+
+/** One setting as Kafka's answers describe it. */
+export interface DescribedConfig {
+  readonly name: string;
+  readonly value: string | null;
+  readonly source: number;
+  readonly type: number;
+  readonly documentation: string;
+  /** Where the value could come from, the strongest first. */
+  readonly synonyms: readonly ConfigSynonym[];
+}
+
+const SOURCES: Readonly<Record<TopicConfigSource, number>> = {
+  topic: ConfigSource.TOPIC,
+  static: ConfigSource.STATIC_BROKER,
+  default: ConfigSource.DEFAULT,
+};
+
+/** What a broker calls the default of a topic setting, where the names differ by more than a prefix. */
+const BROKER_NAMES: ReadonlyMap<string, string> = new Map([
+  ["cleanup.policy", "log.cleanup.policy"],
+  ["compression.type", "compression.type"],
+  ["file.delete.delay.ms", "log.segment.delete.delay.ms"],
+  ["flush.messages", "log.flush.interval.messages"],
+  ["flush.ms", "log.flush.interval.ms"],
+  ["index.interval.bytes", "log.index.interval.bytes"],
+  ["max.message.bytes", "message.max.bytes"],
+  ["message.timestamp.after.max.ms", "log.message.timestamp.after.max.ms"],
+  ["message.timestamp.before.max.ms", "log.message.timestamp.before.max.ms"],
+  ["message.timestamp.type", "log.message.timestamp.type"],
+  ["min.insync.replicas", "min.insync.replicas"],
+  ["retention.bytes", "log.retention.bytes"],
+  ["retention.ms", "log.retention.ms"],
+  ["segment.bytes", "log.segment.bytes"],
+  ["segment.index.bytes", "log.index.size.max.bytes"],
+  ["segment.ms", "log.roll.ms"],
+  ["unclean.leader.election.enable", "unclean.leader.election.enable"],
+]);
+
+/** The settings of a topic, those it does not set among them. */
+export function describedTopicConfigs(
+  configs: TopicConfigMap,
+  topicDefaults: TopicConfigMap,
+): DescribedConfig[] {
+  return describeTopicConfig(configs, topicDefaults).map(({ name, value, source, documentation }) => {
+    const own = configs[name];
+    const synonyms = brokerSynonyms(name, topicDefaults);
+    return {
+      name,
+      value,
+      source: SOURCES[source],
+      type: typeOf(name),
+      documentation,
+      synonyms:
+        own === undefined ? synonyms : [{ name, value: own, source: ConfigSource.TOPIC }, ...synonyms],
+    };
+  });
+}
+
+/** The broker's defaults of topic settings, under the broker's names for them. */
+export function describedTopicDefaults(topicDefaults: TopicConfigMap): DescribedConfig[] {
+  return describeTopicConfig({}, topicDefaults).map(({ name, value, source, documentation }) => ({
+    name: BROKER_NAMES.get(name) ?? name,
+    value,
+    source: SOURCES[source],
+    type: typeOf(name),
+    documentation,
+    synonyms: brokerSynonyms(name, topicDefaults),
+  }));
+}
+
+function brokerSynonyms(topicName: string, topicDefaults: TopicConfigMap): ConfigSynonym[] {
+  const name = BROKER_NAMES.get(topicName) ?? topicName;
+  const synonyms: ConfigSynonym[] = [];
+  const configured = topicDefaults[topicName];
+  if (configured !== undefined)
+    synonyms.push({ name, value: configured, source: ConfigSource.STATIC_BROKER });
+  const value = TOPIC_SETTINGS.get(topicName)?.default;
+  if (value !== undefined) synonyms.push({ name, value, source: ConfigSource.DEFAULT });
+  return synonyms;
+}
+
+function typeOf(name: string): number {
+  const type = TOPIC_SETTINGS.get(name)?.type;
+  return type === undefined ? ConfigType.STRING : typeNumber(type.kind);
+}
+
+function typeNumber(kind: TopicSettingType["kind"]): number {
+  switch (kind) {
+    case "boolean":
+      return ConfigType.BOOLEAN;
+    case "integer":
+      return ConfigType.INT;
+    case "long":
+      return ConfigType.LONG;
+    case "double":
+      return ConfigType.DOUBLE;
+    case "choice":
+      return ConfigType.STRING;
+    case "list":
+      return ConfigType.LIST;
+  }
+}

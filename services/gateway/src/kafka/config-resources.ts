@@ -1,0 +1,32 @@
+import { OttlaError } from "@ottla/errors";
+import type { Topic } from "../topics.ts";
+import { checkTopicName } from "../topics.ts";
+import { type KafkaServices, knownTopic, lookUp } from "./kafka-services.ts";
+
+/** What settings belong to, by Kafka's numbers. */
+export const ResourceType = { TOPIC: 2, BROKER: 4 } as const;
+
+export interface ConfigResource {
+  readonly resourceType: number;
+  readonly resourceName: string;
+}
+
+/** The topic that a resource names. Throws INVALID_TOPIC_EXCEPTION or UNKNOWN_TOPIC_OR_PARTITION. */
+export async function topicOfResource({ topics }: KafkaServices, name: string): Promise<Topic> {
+  checkTopicName(name, "resource");
+  const [topic] = await lookUp(topics, [name], () => knownTopic(topics, name));
+  if (topic === undefined)
+    throw new OttlaError("UNKNOWN_TOPIC_OR_PARTITION", `The topic '${name}' does not exist.`);
+  return topic;
+}
+
+/** An empty name stands for all brokers. Any gateway answers for any: they share their settings. */
+export function checkBrokerResource({ brokers }: KafkaServices, name: string, ids: readonly number[]): void {
+  if (name === "" || ids.includes(Number(name))) return;
+  const message = `Unexpected broker id, expected ${brokers.ownId} or empty string, but received ${name.slice(0, 100)}`;
+  throw new OttlaError("INVALID_REQUEST", message);
+}
+
+export function keyOfResource({ resourceType, resourceName }: ConfigResource): string {
+  return `${resourceType} ${resourceName}`;
+}

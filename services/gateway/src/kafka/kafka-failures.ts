@@ -1,0 +1,103 @@
+import { ERRORS, type ErrorCode, NOT_APPENDED, OttlaError, toOttlaError } from "@ottla/errors";
+import type { LimitedLogger } from "@ottla/runtime";
+import { isForeignError, publicError } from "../public-error.ts";
+
+/** An error as Kafka's answers carry it. */
+export interface KafkaFailure {
+  readonly errorCode: number;
+  /** Never internals: no path, no stack, no foreign exception's text. */
+  readonly errorMessage: string;
+}
+
+/** "No error" in the fields of an answer. */
+export const NO_ERROR = 0;
+
+export function failureOf(code: ErrorCode, message: string): KafkaFailure {
+  return { errorCode: ERRORS[code].kafka, errorMessage: message };
+}
+
+/** Trouble between this gateway and a leader. Kafka has none of these: its own brokers are the leaders. */
+const NO_LEADER: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "LEADER_NOT_AVAILABLE",
+  "UNAVAILABLE",
+  "METADATA_UNAVAILABLE",
+  "NETWORK_EXCEPTION",
+  "THROTTLING_QUOTA_EXCEEDED",
+  "FENCED_LEADER_EPOCH",
+  "UNKNOWN_LEADER_EPOCH",
+  "NOT_CONTROLLER",
+  "CANCELLED",
+]);
+
+/** What consumers understand in an answer to Fetch. Java's stops with an exception on any other code. */
+const FETCH_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "OFFSET_OUT_OF_RANGE",
+  "CORRUPT_MESSAGE",
+  "UNKNOWN_TOPIC_OR_PARTITION",
+  "NOT_LEADER_OR_FOLLOWER",
+  "REPLICA_NOT_AVAILABLE",
+  "KAFKA_STORAGE_ERROR",
+  "FENCED_LEADER_EPOCH",
+  "UNKNOWN_LEADER_EPOCH",
+  "OFFSET_NOT_AVAILABLE",
+  "UNKNOWN_TOPIC_ID",
+]);
+
+/**
+ * Turns what was thrown into the error that Kafka's clients act on. A fault that is none of ours becomes UNKNOWN_SERVER_ERROR
+ * and a line in the log.
+ */
+export class KafkaFailures {
+  readonly #logger: LimitedLogger;
+
+  constructor(logger: LimitedLogger) {
+    this.#logger = logger;
+  }
+
+  of(thrown: unknown, api: string): KafkaFailure {
+    this.#report(thrown, api);
+    const error = publicError(thrown);
+    return { errorCode: error.kafkaCode, errorMessage: error.message };
+  }
+
+  /**
+   * For Produce: an append that surely did not happen is refused with NOT_LEADER_OR_FOLLOWER, which makes every client look
+   * again and send again; one whose outcome is unknown with REQUEST_TIMED_OUT, after which clients reckon with a duplicate.
+   */
+  ofAppend(thrown: unknown, api: string): KafkaFailure {
+    const error = toOttlaError(thrown);
+    if (!NO_LEADER.has(error.code)) return this.of(thrown, api);
+    const isSafe = error.code === "LEADER_NOT_AVAILABLE" || error.metadata[NOT_APPENDED] === "true";
+    return failureOf(isSafe ? "NOT_LEADER_OR_FOLLOWER" : "REQUEST_TIMED_OUT", publicError(error).message);
+  }
+
+  /** For reads of a partition: what consumers do not know becomes NOT_LEADER_OR_FOLLOWER, after which they look again. */
+  ofRead(thrown: unknown, api: string): KafkaFailure {
+    const error = toOttlaError(thrown);
+    if (NO_LEADER.has(error.code) || error.code === "REQUEST_TIMED_OUT") {
+      return failureOf("NOT_LEADER_OR_FOLLOWER", publicError(error).message);
+    }
+    if (FETCH_CODES.has(error.code)) return this.of(error, api);
+    this.#report(thrown, api);
+    return failureOf("UNKNOWN_SERVER_ERROR", publicError(error).message);
+  }
+
+  #report(thrown: unknown, api: string): void {
+    if (!isForeignError(thrown) && toOttlaError(thrown).code !== "UNKNOWN_SERVER_ERROR") return;
+    this.#logger.error(
+      `kafka-fault-${api}`,
+      { err: thrown, api },
+      "a Kafka request failed by a fault of the gateway",
+    );
+  }
+}
+
+/** Thrown by a handler whose answer is to close the connection. */
+export class CloseConnection extends Error {
+  readonly reason: OttlaError;
+
+  constructor(reason: OttlaError) {
+    super(reason.message);
+    this.reason = reason;
+  }
+}
