@@ -61,6 +61,8 @@ export async function rebuildIndexes(segment: Segment): Promise<void> {
   const batches: { found: FoundBatch["header"]; position: number }[] = [];
   for await (const { header, position } of intactBatches(segment)) batches.push({ found: header, position });
   await segment.resetIndexes();
+  // Nothing is awaited until the sizes are right again, so no reader sees them in between.
+  segment.noteClosed(0, segment.baseOffset);
   for (const { found, position } of batches) {
     segment.noteRecovered(
       {
