@@ -1,0 +1,77 @@
+import { execFile, spawn } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { OttlaServer, treeRoot } from "../support/ottla-server.ts";
+import { haveTools } from "../support/tools.ts";
+
+const run = promisify(execFile);
+const MARK = "<!-- run by tests/integration/readme.test.ts -->";
+
+/** The marked block of that language in the README. */
+async function block(language: string): Promise<string> {
+  const readme = await readFile(join(treeRoot, "README.md"), "utf8");
+  const start = readme.indexOf(`${MARK}\n\`\`\`${language}\n`);
+  expect(start).toBeGreaterThan(0);
+  const from = readme.indexOf("\n", readme.indexOf("```", start)) + 1;
+  return readme.slice(from, readme.indexOf("\n```", from));
+}
+
+let server: OttlaServer;
+let directory: string;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "ottla-readme-"));
+  server = await OttlaServer.start();
+});
+
+afterAll(async () => {
+  await server.stop();
+  await rm(directory, { recursive: true, force: true });
+});
+
+test("the first five minutes do what the README says", async () => {
+  const script = await block("sh");
+  const shell = spawn("sh", ["-euxc", script], {
+    cwd: treeRoot,
+    env: { ...process.env, OTTLA_ADDRESS: server.address },
+  });
+  let output = "";
+  shell.stdout.on("data", (chunk: Buffer) => {
+    output += chunk.toString();
+  });
+  let log = "";
+  shell.stderr.on("data", (chunk: Buffer) => {
+    log += chunk.toString();
+  });
+  const code = await new Promise((resolve) => shell.on("close", resolve));
+  expect({ code, log: code === 0 ? "" : log }).toEqual({ code: 0, log: "" });
+  expect(output).toContain("created greetings with 4 partitions");
+  expect(output).toContain("\n100001\n");
+  expect(output).toContain('"topic":"greetings","partition":0');
+});
+
+describe.runIf(haveTools("python3"))("in Python", () => {
+  test("the snippet appends and reads", { timeout: 180_000 }, async () => {
+    await run("sh", ["tests/python/setup.sh"], { cwd: treeRoot });
+    const path = join(directory, "snippet.py");
+    await writeFile(path, (await block("python")).replace("localhost:50051", server.address));
+    const python = join(treeRoot, ".cache/python/bin/python");
+    const environment = { ...process.env, PYTHONPATH: join(treeRoot, ".cache/python/stubs") };
+    const { stdout } = await run(python, [path], { env: environment, maxBuffer: 64 << 20 });
+    expect(stdout).toContain("base_offset");
+    expect(stdout).toContain("b'user-");
+  });
+});
+
+describe.runIf(haveTools("go"))("in Go", () => {
+  test("the snippet appends and reads", { timeout: 300_000 }, async () => {
+    const { stdout: module } = await run("sh", ["tests/go/setup.sh"], { cwd: treeRoot });
+    const path = join(module.trim(), "main.go");
+    await writeFile(path, (await block("go")).replace("localhost:50051", server.address));
+    const { stdout } = await run("go", ["run", "."], { cwd: module.trim() });
+    expect(stdout).toMatch(/^\d\/\d+: hello from Go\n$/);
+  });
+});
