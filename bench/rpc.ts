@@ -321,7 +321,7 @@ function print(line: string): void {
 function startServer(kind: string): Promise<{ process: ChildProcess; address: string }> {
   const child = fork(import.meta.filename, ["serve", kind]);
   return new Promise((resolve, reject) => {
-    child.once("message", (port) => resolve({ process: child, address: `127.0.0.1:${String(port)}` }));
+    child.once("message", (port: number) => resolve({ process: child, address: `127.0.0.1:${port}` }));
     child.once("exit", () => reject(new Error(`the ${kind} server ended`)));
   });
 }

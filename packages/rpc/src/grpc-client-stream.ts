@@ -2,8 +2,9 @@ import type { DescMethod, Message } from "@bufbuild/protobuf";
 import { type ChannelInterface, status as GrpcCode, type Metadata, type StatusObject } from "@grpc/grpc-js";
 import { OttlaError } from "@ottla/errors";
 import { decodeResponse, encodeRequest } from "./codec.ts";
+import { Fifo } from "./fifo.ts";
 import { ReceiveQueue } from "./receive-queue.ts";
-import { SendBudget } from "./send-budget.ts";
+import { queuedBytes, SendBudget } from "./send-budget.ts";
 import type { ClientStream } from "./service.ts";
 
 export type GrpcCall = ReturnType<ChannelInterface["createCall"]>;
@@ -29,7 +30,7 @@ export class GrpcClientStream implements ClientStream<object, Message> {
   readonly #options: GrpcClientStreamOptions;
   readonly #budget: SendBudget;
   /** grpc-js keeps one message before its connection is up, and loses further ones: they wait here. */
-  #unsent: Buffer[] = [];
+  readonly #unsent = new Fifo<Buffer>();
   #writing = false;
   #reading = false;
   #sendEnded = false;
@@ -61,7 +62,7 @@ export class GrpcClientStream implements ClientStream<object, Message> {
     if (this.#finished || this.#sendEnded) return !this.#finished;
     const bytes = encodeRequest(this.#method.input, message);
     this.#options.checkSize(bytes.byteLength);
-    this.#budget.add(bytes.byteLength);
+    this.#budget.add(queuedBytes(bytes.byteLength));
     this.#unsent.push(bytes);
     this.#write();
     return this.#budget.hasRoom;
@@ -94,15 +95,18 @@ export class GrpcClientStream implements ClientStream<object, Message> {
     const bytes = this.#unsent.shift();
     if (bytes === undefined) return;
     this.#writing = true;
-    this.#call.sendMessageWithContext({ callback: () => this.#onWritten(bytes.byteLength) }, bytes);
+    this.#call.sendMessageWithContext(
+      { callback: () => this.#onWritten(queuedBytes(bytes.byteLength)) },
+      bytes,
+    );
   }
 
-  #onWritten(sizeBytes: number): void {
+  #onWritten(countedBytes: number): void {
     this.#writing = false;
     if (this.#finished) return;
     this.#write();
     if (this.#sendEnded && !this.#writing) this.#call.halfClose();
-    this.#budget.remove(sizeBytes);
+    this.#budget.remove(countedBytes);
   }
 
   #read(): void {
@@ -114,14 +118,14 @@ export class GrpcClientStream implements ClientStream<object, Message> {
 
   #onMessage(message: Buffer): void {
     this.#reading = false;
-    this.received.push(message, message.byteLength);
+    this.received.push(message, queuedBytes(message.byteLength));
     this.#read();
   }
 
   #finish(error: OttlaError | undefined): void {
     if (this.#finished) return;
     this.#finished = true;
-    this.#unsent = [];
+    this.#unsent.clear();
     if (error === undefined) this.received.end();
     else this.received.fail(error);
     this.#budget.fail(error ?? new OttlaError("CANCELLED", "the call is over"));

@@ -3,9 +3,9 @@ import type { ServerInterceptingCallInterface } from "@grpc/grpc-js";
 import { OttlaError } from "@ottla/errors";
 import { decodeRequest, encode, tooLarge } from "./codec.ts";
 import { GrpcCallContext, type ServedCall, type ServedCallOptions } from "./grpc-served-call.ts";
-import { grpcStatusOf } from "./grpc-status.ts";
+import { sendStatus } from "./grpc-status.ts";
 import { ReceiveQueue } from "./receive-queue.ts";
-import { SendBudget } from "./send-budget.ts";
+import { queuedBytes, SendBudget } from "./send-budget.ts";
 import type { StreamMethod, UntypedStream } from "./service-registry.ts";
 
 /**
@@ -45,7 +45,7 @@ export class GrpcServedStream implements ServedCall, UntypedStream {
       },
       onReceiveMessage: (message: Buffer) => {
         this.#reading = false;
-        this.received.push(message, message.byteLength);
+        this.received.push(message, queuedBytes(message.byteLength));
         this.#read();
       },
       // A stream that was reset looks like one that has ended, until its cancellation
@@ -63,8 +63,9 @@ export class GrpcServedStream implements ServedCall, UntypedStream {
     const sizeBytes = bytes.byteLength;
     const { maxMessageBytes } = this.#options;
     if (sizeBytes > maxMessageBytes) throw tooLarge("the answer", sizeBytes, maxMessageBytes);
-    this.#budget.add(sizeBytes);
-    this.#call.sendMessage(bytes, () => this.#budget.remove(sizeBytes));
+    const countedBytes = queuedBytes(sizeBytes);
+    this.#budget.add(countedBytes);
+    this.#call.sendMessage(bytes, () => this.#budget.remove(countedBytes));
     return this.#budget.hasRoom;
   }
 
@@ -116,7 +117,7 @@ export class GrpcServedStream implements ServedCall, UntypedStream {
   #finish(thrown: unknown): void {
     if (this.#finished) return;
     this.#end(thrown);
-    this.#call.sendStatus(grpcStatusOf(thrown));
+    sendStatus(this.#call, thrown);
   }
 
   #end(thrown: unknown): void {

@@ -2,7 +2,7 @@ import type { ServerInterceptingCallInterface } from "@grpc/grpc-js";
 import { OttlaError } from "@ottla/errors";
 import { decodeRequest, encode, tooLarge } from "./codec.ts";
 import { GrpcCallContext, type ServedCall, type ServedCallOptions } from "./grpc-served-call.ts";
-import { grpcStatusOf } from "./grpc-status.ts";
+import { sendStatus } from "./grpc-status.ts";
 import type { UnaryMethod } from "./service-registry.ts";
 
 const nothing = () => undefined;
@@ -84,7 +84,7 @@ export class GrpcServedUnary implements ServedCall {
   #finish(thrown: unknown): void {
     if (this.#finished) return;
     this.#finished = true;
-    this.#call.sendStatus(grpcStatusOf(thrown));
+    sendStatus(this.#call, thrown);
     this.#options.onFinished(this, this.#context, thrown);
   }
 }

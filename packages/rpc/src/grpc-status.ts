@@ -1,4 +1,9 @@
-import { status as GrpcCode, Metadata, type StatusObject } from "@grpc/grpc-js";
+import {
+  status as GrpcCode,
+  Metadata,
+  type ServerInterceptingCallInterface,
+  type StatusObject,
+} from "@grpc/grpc-js";
 import { OttlaError } from "@ottla/errors";
 import { errorFromStatus, statusFromError } from "./status.ts";
 
@@ -22,8 +27,16 @@ function grpcCode(code: number): GrpcCode {
   return CODES.get(code) ?? GrpcCode.UNKNOWN;
 }
 
-/** What ends a call on the wire: OK when nothing was thrown. */
-export function grpcStatusOf(thrown: unknown): SentStatus {
+/** Ends a call on the wire: with OK when nothing was thrown. */
+export function sendStatus(call: ServerInterceptingCallInterface, thrown: unknown): void {
+  try {
+    call.sendStatus(grpcStatusOf(thrown));
+  } catch {
+    // The HTTP/2 stream went away under it: there is nobody left to tell.
+  }
+}
+
+function grpcStatusOf(thrown: unknown): SentStatus {
   if (thrown === undefined) return OK;
   const { code, message, details } = statusFromError(thrown);
   if (details === undefined) return { code: grpcCode(code), details: message, metadata: null };

@@ -9,7 +9,7 @@ import {
   watchCaller,
 } from "./in-process-call.ts";
 import { ReceiveQueue } from "./receive-queue.ts";
-import { SendBudget } from "./send-budget.ts";
+import { queuedBytes, SendBudget } from "./send-budget.ts";
 import type { CallOptions, ClientStream } from "./service.ts";
 import type { StreamMethod, UntypedStream } from "./service-registry.ts";
 import { publicError } from "./status.ts";
@@ -40,8 +40,9 @@ class Pipe {
   send(init: object): boolean {
     const { schema, what, options } = this.#pipe;
     const { message, sizeBytes } = prepareDelivery(schema, init, what, options);
-    this.budget.add(sizeBytes);
-    options.mailbox.post(() => this.queue.push(message, sizeBytes));
+    const countedBytes = queuedBytes(sizeBytes);
+    this.budget.add(countedBytes);
+    options.mailbox.post(() => this.queue.push(message, countedBytes));
     return this.budget.hasRoom;
   }
 }

@@ -1,4 +1,5 @@
 import type { Clock } from "@ottla/runtime";
+import { Fifo } from "./fifo.ts";
 
 /** So many deliveries run before input and output of the process get their turn again. */
 const DELIVERIES_PER_TURN = 128;
@@ -10,7 +11,7 @@ const DELIVERIES_PER_TURN = 128;
  */
 export class Mailbox {
   readonly #clock: Clock;
-  #deliveries: (() => void)[] = [];
+  readonly #deliveries = new Fifo<() => void>();
   #scheduled = false;
   #left = DELIVERIES_PER_TURN;
 
@@ -37,10 +38,15 @@ export class Mailbox {
   }
 
   #run(): void {
-    this.#scheduled = false;
-    const batch = this.#deliveries.splice(0, this.#left);
-    this.#left -= batch.length;
-    for (const deliver of batch) deliver();
-    this.#schedule();
+    try {
+      // What these post is for the next round.
+      for (let count = Math.min(this.#deliveries.length, this.#left); count > 0; count -= 1) {
+        this.#left -= 1;
+        this.#deliveries.shift()?.();
+      }
+    } finally {
+      this.#scheduled = false;
+      this.#schedule();
+    }
   }
 }

@@ -3,6 +3,7 @@ import { OttlaError } from "@ottla/errors";
 import { ProduceRequestSchema } from "@ottla/proto/ottla/v1/log";
 import { VirtualClock } from "@ottla/runtime";
 import { describe, expect, test } from "vitest";
+import { Fifo } from "./fifo.ts";
 import { Mailbox } from "./mailbox.ts";
 import { estimateMessageBytes } from "./message-size.ts";
 import { ReceiveQueue } from "./receive-queue.ts";
@@ -148,6 +149,21 @@ describe("the mailbox of the in-process transport", () => {
     await new Promise<void>((resolve) => mailbox.post(() => mailbox.post(resolve)));
     expect(order).toEqual(["first", "second", "third"]);
   });
+});
+
+test("a long queue gives its items in order and is not slow", () => {
+  const fifo = new Fifo<number>();
+  let next = 0;
+  let expected = 0;
+  for (let round = 0; round < 300; round += 1) {
+    for (let count = 0; count < 1000; count += 1) fifo.push(next++);
+    for (let count = 0; count < 900; count += 1) expected += fifo.shift() === expected ? 1 : 0;
+  }
+  expect(fifo.length).toBe(30_000);
+  for (let item = fifo.shift(); item !== undefined; item = fifo.shift())
+    expected += item === expected ? 1 : 0;
+  expect(expected).toBe(next);
+  expect(fifo.length).toBe(0);
 });
 
 test("the estimate of a message's size follows its bytes and texts", () => {

@@ -1,4 +1,5 @@
 import type { OttlaError } from "@ottla/errors";
+import { Fifo } from "./fifo.ts";
 
 interface Waiter<T> {
   resolve(result: IteratorResult<T, undefined>): void;
@@ -26,9 +27,8 @@ export interface ReceiveQueueOptions<Raw, T> {
  */
 export class ReceiveQueue<Raw, T> implements AsyncIterableIterator<T, undefined> {
   readonly #options: ReceiveQueueOptions<Raw, T>;
-  #entries: Entry<Raw>[] = [];
-  #head = 0;
-  #waiters: Waiter<T>[] = [];
+  readonly #entries = new Fifo<Entry<Raw>>();
+  readonly #waiters = new Fifo<Waiter<T>>();
   #unreadBytes = 0;
   #ended = false;
   #failure: OttlaError | undefined;
@@ -48,7 +48,7 @@ export class ReceiveQueue<Raw, T> implements AsyncIterableIterator<T, undefined>
 
   /** Whether the peer's end was reached and everything before it was read. */
   get exhausted(): boolean {
-    return this.#ended && this.#head === this.#entries.length;
+    return this.#ended && this.#entries.length === 0;
   }
 
   push(raw: Raw, sizeBytes: number): void {
@@ -66,29 +66,30 @@ export class ReceiveQueue<Raw, T> implements AsyncIterableIterator<T, undefined>
   end(): void {
     if (this.finished) return;
     this.#ended = true;
-    for (const waiter of this.#waiters.splice(0)) waiter.resolve({ done: true, value: undefined });
+    for (let waiter = this.#waiters.shift(); waiter !== undefined; waiter = this.#waiters.shift()) {
+      waiter.resolve({ done: true, value: undefined });
+    }
   }
 
   fail(error: OttlaError): void {
     if (this.finished) return;
     this.#failure = error;
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+    this.#rejectWaiters(error);
   }
 
   /** Fails at once: what was not read is dropped. */
   discard(error: OttlaError): void {
-    this.#entries = [];
-    this.#head = 0;
+    this.#entries.clear();
     this.#unreadBytes = 0;
     this.#ended = false;
     this.#failure ??= error;
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+    this.#rejectWaiters(error);
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
     return new Promise((resolve, reject) => {
       const waiter = { resolve, reject };
-      if (this.#head < this.#entries.length) this.#take(waiter);
+      if (this.#entries.length > 0) this.#take(waiter);
       else if (this.#failure !== undefined) reject(this.#failure);
       else if (this.#ended || this.#abandoned) resolve({ done: true, value: undefined });
       else this.#waiters.push(waiter);
@@ -99,8 +100,7 @@ export class ReceiveQueue<Raw, T> implements AsyncIterableIterator<T, undefined>
     if (!this.#abandoned) {
       this.#abandoned = true;
       const bytes = this.#unreadBytes;
-      this.#entries = [];
-      this.#head = 0;
+      this.#entries.clear();
       this.#unreadBytes = 0;
       if (!this.finished) this.#options.onAbandoned();
       if (bytes > 0) this.#options.onRead(bytes);
@@ -112,17 +112,15 @@ export class ReceiveQueue<Raw, T> implements AsyncIterableIterator<T, undefined>
     return this;
   }
 
-  #take(waiter: Waiter<T>): void {
-    const entry = this.#entries[this.#head];
-    if (entry === undefined) return;
-    this.#head += 1;
-    if (this.#head === this.#entries.length) {
-      this.#entries = [];
-      this.#head = 0;
-    } else if (this.#head > 1024) {
-      this.#entries = this.#entries.slice(this.#head);
-      this.#head = 0;
+  #rejectWaiters(error: OttlaError): void {
+    for (let waiter = this.#waiters.shift(); waiter !== undefined; waiter = this.#waiters.shift()) {
+      waiter.reject(error);
     }
+  }
+
+  #take(waiter: Waiter<T>): void {
+    const entry = this.#entries.shift();
+    if (entry === undefined) return;
     this.#unreadBytes -= entry.sizeBytes;
     try {
       waiter.resolve({ done: false, value: this.#options.decode(entry.raw) });

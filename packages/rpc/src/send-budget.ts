@@ -1,5 +1,13 @@
 import type { OttlaError } from "@ottla/errors";
 
+/** What a queued message costs beside its bytes: so that empty ones cannot queue without limit either. */
+const MESSAGE_OVERHEAD_BYTES = 64;
+
+/** What a message of that size counts in a bounded queue. */
+export function queuedBytes(sizeBytes: number): number {
+  return sizeBytes + MESSAGE_OVERHEAD_BYTES;
+}
+
 interface Waiter {
   resolve(): void;
   reject(error: OttlaError): void;

@@ -80,6 +80,16 @@ describe.each(harnesses)("a stream over $name", ({ serve }) => {
     await served.close();
   });
 
+  test("counts empty messages too: they cannot queue without limit", async () => {
+    const served = await serve({ read: () => new Promise(() => undefined) }, limits);
+    const stream = served.client.produce();
+    let sent = 0;
+    while (sent < 100_000 && stream.send({})) sent += 1;
+    expect(sent).toBeLessThan(100_000);
+    stream.cancel();
+    await served.close();
+  });
+
   test("that stands still does not hold up others of its connection", async () => {
     const served = await serve(
       {
