@@ -3,7 +3,7 @@ PNPM := npx --yes pnpm@12
 NODE := sh scripts/node.sh
 BIN := node_modules
 
-.PHONY: help install up test test-unit lint fix generate
+.PHONY: help install up test test-unit conformance lint fix generate
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -22,10 +22,14 @@ up: install ## Run Ottla in one process: gRPC on 50051, HTTP on 8080, data in ./
 	@bin/ottla serve --data-dir data
 
 test: install ## Run all tests that need nothing but the packages
-	$(NODE) $(BIN)/vitest/vitest.mjs run $(VITEST_FLAGS)
+	$(NODE) $(BIN)/vitest/vitest.mjs run --project unit --project integration $(VITEST_FLAGS)
 
 test-unit: install ## Run the tests that stay in one process
 	$(NODE) $(BIN)/vitest/vitest.mjs run --project unit $(VITEST_FLAGS)
+
+conformance: install ## Prove Ottla with real Kafka clients and Kafka's own tools (brings them on the first run)
+	sh tests/conformance/setup.sh
+	$(NODE) $(BIN)/vitest/vitest.mjs run --project conformance $(VITEST_FLAGS)
 
 lint: install ## Check format, types, lint, import rules, dead code and proto
 	$(NODE) $(BIN)/@biomejs/biome/bin/biome check
