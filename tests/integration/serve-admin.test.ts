@@ -1,5 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { ConfigSource } from "@ottla/proto/ottla/v1/admin";
+import { ReadFormat } from "@ottla/proto/ottla/v1/log";
 import { decodeBatches, readBatchHeader } from "@ottla/records";
 import { expect, test } from "vitest";
 import { appendTexts, batchOf, readAll, startTestNode, text } from "./serve-support.ts";
@@ -67,7 +68,11 @@ test("settings show with their source, take effect at once, and go back to the d
   expect(Number(results[0]?.logAppendTimeMs)).toBeGreaterThan(1_600_000_000_000);
   await node.admin.alterTopicConfig({ name: "t", remove: ["max.message.bytes"] });
   await appendTexts(node, "t", ["x".repeat(3_000)]);
-  const dry = await node.admin.alterTopicConfig({ name: "t", set: { "retention.ms": "5" }, validateOnly: true });
+  const dry = await node.admin.alterTopicConfig({
+    name: "t",
+    set: { "retention.ms": "5" },
+    validateOnly: true,
+  });
   expect(dry.configs.find(({ name }) => name === "retention.ms")?.value).toBe("5");
   const { topics } = await node.admin.describeTopics({ names: ["t"] });
   expect(topics[0]?.configs.find(({ name }) => name === "retention.ms")?.value).toBe("1000000");
@@ -76,10 +81,20 @@ test("settings show with their source, take effect at once, and go back to the d
 test("a topic's compression.type decides how batches are stored; a batch keeps its producer's fields", async () => {
   const node = await startTestNode();
   await node.admin.createTopic({ name: "t", configs: { "compression.type": "lz4" } });
-  const batch = batchOf(["a", "b"], { compression: "gzip", producerId: 7, producerEpoch: 0, baseSequence: 0 });
+  const batch = batchOf(["a", "b"], {
+    compression: "gzip",
+    producerId: 7,
+    producerEpoch: 0,
+    baseSequence: 0,
+  });
   await node.log.append({ topic: "t", partition: 0, payload: { case: "batch", value: batch } });
   await appendTexts(node, "t", ["c"]);
-  const { batches } = await node.log.fetch({ topic: "t", partition: 0, offset: 0n, format: 2 });
+  const { batches } = await node.log.fetch({
+    topic: "t",
+    partition: 0,
+    offset: 0n,
+    format: ReadFormat.BATCHES,
+  });
   const first = readBatchHeader(batches);
   expect(first).toMatchObject({ compression: "lz4", producerId: 7, baseSequence: 0 });
   expect(readBatchHeader(batches, first.sizeBytes).compression).toBe("lz4");
@@ -116,7 +131,9 @@ test("deleted records are gone, and the log starts where it was told to after a 
   for (const value of ["a", "b", "c"]) await appendTexts(node, "t", [value]);
   const deletion = { topic: "t", partition: 0 };
   expect((await node.admin.deleteRecords({ ...deletion, beforeOffset: 2n })).logStartOffset).toBe(2n);
-  await expect(node.log.fetch({ ...deletion, offset: 0n })).rejects.toMatchObject({ code: "OFFSET_OUT_OF_RANGE" });
+  await expect(node.log.fetch({ ...deletion, offset: 0n })).rejects.toMatchObject({
+    code: "OFFSET_OUT_OF_RANGE",
+  });
   const after = await node.restart();
   const { records } = await after.log.fetch({ ...deletion, offset: 2n });
   expect(records.map(({ value }) => text(value))).toEqual(["c"]);
@@ -131,7 +148,9 @@ test("200 partitions are created, served and served again after a restart", asyn
   await Promise.all(partitions.map((partition) => appendTexts(node, "t", [`p${partition}`], partition)));
   const after = await node.restart();
   const read = await Promise.all(partitions.map((partition) => readAll(after, "t", partition)));
-  expect(read.map((records) => records.map(({ value }) => text(value)))).toEqual(partitions.map((p) => [`p${p}`]));
+  expect(read.map((records) => records.map(({ value }) => text(value)))).toEqual(
+    partitions.map((p) => [`p${p}`]),
+  );
 });
 
 test("old segments go by retention while the newest stay", async () => {

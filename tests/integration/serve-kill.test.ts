@@ -30,24 +30,11 @@ class ServeProcess {
 
   /** Resolves when it says that it is ready. */
   async start(): Promise<void> {
-    const args = [
-      entry,
-      "--data-dir",
-      this.#dataDir,
-      "--grpc-port",
-      String(this.grpcPort),
-      "--http-port",
-      "0",
-      "--kafka-port",
-      "0",
-    ];
-    const child = spawn(
-      process.execPath,
-      ["--disable-warning=ExperimentalWarning", ...args, "--log-format", "json"],
-      {
-        stdio: ["ignore", "ignore", "pipe"],
-      },
-    );
+    const ports = [`--grpc-port=${this.grpcPort}`, "--kafka-port=0", "--http-port=0"];
+    const args = [entry, "--data-dir", this.#dataDir, ...ports, "--log-format=json"];
+    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", ...args], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
     this.#child = child;
     this.#exited = new Promise((resolve) => child.once("exit", resolve));
     const ready = Promise.withResolvers<void>();
@@ -195,7 +182,7 @@ test(`every acknowledged record survives ${KILLS} kills of serve under load, onc
   for (const [index, producer] of producers.entries()) {
     const partition = found[index % PARTITIONS] ?? [];
     const own = partition.filter(({ value }) => text(value).startsWith(`producer-${index}:`));
-    const valueAt = new Map(own.map(({ offset, value }) => [Number(offset), text(value)]));
+    const valueAt = new Map(own.map(({ offset, value }) => [offset, text(value)]));
     for (const { value, offset } of producer.acknowledged) expect(valueAt.get(offset)).toBe(value);
     // Once and in order: the numbers of each producer count up from 0 without a gap or a repetition.
     expect(own.map(({ value }) => Number(text(value).split(":")[1]))).toEqual(

@@ -174,7 +174,8 @@ test("a stream whose answers are not read is slowed, and loses nothing", async (
   const sending = (async () => {
     for (let number = 0; number < count; number += 1) {
       const payload = { case: "batch" as const, value: batch };
-      if (!stream.send({ correlationId: BigInt(number), topic: "t", partition: 0, payload })) await stream.drained();
+      if (!stream.send({ correlationId: BigInt(number), topic: "t", partition: 0, payload }))
+        await stream.drained();
     }
     stream.end();
   })();

@@ -23,7 +23,10 @@ test("records come back as they went in: keys, values, nulls, headers, times", a
   expect([text(first?.key), text(first?.value), first?.timestampMs]).toEqual(["k", "v", 5_000n]);
   expect(second?.key).toBeUndefined();
   expect(second?.value).toBeUndefined();
-  expect(second?.headers.map(({ key, value }) => [key, value && text(value)])).toEqual([["h", "1"], ["h", undefined]]);
+  expect(second?.headers.map(({ key, value }) => [key, value && text(value)])).toEqual([
+    ["h", "1"],
+    ["h", undefined],
+  ]);
   expect([third?.key?.length, third?.value?.length]).toEqual([0, 0]);
 });
 
@@ -36,7 +39,11 @@ test("everything acknowledged is there after a restart, with topics, settings an
   const { results } = await appendTexts(after, "t", ["c"]);
   expect(results[0]?.baseOffset).toBe(2n);
   const { topics } = await after.admin.describeTopics({ names: ["t"], includeOffsets: true });
-  expect(topics[0]?.partitions[0]?.offsets).toMatchObject({ logStartOffset: 0n, highWatermark: 3n, logEndOffset: 3n });
+  expect(topics[0]?.partitions[0]?.offsets).toMatchObject({
+    logStartOffset: 0n,
+    highWatermark: 3n,
+    logEndOffset: 3n,
+  });
   expect(topics[0]?.configs.find(({ name }) => name === "retention.ms")?.value).toBe("-1");
 });
 
@@ -123,7 +130,12 @@ test("the stream answers each batch by its number and goes on after an error of 
   await node.admin.createTopic({ name: "t" });
   const stream = node.log.produce();
   const send = (correlationId: bigint, partition: number, value: string) =>
-    stream.send({ correlationId, topic: "t", partition, payload: { case: "batch", value: batchOf([value]) } });
+    stream.send({
+      correlationId,
+      topic: "t",
+      partition,
+      payload: { case: "batch", value: batchOf([value]) },
+    });
   send(10n, 0, "a");
   send(11n, 7, "nowhere");
   send(12n, 0, "b");
@@ -131,7 +143,10 @@ test("the stream answers each batch by its number and goes on after an error of 
   const outcomes = new Map<bigint, string>();
   for await (const { correlationId, outcome } of stream.received) {
     const { value } = outcome;
-    outcomes.set(correlationId, value !== undefined && "reason" in value ? value.reason : String(value?.baseOffset));
+    outcomes.set(
+      correlationId,
+      value !== undefined && "reason" in value ? value.reason : String(value?.baseOffset),
+    );
   }
   expect(Object.fromEntries([...outcomes].map(([id, outcome]) => [String(id), outcome]))).toEqual({
     "10": "0",

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AdminService } from "@ottla/proto/ottla/v1/admin";
-import { LogService } from "@ottla/proto/ottla/v1/log";
+import { LogService, ReadFormat } from "@ottla/proto/ottla/v1/log";
 import { type DecodedRecord, decodeBatches, encodeBatch, type RecordInput } from "@ottla/records";
 import { createClient, GrpcTransport, type RpcClient } from "@ottla/rpc";
 import {
@@ -146,7 +146,7 @@ export async function readAll(
 ): Promise<DecodedRecord[]> {
   const records: DecodedRecord[] = [];
   for (let offset = 0n; ; ) {
-    const answer = await node.log.fetch({ topic, partition, offset, format: 2 });
+    const answer = await node.log.fetch({ topic, partition, offset, format: ReadFormat.BATCHES });
     for (const record of decodeBatches(answer.batches)) {
       if (record.offset >= offset) records.push(record);
     }
