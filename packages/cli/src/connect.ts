@@ -8,8 +8,8 @@ const REACH_TIMEOUT_MS = 3000;
 const UNREACHABLE: ReadonlySet<string> = new Set(["UNAVAILABLE", "NETWORK_EXCEPTION", "REQUEST_TIMED_OUT"]);
 
 /**
- * Connects, after asking the server something small: the SDK itself would try for as long as it is told, a person at
- * a terminal wants to know at once that nobody is there.
+ * Connects, after asking the server something small: the SDK itself would try for as long
+ * as it is told, a person at a terminal wants to know at once that nobody is there.
  */
 export async function connect(flags: ConnectionFlags, environment: CliEnvironment): Promise<Ottla> {
   const address = addressOf(flags, environment);

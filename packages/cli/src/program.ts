@@ -44,7 +44,8 @@ export function buildProgram(environment: CliEnvironment): Program {
         await command.parseAsync([...argv], { from: "user" });
       } catch (thrown) {
         if (!(thrown instanceof CommanderError)) throw thrown;
-        // Help and version are no errors; anything else was a wrong command line, which commander has explained.
+        // Help and version are no errors; anything else was a wrong command line, which
+        // commander has explained.
         return thrown.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
       }
       return exitCode;

@@ -1,5 +1,5 @@
 import { isatty } from "node:tty";
-import type { CliEnvironment } from "./environment.ts";
+import type { ByteSource, CliEnvironment } from "./environment.ts";
 import { describeFailure, ExitCode } from "./exit-codes.ts";
 import { buildProgram } from "./program.ts";
 
@@ -10,7 +10,8 @@ export async function runCli(argv: readonly string[], options: RunCliOptions): P
   const [first, ...rest] = argv;
   // The server's settings are parsed by the server.
   if (first === "serve") return options.serve(rest);
-  const environment = processEnvironment(options);
+  const stdin = new StandardInput();
+  const environment = processEnvironment(options, stdin);
   ignoreClosedPipe();
   try {
     return await buildProgram(environment).run(argv);
@@ -18,13 +19,29 @@ export async function runCli(argv: readonly string[], options: RunCliOptions): P
     const { message, exitCode } = describeFailure(thrown);
     process.stderr.write(`ottla: ${message}\n`);
     return exitCode;
+  } finally {
+    stdin.close();
   }
 }
 
-function processEnvironment({ serve }: RunCliOptions): CliEnvironment {
+/** Standard input, opened when a command asks for it, and let go at the end: it would keep the process alive. */
+class StandardInput {
+  #opened = false;
+
+  open(): ByteSource {
+    this.#opened = true;
+    return process.stdin;
+  }
+
+  close(): void {
+    if (this.#opened) process.stdin.destroy();
+  }
+}
+
+function processEnvironment({ serve }: RunCliOptions, stdin: StandardInput): CliEnvironment {
   return {
     env: process.env,
-    stdin: () => process.stdin,
+    stdin: () => stdin.open(),
     stdinIsTerminal: isatty(0),
     stdout: process.stdout,
     stdoutIsTerminal: isatty(1),

@@ -7,8 +7,8 @@ export interface BackoffOptions {
 }
 
 /**
- * Delays between attempts: each twice the one before, up to a limit, and spread by a fifth either way so that many
- * clients of one server that went away do not all come back in the same millisecond.
+ * Delays between attempts: each twice the one before, up to a limit, and spread by a fifth either way
+ * so that many clients of one server that went away do not all come back in the same millisecond.
  */
 export class Backoff {
   readonly #options: BackoffOptions;

@@ -37,8 +37,9 @@ const READ_WINDOW_BYTES = 8 * 1024 * 1024;
 const DEFAULT_ADDRESS = "localhost:50051";
 
 /**
- * A client of one Ottla cluster: the start of everything. It connects when something is first asked for. Each
- * producer and each consumer has a connection of its own, so that bulk in one direction does not hold up the other.
+ * A client of one Ottla cluster: the start of everything. It connects when something is
+ * first asked for. Each producer and each consumer has a connection of its own, so that
+ * bulk in one direction does not hold up the other.
  */
 export class Ottla {
   readonly address: string;
@@ -84,6 +85,10 @@ export class Ottla {
     const consumer: Consumer = new Consumer(settings, {
       clock: this.#clock,
       random: this.#random,
+      offsetForTimestamp: async (topic, partition, timestampMs) => {
+        const [answer] = await admin.listOffsets([{ topic, partition, at: { timestampMs } }]);
+        return answer?.offset ?? -1n;
+      },
       openRead: (request) => log.read(request, { metadata: callOptions.metadata }),
       countPartitions: (topic) => admin.countPartitions(topic),
       onConnectionLost: (error) => this.#connectionLost("read", error),
@@ -102,7 +107,9 @@ export class Ottla {
     });
   }
 
-  /** Closes every producer (flushing it), consumer and connection. Rejects with the first failure of a flush. */
+  /**
+   * Closes every producer (flushing it), consumer and connection. Rejects with the first failure of a flush.
+   */
   async close(): Promise<void> {
     this.#closed = true;
     const outcomes = await Promise.allSettled([...this.#open].map((part) => part.close()));

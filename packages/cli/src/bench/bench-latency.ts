@@ -19,8 +19,8 @@ export interface BenchLatencyFlags extends OutputFlags {
 }
 
 /**
- * `ottla bench latency`: one record at a time, without lingering, from `send` to its arrival at a consumer (its
- * acknowledgement lies in between).
+ * `ottla bench latency`: one record at a time, without lingering, from `send` to its
+ * arrival at a consumer (its acknowledgement lies in between).
  */
 export async function benchLatency(flags: BenchLatencyFlags, environment: CliEnvironment): Promise<number> {
   const format = outputFormat(flags);

@@ -10,7 +10,9 @@ export async function ensureTopic(ottla: Ottla, name: string, partitions: number
   }
 }
 
-/** Values that a codec can neither squeeze to nothing nor not at all: words in a fixed pseudo-random order. */
+/**
+ * Values that a codec can neither squeeze to nothing nor not at all: words in a fixed pseudo-random order.
+ */
 export function makeValues(sizeBytes: number, count: number): Uint8Array[] {
   const words = [
     "topic",

@@ -132,6 +132,8 @@ async function assignmentsOf(ottla: Ottla, work: ConsumeWork): Promise<Assignmen
       }));
     case "before-end":
       return beforeEnd(ottla, topic, partitions, start.count);
+    default:
+      throw new Error(`unknown start ${JSON.stringify(start satisfies never)}`);
   }
 }
 

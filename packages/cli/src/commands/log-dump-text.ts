@@ -22,6 +22,8 @@ export function dumpLine(item: DumpedItem, jsonDirectory: string | undefined): s
       return `  ${item.file}: ${pairs(item.entry)}\n`;
     case "producer":
       return `  ${item.file}: producer ${item.entry.producerId} epoch ${item.entry.producerEpoch}\n`;
+    default:
+      throw new Error(`unknown item ${JSON.stringify(item satisfies never)}`);
   }
 }
 

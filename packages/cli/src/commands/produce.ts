@@ -1,5 +1,5 @@
 import type { BatchOutcome, Ottla, Producer, ProducerOptions } from "@ottla/client";
-import type { OttlaError } from "@ottla/errors";
+import { type OttlaError, toOttlaError } from "@ottla/errors";
 import { withOttla } from "../connect.ts";
 import type { CliEnvironment } from "../environment.ts";
 import { CliError, ExitCode } from "../exit-codes.ts";
@@ -25,6 +25,8 @@ export interface ProduceFlags extends ConnectionFlags {
 }
 
 const FLUSH_AFTER_INTERRUPT_MS = 10_000;
+/** Longer than the producer's deliveryTimeoutMs: it fails what is late by itself. */
+const FLUSH_MS = 300_000;
 
 const ACKS = { all: "all", "-1": "all", leader: "leader", "1": "leader", none: "none", "0": "none" } as const;
 
@@ -88,6 +90,11 @@ class Tally {
   readBytes = 0;
   interrupted = false;
 
+  /** A record that came into no batch: its topic or partition is not there. */
+  failed(thrown: unknown): void {
+    this.firstError ??= toOttlaError(thrown);
+  }
+
   readonly count = ({ recordCount, sizeBytes, error }: BatchOutcome): void => {
     if (error === undefined) {
       this.records += recordCount;
@@ -119,32 +126,28 @@ async function produceAll(work: ProduceWork): Promise<number> {
     tally.interrupted = true;
     interruption.resolve();
   });
-  let inputError: unknown;
   try {
     await sendAll(producer, work, tally, interruption.promise);
-  } catch (thrown) {
-    inputError = thrown;
-  }
-  // What was read is sent and reported, whatever ended the reading.
-  if (tally.interrupted) {
-    const giveUp = clock.setTimer(FLUSH_AFTER_INTERRUPT_MS, () => void producer.abandon());
-    await producer.flush().catch(() => undefined);
+  } finally {
+    // What was read is sent and reported, whatever ended the reading. Failures are in the tally.
+    const giveUp = clock.setTimer(tally.interrupted ? FLUSH_AFTER_INTERRUPT_MS : FLUSH_MS, () => {
+      void producer.abandon();
+    });
+    await producer.flush().catch((thrown: unknown) => tally.failed(thrown));
     giveUp.cancel();
-  } else {
-    await producer.flush().catch(() => undefined);
+    removeHandler();
+    progress.stop();
+    if (flags.quiet !== true) environment.stderr.write(summary(tally, progress.elapsedMs));
   }
-  removeHandler();
-  progress.stop();
-  if (flags.quiet !== true) environment.stderr.write(summary(tally, progress.elapsedMs));
-  return outcome(tally, inputError);
+  return outcome(tally);
 }
 
-function outcome(tally: Tally, inputError: unknown): number {
-  if (inputError !== undefined && !tally.interrupted) throw inputError;
+function outcome(tally: Tally): number {
   if (tally.firstError !== undefined && !tally.interrupted) {
     const { message, code } = tally.firstError;
-    const failed = formatCount(tally.failedRecords);
-    throw new CliError(ExitCode.failed, `${failed} records were not acknowledged: ${message} (${code})`);
+    const failed =
+      tally.failedRecords === 0 ? "not sent" : `${formatCount(tally.failedRecords)} records failed`;
+    throw new CliError(ExitCode.failed, `${failed}: ${message} (${code})`);
   }
   return tally.interrupted ? ExitCode.interrupted : ExitCode.ok;
 }

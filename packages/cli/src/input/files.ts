@@ -11,7 +11,10 @@ export interface InputFile {
   readonly sizeBytes: number | undefined;
 }
 
-/** The inputs of a command: the files named, "-" or nothing for standard input. Checked before anything is read. */
+/**
+ * The inputs of a command: the files named, "-" or nothing for standard input. Checked
+ * before anything is read.
+ */
 export async function openInputs(
   names: readonly string[],
   environment: CliEnvironment,

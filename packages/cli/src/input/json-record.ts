@@ -13,9 +13,9 @@ const IGNORED = new Set(["topic", "offset"]);
 const KNOWN = new Set(["key", "keyBase64", "value", "valueBase64", "headers", "partition", "timestamp"]);
 
 /**
- * One line of NDJSON: `{"key", "value", "headers", "partition", "timestamp"}`, all but the value optional. Texts are
- * sent as UTF-8, `keyBase64` and `valueBase64` as the bytes they stand for, objects and numbers as their JSON. This is
- * what `ottla consume --json` writes.
+ * One line of NDJSON: `{"key", "value", "headers", "partition", "timestamp"}`, all but the
+ * value optional. Texts are sent as UTF-8, `keyBase64` and `valueBase64` as the bytes they
+ * stand for, objects and numbers as their JSON. This is what `ottla consume --json` writes.
  */
 export function parseJsonRecord(line: Uint8Array, lineNumber: number): JsonRecord {
   const fail = (problem: string) => new CliError(ExitCode.failed, `line ${lineNumber}: ${problem}`);

@@ -4,9 +4,9 @@ const LINE_FEED = 10;
 const CARRIAGE_RETURN = 13;
 
 /**
- * Cuts chunks of bytes into lines, without making strings of them. Lines are views of the chunks where they can be;
- * a line that spans chunks is put together. The line end (LF or CRLF) is not part of a line; a last line without one
- * counts.
+ * Cuts chunks of bytes into lines, without making strings of them. Lines are views of the
+ * chunks where they can be; a line that spans chunks is put together. The line end (LF or
+ * CRLF) is not part of a line; a last line without one counts.
  */
 export class LineSplitter {
   readonly #maxLineBytes: number;

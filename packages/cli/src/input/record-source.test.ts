@@ -1,7 +1,7 @@
 import type { ProducerRecord } from "@ottla/client";
 import { expect, test } from "vitest";
 import { unescapeBytes } from "./escapes.ts";
-import { RecordSource, type RecordShape } from "./record-source.ts";
+import { type RecordShape, RecordSource } from "./record-source.ts";
 
 const LINES: RecordShape = {
   topic: "t",

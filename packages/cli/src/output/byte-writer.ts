@@ -2,7 +2,9 @@ import type { Writable } from "node:stream";
 
 const CHUNK_BYTES = 256 * 1024;
 
-/** Collects small pieces of output into large chunks, and waits for the reader of the output where it is slow. */
+/**
+ * Collects small pieces of output into large chunks, and waits for the reader of the output where it is slow.
+ */
 export class ByteWriter {
   readonly #target: Writable;
   #buffer = Buffer.allocUnsafe(CHUNK_BYTES);

@@ -5,7 +5,7 @@ import { ByteWriter } from "./byte-writer.ts";
 import { compileFormat } from "./format-string.ts";
 import { jsonLine } from "./json-line.ts";
 
-const RECORD = {
+const FIELDS = {
   topic: "t",
   partition: 3,
   offset: 12n,
@@ -16,7 +16,8 @@ const RECORD = {
     { key: "a", value: Buffer.from("1") },
     { key: "b", value: null },
   ],
-} as unknown as ConsumedRecord;
+};
+const RECORD = FIELDS as unknown as ConsumedRecord;
 
 async function format(text: string, record: ConsumedRecord = RECORD): Promise<string> {
   const stream = new PassThrough();
@@ -34,7 +35,7 @@ test("every letter of the format", async () => {
 });
 
 test("null is written as nothing, with length -1", async () => {
-  const tombstone = { ...RECORD, key: null, value: null } as unknown as ConsumedRecord;
+  const tombstone = { ...FIELDS, key: null, value: null } as unknown as ConsumedRecord;
   expect(await format("[%k][%s]%K,%S", tombstone)).toBe("[][]-1,-1");
 });
 
@@ -44,7 +45,7 @@ test("an unknown letter is refused with the known ones", () => {
 });
 
 test("JSON keeps what text cannot say as base64", () => {
-  const binary = { ...RECORD, value: Uint8Array.of(255, 0) } as unknown as ConsumedRecord;
+  const binary = { ...FIELDS, value: Uint8Array.of(255, 0) } as unknown as ConsumedRecord;
   expect(JSON.parse(jsonLine(binary))).toEqual({
     topic: "t",
     partition: 3,

@@ -1,7 +1,10 @@
 import { isUtf8 } from "node:buffer";
 import type { ConsumedRecord } from "@ottla/client";
 
-/** One record as a line of NDJSON that `ottla produce --input ndjson` reads back. Bytes that are no UTF-8 go as base64. */
+/**
+ * One record as a line of NDJSON that `ottla produce --input ndjson` reads back. Bytes
+ * that are no UTF-8 go as base64.
+ */
 export function jsonLine(record: ConsumedRecord): string {
   const { topic, partition, offset, timestampMs, key, value, headers } = record;
   const line: Record<string, unknown> = { topic, partition, offset: Number(offset), timestamp: timestampMs };

@@ -17,14 +17,9 @@ export async function print(
 }
 
 async function render(format: OutputFormat, value: unknown, table: () => string): Promise<string> {
-  switch (format) {
-    case "json":
-      return `${JSON.stringify(plain(value), null, 2)}\n`;
-    case "yaml":
-      return (await import("yaml")).stringify(plain(value));
-    case "table":
-      return table();
-  }
+  if (format === "json") return `${JSON.stringify(plain(value), null, 2)}\n`;
+  if (format === "yaml") return (await import("yaml")).stringify(plain(value));
+  return table();
 }
 
 /** Offsets are bigint; as JSON they are numbers: they stay far below 2^53. */

@@ -94,7 +94,9 @@ export class Admin {
     return describeTopic(topic, name);
   }
 
-  /** Deletes the records before an offset ("latest": all of them) and resolves to the new log start offset. */
+  /**
+   * Deletes the records before an offset ("latest": all of them) and resolves to the new log start offset.
+   */
   async deleteRecords(topic: string, partition: number, before: bigint | "latest"): Promise<bigint> {
     const beforeOffset = before === "latest" ? -1n : before;
     if (before !== "latest" && before < 0n) {
@@ -183,20 +185,15 @@ function describePartition(wire: WirePartition): PartitionDescription {
 }
 
 function describeConfig({ name, value, source, documentation }: WireConfig): ConfigEntry {
-  return { name, value, source: sourceName(source), documentation };
+  return { name, value, source: SOURCE_NAMES[source], documentation };
 }
 
-function sourceName(source: ConfigSource): ConfigSourceName {
-  switch (source) {
-    case ConfigSource.TOPIC:
-      return "topic";
-    case ConfigSource.STATIC:
-      return "static";
-    case ConfigSource.DEFAULT:
-    case ConfigSource.UNSPECIFIED:
-      return "default";
-  }
-}
+const SOURCE_NAMES: Readonly<Record<ConfigSource, ConfigSourceName>> = {
+  [ConfigSource.UNSPECIFIED]: "default",
+  [ConfigSource.DEFAULT]: "default",
+  [ConfigSource.STATIC]: "static",
+  [ConfigSource.TOPIC]: "topic",
+};
 
 function wireQuery({ topic, partition, at }: OffsetQuery): MessageInitShape<typeof OffsetQuerySchema> {
   if (typeof at === "object") {

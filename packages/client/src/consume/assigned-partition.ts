@@ -55,6 +55,11 @@ export class AssignedPartition {
     return this.#position;
   }
 
+  /** A time that has to be turned into an offset before reading: the server's batches may begin before it. */
+  get unresolvedTimestampMs(): number | undefined {
+    return this.#fetchFrom.case === "timestampMs" ? Number(this.#fetchFrom.value) : undefined;
+  }
+
   /** For `Read`: where fetching goes on. */
   readPosition(): MessageInitShape<typeof ReadPositionSchema> {
     return { topic: this.topic, partition: this.partition, start: this.#fetchFrom };

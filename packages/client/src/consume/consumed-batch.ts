@@ -6,7 +6,9 @@ import {
   validateBatch,
 } from "@ottla/records";
 
-/** A record as read. Key, value and header values are views of a larger buffer: copy what is kept for long. */
+/**
+ * A record as read. Key, value and header values are views of a larger buffer: copy what is kept for long.
+ */
 export class ConsumedRecord {
   readonly topic: string;
   readonly partition: number;
@@ -43,8 +45,9 @@ export interface ConsumedBatchOptions {
 }
 
 /**
- * The records of one answer of the server: one or more record batches of one partition. Nothing is decoded before
- * it is iterated, and each iteration decodes anew. Iterating throws CORRUPT_MESSAGE where a batch is damaged.
+ * The records of one answer of the server: one or more record batches of one partition.
+ * Nothing is decoded before it is iterated, and each iteration decodes anew. Iterating
+ * throws CORRUPT_MESSAGE where a batch is damaged.
  */
 export class ConsumedBatch implements Iterable<ConsumedRecord> {
   readonly topic: string;

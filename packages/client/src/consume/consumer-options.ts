@@ -19,13 +19,15 @@ export interface ConsumerOptions {
   /** Bytes in one answer of the server. Default 1 MiB, at most 8 MiB; a larger batch still comes whole. */
   readonly maxFetchBytes?: number | undefined;
   /**
-   * Where to go on when the next offset is not there any more (retention, deleted records) or not yet. Default
-   * "error": the iteration throws OFFSET_OUT_OF_RANGE, and `seek` decides.
+   * Where to go on when the next offset is not there any more (retention, deleted records) or
+   * not yet. Default "error": the iteration throws OFFSET_OUT_OF_RANGE, and `seek` decides.
    */
   readonly autoOffsetReset?: "earliest" | "latest" | "error" | undefined;
   /** Check the CRC of every batch, as Kafka's check.crcs. Default true. */
   readonly checkCrcs?: boolean | undefined;
-  /** Called between the last record of a partition and whatever follows, each time its end is reached anew. */
+  /**
+   * Called between the last record of a partition and whatever follows, each time its end is reached anew.
+   */
   readonly onCaughtUp?: ((caughtUp: CaughtUp) => void) | undefined;
 }
 

@@ -67,6 +67,21 @@ describe("Consumer", () => {
     await consumer.close();
   });
 
+  test("a time in the middle of a batch starts at the record, not at the batch", async () => {
+    const { consumer, logs } = setUp();
+    const records = LETTERS.map((value, index) => ({
+      timestampMs: 1000 + index,
+      key: null,
+      value: Buffer.from(value),
+    }));
+    logs[0]?.append(encodeBatch(records));
+    await consumer.assign([{ topic: "t", offset: { timestampMs: 1005 } }]);
+    expect(await readAll(consumer)).toEqual(["5:f", "6:g"]);
+    await consumer.assign([{ topic: "t", offset: { timestampMs: 9999 } }]);
+    expect(await readAll(consumer)).toEqual([]);
+    await consumer.close();
+  });
+
   test("control batches are not records", async () => {
     const { consumer, logs } = setUp();
     fill(logs[0], ["a"]);

@@ -18,19 +18,22 @@ export interface ConsumerDependencies {
   readonly random: Random;
   readonly openRead: (request: ReadInit) => ClientStream<never, ReadResponse>;
   readonly countPartitions: (topic: string) => Promise<number>;
+  readonly offsetForTimestamp: (topic: string, partition: number, timestampMs: number) => Promise<bigint>;
   readonly onConnectionLost: (error: OttlaError) => void;
   readonly closeTransport: () => Promise<void>;
 }
 
 export interface IterationOptions {
-  /** End the iteration once every assigned partition that is not paused was read to its end. Default false. */
+  /**
+   * End the iteration once every assigned partition that is not paused was read to its end. Default false.
+   */
   readonly stopAtEnd?: boolean | undefined;
 }
 
 /**
- * Reads assigned partitions in the order of their offsets. `for await (const record of consumer)` hands out records;
- * `batches()` hands out what came together, which is faster. A broken connection is opened again and reading goes on
- * at the next offset. One iteration at a time.
+ * Reads assigned partitions in the order of their offsets. `for await (const record of consumer)`
+ * hands out records; `batches()` hands out what came together, which is faster. A broken
+ * connection is opened again and reading goes on at the next offset. One iteration at a time.
  */
 export class Consumer implements AsyncIterable<ConsumedRecord> {
   readonly #settings: ConsumerSettings;
@@ -53,6 +56,7 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
       settings,
       queue: this.#queue,
       openRead: dependencies.openRead,
+      offsetForTimestamp: dependencies.offsetForTimestamp,
       find: (topic, partition) => this.#assigned.get(keyOf(topic, partition)),
       active: () => [...this.#assigned.values()].filter((assigned) => assigned.active),
       onFailed: (error) => this.#fail(error),
@@ -61,8 +65,9 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
   }
 
   /**
-   * Replaces what is read. A topic's name alone means all partitions it has now, from `"latest"` on. Positions of
-   * partitions that stay assigned start anew. Throws UNKNOWN_TOPIC_OR_PARTITION for a topic that does not exist.
+   * Replaces what is read. A topic's name alone means all partitions it has now, from
+   * `"latest"` on. Positions of partitions that stay assigned start anew. Throws
+   * UNKNOWN_TOPIC_OR_PARTITION for a topic that does not exist.
    */
   async assign(assignments: readonly (string | AssignmentInput)[]): Promise<void> {
     const assigned = new Map<string, AssignedPartition>();
@@ -121,7 +126,10 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
     return this.#queue.bytes;
   }
 
-  /** The offset of the next record to be handed out; undefined while the server has not said where the start is. */
+  /**
+   * The offset of the next record to be handed out; undefined while the server has not
+   * said where the start is.
+   */
   position(topic: string, partition: number): bigint | undefined {
     return this.#find(topic, partition).position;
   }

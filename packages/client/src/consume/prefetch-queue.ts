@@ -2,7 +2,9 @@ import type { OttlaError } from "@ottla/errors";
 import type { AssignedPartition } from "./assigned-partition.ts";
 import type { ConsumedBatch } from "./consumed-batch.ts";
 
-/** What a partition has to hand out next: records, the news that its end is reached, or why it cannot go on. */
+/**
+ * What a partition has to hand out next: records, the news that its end is reached, or why it cannot go on.
+ */
 export interface Fetched {
   readonly assigned: AssignedPartition;
   /** The partition's version when it was fetched. */
@@ -13,7 +15,10 @@ export interface Fetched {
   readonly error: OttlaError | undefined;
 }
 
-/** What was fetched and not handed out yet: bounded in bytes, with one reader and one writer that wait for each other. */
+/**
+ * What was fetched and not handed out yet: bounded in bytes, with one reader and one
+ * writer that wait for each other.
+ */
 export class PrefetchQueue {
   readonly #limitBytes: number;
   #items: Fetched[] = [];

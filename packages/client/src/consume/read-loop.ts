@@ -14,6 +14,8 @@ export interface ReadLoopOptions {
   readonly settings: ConsumerSettings;
   readonly queue: PrefetchQueue;
   readonly openRead: (request: ReadInit) => ClientStream<never, ReadResponse>;
+  /** The offset of the first record at or after the time; -1n when there is none. */
+  readonly offsetForTimestamp: (topic: string, partition: number, timestampMs: number) => Promise<bigint>;
   readonly find: (topic: string, partition: number) => AssignedPartition | undefined;
   readonly active: () => AssignedPartition[];
   /** Reading cannot go on at all. */
@@ -35,8 +37,9 @@ const HOPELESS: ReadonlySet<string> = new Set([
 const FINAL_FOR_PARTITION: ReadonlySet<string> = new Set(["UNKNOWN_TOPIC_OR_PARTITION", "CORRUPT_MESSAGE"]);
 
 /**
- * Keeps one `Read` stream open over the active partitions and fills the queue from it. The stream's positions are
- * fixed when it opens, so a seek, a pause or another assignment opens a new one; so does a broken connection.
+ * Keeps one `Read` stream open over the active partitions and fills the queue from it.
+ * The stream's positions are fixed when it opens, so a seek, a pause or another
+ * assignment opens a new one; so does a broken connection.
  */
 export class ReadLoop {
   readonly #options: ReadLoopOptions;
@@ -91,6 +94,8 @@ export class ReadLoop {
 
   async #readOnce(generation: number): Promise<void> {
     const { active, openRead, queue, settings } = this.#options;
+    await this.#resolveTimestamps(generation);
+    if (!this.#current(generation)) return;
     const stream = openRead({
       positions: active().map((assigned) => assigned.readPosition()),
       format: ReadFormat.BATCHES,
@@ -108,6 +113,16 @@ export class ReadLoop {
       stream.cancel();
     }
     throw new OttlaError("NETWORK_EXCEPTION", "the server ended the read stream");
+  }
+
+  async #resolveTimestamps(generation: number): Promise<void> {
+    for (const assigned of this.#options.active()) {
+      const { topic, partition, version, unresolvedTimestampMs } = assigned;
+      if (unresolvedTimestampMs === undefined) continue;
+      const offset = await this.#options.offsetForTimestamp(topic, partition, unresolvedTimestampMs);
+      if (!this.#current(generation) || assigned.version !== version) return;
+      assigned.fetchFrom(offset < 0n ? "latest" : offset);
+    }
   }
 
   #current(generation: number): boolean {

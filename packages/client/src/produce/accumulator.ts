@@ -24,8 +24,9 @@ interface OpenBatch {
 }
 
 /**
- * Collects records into one open batch for each partition, and closes it when it is full or has lingered. Where as many
- * batches as may be are in flight, the open one stays open and grows: small batches in a queue would only slow it.
+ * Collects records into one open batch for each partition, and closes it when it is full
+ * or has lingered. Where as many batches as may be are in flight, the open one stays open
+ * and grows: small batches in a queue would only slow it.
  */
 export class Accumulator {
   readonly #options: AccumulatorOptions;
@@ -39,14 +40,18 @@ export class Accumulator {
     this.#builders = new BuilderPool(options.compression, options.batchBytes);
   }
 
-  /** Adds the record to its partition's open batch; throws when the partition does not exist or the record is wrong. */
+  /**
+   * Adds the record to its partition's open batch; throws when the partition does not
+   * exist or the record is wrong.
+   */
   append(topic: ProducerTopic, record: EncodedRecord): ProducerBatch {
     const queue = this.#queueFor(topic, record);
     let batch = queue.open;
     if (batch !== undefined && !batch.hasRoomFor(record.input, this.#options.batchBytes)) {
       this.#close(topic, queue, batch);
       batch = undefined;
-      // A record without a key now goes to the next sticky partition, which may have an open batch of its own.
+      // A record without a key now goes to the next sticky partition, which may have an
+      // open batch of its own.
       if (record.partition === undefined && record.input.key === null) return this.append(topic, record);
     }
     batch ??= this.#openBatch(topic, queue);
@@ -60,7 +65,10 @@ export class Accumulator {
     for (const [queue, { batch, topic }] of this.#open) this.#close(topic, queue, batch);
   }
 
-  /** Fewer batches of this queue are in flight: an open one that has lingered long enough need not wait any more. */
+  /**
+   * Fewer batches of this queue are in flight: an open one that has lingered long enough
+   * need not wait any more.
+   */
   madeRoom(queue: PartitionQueue): void {
     const entry = this.#open.get(queue);
     if (entry === undefined || queue.isBackedUp) return;

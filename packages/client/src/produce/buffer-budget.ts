@@ -1,7 +1,7 @@
 /**
- * Counts the bytes of records that are buffered or in flight, and lets callers wait, first come first served, while
- * they are at the limit. A record larger than what is left waits too, unless nothing at all is buffered: what is
- * larger than the whole buffer was refused before.
+ * Counts the bytes of records that are buffered or in flight, and lets callers wait, first
+ * come first served, while they are at the limit. A record larger than what is left waits too,
+ * unless nothing at all is buffered: what is larger than the whole buffer was refused before.
  */
 export class BufferBudget {
   readonly limitBytes: number;

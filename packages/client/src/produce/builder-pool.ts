@@ -3,7 +3,10 @@ import { BatchBuilder, type Compression } from "@ottla/records";
 /** How many idle builders keep their memory: enough for the batches that are open or about to be sent. */
 const MAX_IDLE = 16;
 
-/** Builders with their memory, used again and again: growing a new one for each batch would cost as much as filling it. */
+/**
+ * Builders with their memory, used again and again: growing a new one for each batch
+ * would cost as much as filling it.
+ */
 export class BuilderPool {
   readonly #compression: Compression;
   readonly #maxKeptBytes: number;

@@ -12,20 +12,25 @@ export interface ProducerIdentity {
 /** What follows from an answer. */
 export type Verdict = "settled" | "retry" | "split";
 
-/** Errors that say that the server does not have the batch before: the sequence has a gap, or its memory is lost. */
+/**
+ * Errors that say that the server does not have the batch before: the sequence has a gap,
+ * or its memory is lost.
+ */
 const SEQUENCE_ERRORS: ReadonlySet<string> = new Set(["OUT_OF_ORDER_SEQUENCE_NUMBER", "UNKNOWN_PRODUCER_ID"]);
 
 /** Errors after which the producer id is of no use for the partition any more. */
 const FENCING_ERRORS: ReadonlySet<string> = new Set(["INVALID_PRODUCER_EPOCH", "PRODUCER_FENCED"]);
 
 /**
- * The batches of one partition on their way: an open one, closed ones that wait, and those in flight, all in order.
+ * The batches of one partition on their way: an open one, closed ones that wait, and
+ * those in flight, all in order.
  *
- * Order and "once" hold like this. Batches are sent in order, at most `maxInFlight` unanswered. When one comes back
- * for another try, nothing more is sent until all in flight are answered; then everything unacknowledged is sent
- * again in order, under the same sequences, so that the server recognises what it has (R11). When a batch is given
- * up, the sequences after it have a gap: the server refuses what follows, which proves that it was not stored, and
- * only then (or when nothing that follows was ever sent) does the partition go on under a new producer id.
+ * Order and "once" hold like this. Batches are sent in order, at most `maxInFlight` unanswered.
+ * When one comes back for another try, nothing more is sent until all in flight are answered;
+ * then everything unacknowledged is sent again in order, under the same sequences, so that the
+ * server recognises what it has (R11). When a batch is given up, the sequences after it have a
+ * gap: the server refuses what follows, which proves that it was not stored, and only then (or
+ * when nothing that follows was ever sent) does the partition go on under a new producer id.
  */
 export class PartitionQueue {
   readonly topic: string;
@@ -42,8 +47,8 @@ export class PartitionQueue {
   #hadIdentity = false;
   #nextSequence = 0;
   /**
-   * The first record of the last batch that was given up although it had a sequence: those after it can only be
-   * stored under a new producer id.
+   * The first record of the last batch that was given up although it had a sequence:
+   * those after it can only be stored under a new producer id.
    */
   #gapAt: number | undefined = undefined;
   /** Some batch waits for another try: nothing is sent until what is in flight came back. */
@@ -69,7 +74,9 @@ export class PartitionQueue {
     return this.#waiting.length > 0 || this.#inFlight.length >= this.#maxInFlight;
   }
 
-  /** Whether it never had a producer id: all partitions may begin with the same one, but none may begin twice. */
+  /**
+   * Whether it never had a producer id: all partitions may begin with the same one, but none may begin twice.
+   */
   get isNew(): boolean {
     return !this.#hadIdentity;
   }
@@ -102,7 +109,10 @@ export class PartitionQueue {
     return nowMs >= this.notBeforeMs && !this.needsIdentity;
   }
 
-  /** The next batch to send with the identity to send it under; it is in flight from now on. Call `maySend` first. */
+  /**
+   * The next batch to send with the identity to send it under; it is in flight from now
+   * on. Call `maySend` first.
+   */
   next(nowMs: number): { batch: ProducerBatch; identity: BatchIdentity | undefined } | undefined {
     const batch = this.#waiting.shift();
     if (batch === undefined) return undefined;
@@ -176,22 +186,24 @@ export class PartitionQueue {
   #sequenceRefused(batch: ProducerBatch, error: OttlaError): Verdict {
     const isOldest = this.outstanding().every((other) => other.firstRecord > batch.firstRecord);
     if (!isOldest) {
-      // It only follows a batch that goes again: so does it. A known gap explains the refusal: it is not stored.
+      // It only follows a batch that goes again: so does it. A known gap explains the
+      // refusal: it is not stored.
       if (this.#gapAt !== undefined) batch.outcomeUnknown = false;
       this.#putBack(batch);
       this.#renewIfSafe();
       return "retry";
     }
     if (this.#gapAt !== undefined || !batch.outcomeUnknown) {
-      // Proven not stored: the server wants the sequence of a batch that was given up, or has forgotten the producer.
+      // Proven not stored: the server wants the sequence of a batch that was given up, or
+      // has forgotten the producer.
       batch.outcomeUnknown = false;
       this.#putBack(batch);
       this.#gapAt ??= batch.firstRecord;
       this.#renewIfSafe();
       return "retry";
     }
-    // It may have been stored before the server lost the producer's state: sending it under a new id could store it
-    // twice, so its sender has to decide.
+    // It may have been stored before the server lost the producer's state: sending it
+    // under a new id could store it twice, so its sender has to decide.
     this.#giveUp(
       batch,
       new OttlaError(

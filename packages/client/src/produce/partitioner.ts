@@ -2,9 +2,9 @@ import { partitionForKey } from "@ottla/records";
 import type { Random } from "@ottla/runtime";
 
 /**
- * Chooses partitions for one topic as Kafka's Java client does: records with a key by murmur2 of the key; records
- * without one all to one partition until its batch closes, then to another (sticky partitioning, KIP-480). Many small
- * batches on all partitions would cost more than a few full ones.
+ * Chooses partitions for one topic as Kafka's Java client does: records with a key by murmur2 of the
+ * key; records without one all to one partition until its batch closes, then to another (sticky
+ * partitioning, KIP-480). Many small batches on all partitions would cost more than a few full ones.
  */
 export class Partitioner {
   readonly #random: Random;

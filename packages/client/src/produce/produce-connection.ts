@@ -20,8 +20,8 @@ export interface ProduceConnectionOptions {
 }
 
 /**
- * The one stream a producer sends on. Opened when there is something to send, opened anew after it broke, with
- * growing pauses between attempts until an answer came.
+ * The one stream a producer sends on. Opened when there is something to send, opened anew
+ * after it broke, with growing pauses between attempts until an answer came.
  */
 export class ProduceConnection {
   readonly #options: ProduceConnectionOptions;

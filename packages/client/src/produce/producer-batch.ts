@@ -21,8 +21,8 @@ export interface ProducerBatchOptions {
 }
 
 /**
- * The records that travel together to one partition. It is open (takes records), then closed, and then sent as often
- * as it takes; `delivery` settles once for all its records.
+ * The records that travel together to one partition. It is open (takes records), then
+ * closed, and then sent as often as it takes; `delivery` settles once for all its records.
  */
 export class ProducerBatch {
   readonly topic: string;
@@ -60,7 +60,8 @@ export class ProducerBatch {
     this.delivery = promise;
     this.#resolve = resolve;
     this.#reject = reject;
-    // Each sender has its own promise that follows this one; where there is none, the failure shows in `flush`.
+    // Each sender has its own promise that follows this one; where there is none, the
+    // failure shows in `flush`.
     promise.catch(() => undefined);
   }
 
@@ -133,8 +134,8 @@ export class ProducerBatch {
   }
 
   /**
-   * Two batches with the records of this one, for a server that found it too large. They take over its place and its
-   * sequences; its own delivery settles with theirs.
+   * Two batches with the records of this one, for a server that found it too large. They
+   * take over its place and its sequences; its own delivery settles with theirs.
    */
   split(): [ProducerBatch, ProducerBatch] {
     if (this.#bytes === undefined || this.#recordCount < 2)

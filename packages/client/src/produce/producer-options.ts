@@ -6,7 +6,10 @@ import { oneOf, wholeNumber } from "../options.ts";
 const KIBIBYTE = 1024;
 const MEBIBYTE = 1024 * KIBIBYTE;
 
-/** When a batch counts as delivered: on all in-sync replicas, on the leader, or once it was handed to the network. */
+/**
+ * When a batch counts as delivered: on all in-sync replicas, on the leader, or once it
+ * was handed to the network.
+ */
 export type AcksName = "all" | "leader" | "none";
 
 /** What became of a batch, for figures and logs. */
@@ -28,7 +31,10 @@ export interface ProducerOptions {
   readonly acks?: AcksName | undefined;
   /** How long a batch waits for more records. Default 5 ms, as Kafka's since 4.0. */
   readonly lingerMs?: number | undefined;
-  /** A batch closes at this size, before compression. Default 512 KiB; the server's limit is the topic's max.message.bytes. */
+  /**
+   * A batch closes at this size, before compression. Default 512 KiB; the server's limit
+   * is the topic's max.message.bytes.
+   */
   readonly batchBytes?: number | undefined;
   /** Default "none". */
   readonly compression?: Compression | undefined;
@@ -36,7 +42,10 @@ export interface ProducerOptions {
   readonly bufferBytes?: number | undefined;
   /** Retried batches are stored once and in order. Default true with `acks: "all"`. */
   readonly idempotent?: boolean | undefined;
-  /** How long a record may take from its batch's start to its acknowledgement, retries included. Default 120 s. */
+  /**
+   * How long a record may take from its batch's start to its acknowledgement, retries
+   * included. Default 120 s.
+   */
   readonly deliveryTimeoutMs?: number | undefined;
   /** A connection that leaves a batch unanswered this long is replaced. Default 30 s. */
   readonly requestTimeoutMs?: number | undefined;

@@ -38,12 +38,12 @@ function setUp(options: ProducerOptions = {}, partitions = 1): Setup {
 
 /** Lets time pass until the promise settles. */
 async function settle<T>(clock: VirtualClock, promise: Promise<T>): Promise<T> {
-  let done = false;
+  const state = { settled: false };
   const finished = promise.finally(() => {
-    done = true;
+    state.settled = true;
   });
   finished.catch(() => undefined);
-  for (let step = 0; step < 100_000 && !done; step++) {
+  while (!state.settled) {
     await clock.advance(1);
     await new Promise((resolve) => {
       setImmediate(resolve);

@@ -91,9 +91,9 @@ export class Producer {
   }
 
   /**
-   * Sends a record and resolves when it is as durable as `acks` asks. While the buffer is full the record waits
-   * outside, first come first served; at most as much may wait as the buffer holds, beyond that
-   * THROTTLING_QUOTA_EXCEEDED is thrown: await `ready()`, or the promises of earlier records.
+   * Sends a record and resolves when it is as durable as `acks` asks. While the buffer is full the
+   * record waits outside, first come first served; at most as much may wait as the buffer holds, beyond
+   * that THROTTLING_QUOTA_EXCEEDED is thrown: await `ready()`, or the promises of earlier records.
    */
   send(record: ProducerRecord): Promise<DeliveredRecord> {
     try {
@@ -106,8 +106,9 @@ export class Producer {
   }
 
   /**
-   * Sends a record without a promise of its own, the cheap way for bulk. Returns false when the buffer is full:
-   * await `ready()` before the next one. A failure shows in the next `flush()` (the first one) and in `onBatch`.
+   * Sends a record without a promise of its own, the cheap way for bulk. Returns false
+   * when the buffer is full: await `ready()` before the next one. A failure shows in the
+   * next `flush()` (the first one) and in `onBatch`.
    */
   post(record: ProducerRecord): boolean {
     const encoded = this.#encode(record);

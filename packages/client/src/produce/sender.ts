@@ -41,7 +41,9 @@ const HOPELESS: ReadonlySet<string> = new Set([
   "INVALID_REQUEST",
 ]);
 
-/** Sends closed batches, matches answers, tries again what may be tried again, and gives up what is too late. */
+/**
+ * Sends closed batches, matches answers, tries again what may be tried again, and gives up what is too late.
+ */
 export class Sender {
   readonly #options: SenderOptions;
   readonly #connection: ProduceConnection;

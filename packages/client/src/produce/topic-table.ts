@@ -31,7 +31,9 @@ export interface ProducerTopic {
   refreshAtMs: number;
 }
 
-/** The topics a producer writes to, with their partition counts, asked for once and again from time to time. */
+/**
+ * The topics a producer writes to, with their partition counts, asked for once and again from time to time.
+ */
 export class TopicTable {
   readonly #options: TopicTableOptions;
   readonly #topics = new Map<string, ProducerTopic>();

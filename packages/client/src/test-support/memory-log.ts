@@ -1,5 +1,5 @@
 import { OttlaError } from "@ottla/errors";
-import { type BatchHeader, encodeBatchPrefix, validateBatch } from "@ottla/records";
+import { type BatchHeader, decodeRecords, encodeBatchPrefix, validateBatch } from "@ottla/records";
 
 interface StoredBatch {
   readonly header: BatchHeader;
@@ -16,7 +16,10 @@ interface RememberedBatch {
 
 const REMEMBERED_BATCHES = 5;
 
-/** One partition in memory, with the rules that a producer relies on: offsets, sequences, five remembered batches. */
+/**
+ * One partition in memory, with the rules that a producer relies on: offsets, sequences,
+ * five remembered batches.
+ */
 export class MemoryLog {
   readonly batches: StoredBatch[] = [];
   maxMessageBytes = 1_048_588;
@@ -91,10 +94,12 @@ export class MemoryLog {
     this.#producers = new Map();
   }
 
+  /** The first record at or after the time; -1 when there is none. */
   offsetForTimestamp(timestampMs: number): number {
-    return (
-      this.batches.find((batch) => batch.header.maxTimestamp >= timestampMs)?.baseOffset ?? this.endOffset
-    );
+    for (const { bytes } of this.batches) {
+      for (const record of decodeRecords(bytes)) if (record.timestampMs >= timestampMs) return record.offset;
+    }
+    return -1;
   }
 
   grown(): Promise<void> {

@@ -21,8 +21,8 @@ type ProduceAnswer = MessageInitShape<typeof ProduceResponseSchema>;
 type ReadAnswer = MessageInitShape<typeof ReadResponseSchema>;
 
 /**
- * A small real server of LogService and of what the SDK needs of AdminService, over gRPC, with its records in memory.
- * Stopping it breaks connections and keeps the records, as a restart of a durable server does.
+ * A small real server of LogService and of what the SDK needs of AdminService, over gRPC, with its records
+ * in memory. Stopping it breaks connections and keeps the records, as a restart of a durable server does.
  */
 export class MemoryServer {
   readonly topics = new Map<string, MemoryLog[]>();
@@ -141,7 +141,8 @@ export class MemoryServer {
 
   #listOffset({ topic, partition, at }: OffsetQuery) {
     const log = this.#log(topic, partition);
-    const offset = at.case === "earliest" ? log.startOffset : log.endOffset;
+    let offset = at.case === "earliest" ? log.startOffset : log.endOffset;
+    if (at.case === "timestampMs") offset = log.offsetForTimestamp(Number(at.value));
     return { topic, partition, offset: BigInt(offset), timestampMs: -1n };
   }
 
@@ -165,17 +166,8 @@ export class MemoryServer {
 }
 
 function startOf({ start }: ReadPosition, log: MemoryLog): number {
-  switch (start.case) {
-    case "offset":
-      return Number(start.value);
-    case "timestampMs":
-      return log.offsetForTimestamp(Number(start.value));
-    case "latest":
-      return log.endOffset;
-    case "earliest":
-    case undefined:
-      return log.startOffset;
-  }
+  if (start.case === "offset") return Number(start.value);
+  return start.case === "latest" ? log.endOffset : log.startOffset;
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
