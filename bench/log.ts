@@ -1,8 +1,10 @@
 /**
  * What the log costs on top of the disk. Run: `sh scripts/node.sh bench/log.ts [directory]`.
  *
- * (a) 64 KiB batches appended without waiting for syncs, against plain asynchronous `writev` of the same bytes with as
- *     many in flight; (b) group commit: 64 writers of 4 KiB batches on one partition, each waiting for its batch to be
+ * (a) 64 KiB batches appended without waiting for syncs, against plain asynchronous
+ * `writev` of the same bytes with as
+ *     many in flight; (b) group commit: 64 writers of 4 KiB batches on one partition,
+ *     each waiting for its batch to be
  *     on disk; (c) reading back, from memory and from the disk. Rounds are interleaved and the best counts.
  */
 import {
@@ -50,7 +52,9 @@ async function openLog(config: LogConfig, metrics?: LogMetrics, tailCacheBytes =
   return SegmentedLog.open({ directory, resources, config });
 }
 
-/** Groups as the log makes them: one `writev` in flight, prefix and body of each batch that came meanwhile. */
+/**
+ * Groups as the log makes them: one `writev` in flight, prefix and body of each batch that came meanwhile.
+ */
 async function plainWritev(batch: Uint8Array): Promise<number> {
   const directory = freshDirectory();
   await disk.makeDirectory(directory);

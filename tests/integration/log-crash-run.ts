@@ -35,7 +35,10 @@ const DIRECTORY = "/data/topics/t-0";
 const LIVES = 3;
 const PRODUCERS = 3;
 
-/** Runs one log through a few lives on a disk that loses what it may lose, and throws when it keeps no promise. */
+/**
+ * Runs one log through a few lives on a disk that loses what it may lose, and throws when
+ * it keeps no promise.
+ */
 export async function runCrashes(seed: number): Promise<CrashRunReport> {
   const run = new CrashRun(seed);
   for (let life = 0; life < LIVES; life += 1) await run.live(life);

@@ -4,7 +4,7 @@ import { type CrashRunReport, runCrashes } from "./log-crash-run.ts";
 const SEEDS = Number(process.env["LOG_CRASH_SEEDS"] ?? 1000);
 const FIRST_SEED = Number(process.env["LOG_CRASH_FIRST_SEED"] ?? 1);
 
-test("over 1,000 seeds of crashes and faults, every acknowledged batch is found once, in order, at its offset", async () => {
+test("after 1,000 seeds of crashes, each acknowledged batch is found once, at its offset", async () => {
   const totals: Record<string, number> = {};
   for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed += 1) {
     const report = await runCrashes(seed).catch((error: unknown) => {

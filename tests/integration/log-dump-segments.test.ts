@@ -75,7 +75,9 @@ describe.runIf(haveTools("java", "mvn"))("Kafka's DumpLogSegments reads our file
   });
 });
 
-/** Several segments with all codecs, two leader epochs and an idempotent producer; returns how many records. */
+/**
+ * Several segments with all codecs, two leader epochs and an idempotent producer; returns how many records.
+ */
 async function writeLog(directory: string): Promise<number> {
   const disk = new NodeDisk();
   const log = await SegmentedLog.open({

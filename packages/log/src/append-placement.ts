@@ -2,7 +2,9 @@ import { BATCH_PREFIX_BYTES, type BatchHeader, encodeBatchPrefix, setLogAppendTi
 import type { PlacedBatch } from "./segment.ts";
 import type { CachedBatch } from "./tail-cache.ts";
 
-/** Batches up to this size are copied whole: cheaper than two buffers, and they never pin what they came in. */
+/**
+ * Batches up to this size are copied whole: cheaper than two buffers, and they never pin what they came in.
+ */
 const SMALL_BATCH_BYTES = 4096;
 
 export interface PlacedAppend {
@@ -21,8 +23,8 @@ export interface PlaceOptions {
 }
 
 /**
- * Gives batches their offsets: a fresh prefix beside a view of the rest. The caller's bytes are never changed, because
- * a gateway may have to send them again.
+ * Gives batches their offsets: a fresh prefix beside a view of the rest. The caller's
+ * bytes are never changed, because a gateway may have to send them again.
  */
 export function placeBatches(
   bytes: Uint8Array,
@@ -70,8 +72,8 @@ function placeBatch(
 }
 
 /**
- * Copies chunks that would keep a much larger buffer in memory: a cache must not pin a socket's slab. Chunks that
- * together fill most of a buffer stay views of it.
+ * Copies chunks that would keep a much larger buffer in memory: a cache must not pin a
+ * socket's slab. Chunks that together fill most of a buffer stay views of it.
  */
 export function unpinned(batches: readonly CachedBatch[]): readonly CachedBatch[] {
   const heldBytes = new Map<ArrayBufferLike, number>();

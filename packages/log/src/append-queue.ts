@@ -81,7 +81,8 @@ export class AppendQueue {
   push(write: PendingWrite): void {
     this.#waiting.push(write);
     if (write.kind === "append") this.#queuedBytes += write.sizeBytes;
-    // The first write waits for the end of this turn's work, so that appends made one after another travel together.
+    // The first write waits for the end of this turn's work, so that appends made one
+    // after another travel together.
     this.#running ??= Promise.resolve().then(() => this.#run());
   }
 

@@ -2,7 +2,9 @@ import { OttlaError } from "@ottla/errors";
 import { type BatchHeader, readBatchHeader, splitBatches } from "@ottla/records";
 import type { LogConfig } from "./log-config.ts";
 
-/** No topic setting allows more batches in one append than bytes could hold; this bounds the work of one call. */
+/**
+ * No topic setting allows more batches in one append than bytes could hold; this bounds the work of one call.
+ */
 const MAX_BATCHES_PER_APPEND = 10_000;
 
 /** The headers of the batches in `bytes`, each with its position there. */

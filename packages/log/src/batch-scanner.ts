@@ -12,7 +12,10 @@ import type { DiskFile } from "@ottla/runtime";
 /** How much is read from disk at once when nothing else is said. */
 export const DEFAULT_CHUNK_BYTES = 128 * 1024;
 
-/** Batches that claim more are checked piece by piece first: a flipped bit in a length must not cost a gigabyte. */
+/**
+ * Batches that claim more are checked piece by piece first: a flipped bit in a length
+ * must not cost a gigabyte.
+ */
 const LARGE_BATCH_BYTES = 4 * 1024 * 1024;
 const RESYNC_CHUNK_BYTES = 1024 * 1024;
 const CRC_POSITION = 17;
@@ -131,8 +134,8 @@ export class BatchScanner {
 }
 
 /**
- * The next intact batch behind damage: its position is not known, because the lengths that lead there may be the
- * damage. Tries every position whose base offset lies within the bounds.
+ * The next intact batch behind damage: its position is not known, because the lengths that
+ * lead there may be the damage. Tries every position whose base offset lies within the bounds.
  */
 export async function findNextBatch(
   file: DiskFile,

@@ -82,8 +82,8 @@ export class DataDirectory {
   }
 
   /**
-   * Locks and checks the directory, makes it when it is new, and takes the clean-shutdown mark away, durably, before
-   * anything can be written. Throws DATA_DIRECTORY_LOCKED or INVALID_DATA_DIRECTORY.
+   * Locks and checks the directory, makes it when it is new, and takes the clean-shutdown mark away,
+   * durably, before anything can be written. Throws DATA_DIRECTORY_LOCKED or INVALID_DATA_DIRECTORY.
    */
   static async open(options: DataDirectoryOptions): Promise<DataDirectory> {
     const { root, disk } = options;
@@ -143,7 +143,9 @@ export class DataDirectory {
     return this.#moveAside(partitionDirectoryName(name));
   }
 
-  /** Frees the directory. `clean` leaves the mark; give it only when all logs were closed without an error. */
+  /**
+   * Frees the directory. `clean` leaves the mark; give it only when all logs were closed without an error.
+   */
   async close(
     end: { readonly clean: false } | { readonly clean: true; readonly nodeEpoch: number },
   ): Promise<void> {

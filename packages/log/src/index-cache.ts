@@ -1,6 +1,6 @@
 /**
- * The saved parts of index files that were looked at lately, within a budget of bytes for the whole node: the one
- * not used for longest leaves first.
+ * The saved parts of index files that were looked at lately, within a budget of bytes for
+ * the whole node: the one not used for longest leaves first.
  */
 export class IndexCache {
   readonly #maxBytes: number;

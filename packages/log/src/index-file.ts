@@ -16,9 +16,9 @@ const MAX_INDEX_BYTES = 2 ** 31 - 1;
 const FIRST_TAIL_ENTRIES = 8;
 
 /**
- * A file of entries of one size in ascending order. What was appended since the last `save` is in memory only; what
- * was saved is read back through the node's bounded cache when a lookup needs it. So a log that rests holds next to
- * nothing, and an active one never waits for its index.
+ * A file of entries of one size in ascending order. What was appended since the last `save` is in
+ * memory only; what was saved is read back through the node's bounded cache when a lookup needs
+ * it. So a log that rests holds next to nothing, and an active one never waits for its index.
  */
 export class IndexFile {
   readonly baseOffset: number;
@@ -137,7 +137,9 @@ export class IndexFile {
     await this.#cutFile((file) => file.sync());
   }
 
-  /** Makes the file exactly as long as its saved entries: garbage behind them would be read after a restart. */
+  /**
+   * Makes the file exactly as long as its saved entries: garbage behind them would be read after a restart.
+   */
   async #cutFile(then?: (file: DiskFile) => Promise<void>): Promise<void> {
     await this.open();
     const lease = await this.#openFiles.acquire(this.#path, "write");

@@ -46,8 +46,8 @@ export class LeaderEpochCache {
   }
 
   /**
-   * Where `epoch` ends in this log: the largest epoch at or below it, and the start of the next one (or the log's
-   * end). Undefined when the log knows no such epoch.
+   * Where `epoch` ends in this log: the largest epoch at or below it, and the start of
+   * the next one (or the log's end). Undefined when the log knows no such epoch.
    */
   endOffsetFor(epoch: number, logEndOffset: number): { epoch: number; endOffset: number } | undefined {
     let found: { epoch: number; endOffset: number } | undefined;

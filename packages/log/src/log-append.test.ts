@@ -57,7 +57,7 @@ test("appends of one turn travel in one write and one sync", async () => {
   expect([writes, syncs]).toEqual([1, 1]);
 });
 
-test("sizes: max.message.bytes and segment.bytes refuse the whole append, and nothing of it is stored", async () => {
+test("max.message.bytes and segment.bytes refuse an append whole: nothing of it is stored", async () => {
   const fixture = new TestLog({ maxMessageBytes: 1000, segmentBytes: 1500 });
   const log = await fixture.open();
   const large = fixture.batch(["x".repeat(1000)]);
@@ -151,7 +151,7 @@ test("a follower keeps offsets and epochs, and takes no gap", async () => {
   expect(log.leaderEpochAt(2)).toBe(5);
 });
 
-test("a full disk fails the appends that found no place, and the log goes on at its written end", async () => {
+test("a full disk fails the appends that found no place, and the log goes on", async () => {
   const fixture = new TestLog();
   const log = await fixture.open();
   fixture.append(log, ["a"], { producerId: 1, producerEpoch: 0, baseSequence: 0 });

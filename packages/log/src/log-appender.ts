@@ -24,8 +24,9 @@ export interface AppendOptions {
   /** Length, magic and CRC were checked already, by this process or a node of this cluster. */
   readonly validated: boolean;
   /**
-   * `client`: full validation. `coordinator`: a service of the cluster writes to an internal topic; control batches are
-   * allowed. `replica`: a follower appends what its leader stored, with the leader's offsets and epochs.
+   * `client`: full validation. `coordinator`: a service of the cluster writes to an
+   * internal topic; control batches are allowed. `replica`: a follower appends what its
+   * leader stored, with the leader's offsets and epochs.
    */
   readonly origin: "client" | "coordinator" | "replica";
   /** Refuses the append unless the log ends here; a retry of a stored batch is recognised first (R13). */
@@ -266,7 +267,10 @@ export class LogAppender implements AppendQueueOwner {
     this.#state.progressed();
   }
 
-  /** All of the previous segment is durable, and so is the new one's name, before anything in it is acknowledged. */
+  /**
+   * All of the previous segment is durable, and so is the new one's name, before anything
+   * in it is acknowledged.
+   */
   async #performRoll(roll: PendingRoll): Promise<void> {
     const { flusher, resources, directory } = this.#state;
     const { disk } = resources;

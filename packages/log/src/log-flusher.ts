@@ -19,8 +19,9 @@ export interface LogFlusherOptions {
 const MAX_TIMER_MS = 0x7fff_ffff;
 
 /**
- * Group commit: one sync in flight, which covers what was written before it began; what is written meanwhile waits for
- * the next one. `flush.messages` and `flush.ms` say when a sync is due. A failed sync is never tried again.
+ * Group commit: one sync in flight, which covers what was written before it began; what
+ * is written meanwhile waits for the next one. `flush.messages` and `flush.ms` say when a
+ * sync is due. A failed sync is never tried again.
  */
 export class LogFlusher {
   readonly #options: LogFlusherOptions;

@@ -116,7 +116,10 @@ async function cleanDirectory(options: LoadLogOptions): Promise<number[]> {
   return bases;
 }
 
-/** Segments with their sizes; those wholly below the log start offset were about to be deleted and are now (R14). */
+/**
+ * Segments with their sizes; those wholly below the log start offset were about to be
+ * deleted and are now (R14).
+ */
 async function openSegments(
   options: LoadLogOptions,
   bases: readonly number[],
@@ -165,7 +168,9 @@ async function rebuildEpochs(epochs: LeaderEpochCache, segments: readonly Segmen
   }
 }
 
-/** Takes the active segment as it was closed; false when anything disagrees, and then it is recovered instead. */
+/**
+ * Takes the active segment as it was closed; false when anything disagrees, and then it is recovered instead.
+ */
 async function openClean(options: LoadLogOptions, found: Found): Promise<boolean> {
   const active = found.segments.at(-1);
   if (active === undefined || found.recoveryPoint < active.baseOffset) return false;
@@ -256,8 +261,9 @@ async function recover(options: LoadLogOptions, found: Found): Promise<LoadedLog
 }
 
 /**
- * A log never ends below its recovery point or its start: the records up to there were synced. When they are gone, a
- * new segment begins behind the hole, and reads of the hole fail instead of other records taking its offsets.
+ * A log never ends below its recovery point or its start: the records up to there were
+ * synced. When they are gone, a new segment begins behind the hole, and reads of the hole
+ * fail instead of other records taking its offsets.
  */
 async function replaceMissingEnd(
   options: LoadLogOptions,

@@ -64,7 +64,7 @@ test("appends are refused while a truncation runs", async () => {
   expect(refusalOf(() => log.append(fixture.batch(["x"]), { ...CLIENT, leaderEpoch: 9 }))).toBe("accepted");
 });
 
-test("a log that begins anew has nothing below its new start, which never goes back (R14)", async () => {
+test("a log that begins anew has nothing below its start, which never goes back (R14)", async () => {
   const { fixture, log } = await filled();
   await log.truncateFullyAndStartAt(100);
   expect([log.logStartOffset, log.logEndOffset, log.segmentCount, log.producerCount]).toEqual([
@@ -102,7 +102,7 @@ test("deleted segments keep their files, renamed, for file.delete.delay.ms", asy
   expect(await deleted()).toBe(0);
 });
 
-test("retention by size keeps the newest segments and never touches what is above the high watermark", async () => {
+test("retention by size keeps the newest segments and all above the high watermark", async () => {
   const { log } = await filled({ retentionBytes: 500 });
   expect(await log.runRetention(0, 0)).toBe(0);
   expect(await log.runRetention(0, 4)).toBeGreaterThan(0);

@@ -208,7 +208,9 @@ export class LogMaintenance {
     await removeProducerSnapshots(resources.disk, directory, (offset) => offset < firstBase);
   }
 
-  /** Takes the names away now and the files after `file.delete.delay.ms`, for readers that are still in them. */
+  /**
+   * Takes the names away now and the files after `file.delete.delay.ms`, for readers that are still in them.
+   */
   async #dispose(segment: Segment): Promise<void> {
     await segment.renameToDeleted();
     const remove = (): void => {
@@ -258,8 +260,8 @@ export class LogMaintenance {
 }
 
 /**
- * The last batch boundary at or below `offset`, and where it is in the file. Damage on the way is a boundary too: what
- * lies behind it has to be fetched again anyway.
+ * The last batch boundary at or below `offset`, and where it is in the file. Damage on
+ * the way is a boundary too: what lies behind it has to be fetched again anyway.
  */
 async function findBoundary(segment: Segment, offset: number): Promise<{ offset: number; position: number }> {
   const entry = await segment.offsetIndex.lookup(offset - 1);

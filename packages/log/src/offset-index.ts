@@ -9,8 +9,9 @@ export interface OffsetPosition {
 }
 
 /**
- * `.index`: sparse, sorted pairs of a batch's last offset (relative to the segment's base, int32) and its position
- * (int32). Entries read back from disk may be garbage after a crash, so whoever uses one checks it against the log.
+ * `.index`: sparse, sorted pairs of a batch's last offset (relative to the segment's
+ * base, int32) and its position (int32). Entries read back from disk may be garbage after
+ * a crash, so whoever uses one checks it against the log.
  */
 export class OffsetIndex {
   readonly file: IndexFile;

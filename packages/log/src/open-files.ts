@@ -14,9 +14,10 @@ interface OpenFile {
 }
 
 /**
- * The files that a node has open, at most `maxOpenFiles` beside those in use: the one not used for longest is closed
- * first. Thousands of partitions so share a bounded number of descriptors. A log that has written bytes it has not
- * synced keeps its lease, because a descriptor opened later might not be told of a failed write-back.
+ * The files that a node has open, at most `maxOpenFiles` beside those in use: the one not
+ * used for longest is closed first. Thousands of partitions so share a bounded number of
+ * descriptors. A log that has written bytes it has not synced keeps its lease, because a
+ * descriptor opened later might not be told of a failed write-back.
  */
 export class OpenFiles {
   readonly #disk: Disk;

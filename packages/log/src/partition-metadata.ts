@@ -3,7 +3,10 @@ import { PARTITION_METADATA } from "./file-names.ts";
 
 const MAX_BYTES = 4096;
 
-/** Writes Kafka's `partition.metadata` when it is not there yet. `topicId` is a UUID or Kafka's base64 form of one. */
+/**
+ * Writes Kafka's `partition.metadata` when it is not there yet. `topicId` is a UUID or
+ * Kafka's base64 form of one.
+ */
 export async function ensurePartitionMetadata(disk: Disk, directory: string, topicId: string): Promise<void> {
   const path = `${directory}/${PARTITION_METADATA}`;
   const text = `version: 0\ntopic_id: ${kafkaUuid(topicId)}\n`;

@@ -5,8 +5,8 @@ import type { Segment } from "./segment.ts";
 import { intactBatches } from "./segment-batches.ts";
 
 /**
- * Brings the producer state to what it was at `offset`: the newest intact snapshot at or below it, then the batches
- * between the two (R6).
+ * Brings the producer state to what it was at `offset`: the newest intact snapshot at or
+ * below it, then the batches between the two (R6).
  */
 export async function replayProducers(
   producers: ProducerState,

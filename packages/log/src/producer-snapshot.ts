@@ -8,9 +8,10 @@ const ENTRIES_POSITION = 10;
 export const SNAPSHOT_ENTRY_BYTES = 46;
 
 /**
- * The `.snapshot` file in Kafka's format, version 1. Kafka writes one row per producer, with its last batch only.
- * R11 wants five batches remembered across restarts: we write one row per remembered batch, oldest first. Kafka's
- * readers take rows of one producer one after another, so the newest wins there and nothing is lost here.
+ * The `.snapshot` file in Kafka's format, version 1. Kafka writes one row per producer,
+ * with its last batch only. R11 wants five batches remembered across restarts: we write
+ * one row per remembered batch, oldest first. Kafka's readers take rows of one producer
+ * one after another, so the newest wins there and nothing is lost here.
  */
 export function encodeProducerSnapshot(entries: Iterable<ProducerEntry>): Uint8Array {
   const rows: { entry: ProducerEntry; batch: ProducerBatch | undefined }[] = [];

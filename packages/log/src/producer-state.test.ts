@@ -1,5 +1,5 @@
 import { addToSequence, encodeBatch, readBatchHeader } from "@ottla/records";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { ProducerEntry } from "./producer-entry.ts";
 import { decodeProducerSnapshot, encodeProducerSnapshot, SNAPSHOT_ENTRY_BYTES } from "./producer-snapshot.ts";
@@ -73,7 +73,7 @@ test("undo restores what was there, the evicted included", () => {
   expect(new Map([...state.entries()].map((entry) => [entry.producerId, entry]))).toEqual(before);
 });
 
-test("producers not seen for long are forgotten; the node's clock counts, not the records' timestamps", () => {
+test("producers not seen for long are forgotten; records' timestamps do not count", () => {
   const state = new ProducerState(OPTIONS);
   state.apply(header(0, { producerId: 1 }), 0, 5000);
   state.apply(header(0, { producerId: 2 }), 1, 5500);

@@ -33,8 +33,9 @@ interface Seen {
 }
 
 /**
- * What the log remembers of idempotent producers (R11), with the rules of Kafka 4: see KIP-98 and KIP-360. The
- * producer not seen for longest comes first in the map, so that expiring and evicting look at the front only.
+ * What the log remembers of idempotent producers (R11), with the rules of Kafka 4: see
+ * KIP-98 and KIP-360. The producer not seen for longest comes first in the map, so that
+ * expiring and evicting look at the front only.
  */
 export class ProducerState {
   readonly #producers = new Map<number, Seen>();
@@ -89,7 +90,8 @@ export class ProducerState {
   /** Throws when a client may not append this batch now. */
   check(header: BatchHeader): void {
     const entry = this.#producers.get(header.producerId)?.entry;
-    // A producer that the log does not know (expired, or its records are deleted) may begin anywhere (KIP-360).
+    // A producer that the log does not know (expired, or its records are deleted) may
+    // begin anywhere (KIP-360).
     if (entry === undefined) return;
     if (header.producerEpoch < entry.producerEpoch) throw staleEpoch(header, entry);
     if (header.isControl) return;

@@ -4,7 +4,10 @@ export interface RecoveryReport {
   /** Bytes behind the last valid batch that were cut away. */
   readonly cutBytes: number;
   readonly removedSegments: number;
-  /** Synced records that are lost or damaged. A replica with any must not lead before it has refetched them (R12). */
+  /**
+   * Synced records that are lost or damaged. A replica with any must not lead before it
+   * has refetched them (R12).
+   */
   readonly damagedRanges: readonly DamagedRange[];
 }
 

@@ -90,7 +90,7 @@ test("synced records that are gone leave a hole: no other record takes their off
   }
 });
 
-test("a missing segment file in the middle is a hole; what was synced around it is still served", async () => {
+test("a missing segment file is a hole; what was synced around it is served", async () => {
   const fixture = new TestLog({ segmentBytes: 400 });
   const log = await filled(fixture);
   await log.close();
@@ -154,7 +154,7 @@ test.each(["log-checkpoint", "leader-epoch-checkpoint", "index", "timeindex", "s
   },
 );
 
-test("five batches of a producer are recognised after a clean close, from the snapshot alone (R11)", async () => {
+test("five batches of a producer are recognised from the snapshot alone (R11)", async () => {
   const fixture = new TestLog();
   const log = await fixture.open();
   const batches = Array.from({ length: 7 }, (_, index) =>
@@ -164,9 +164,8 @@ test("five batches of a producer are recognised after a clean close, from the sn
   await log.close();
   const reopened = await fixture.open({ cleanShutdown: true });
   expect(reopened.recoveryReport.kind).toBe("clean");
-  for (const [index, batch] of batches.entries()) {
-    if (index >= 2)
-      expect(reopened.append(batch, CLIENT)).toMatchObject({ baseOffset: index, duplicate: true });
+  for (const [index, batch] of batches.slice(2).entries()) {
+    expect(reopened.append(batch, CLIENT)).toMatchObject({ baseOffset: index + 2, duplicate: true });
   }
   await reopened.deleteRecordsBefore(7);
   await reopened.close();

@@ -35,9 +35,10 @@ interface SegmentScan {
 }
 
 /**
- * Recovers the log after a crash: checks every batch from the first segment given, rebuilds indexes, leader epochs and
- * producer state, and cuts at the first damage. Damage below the recovery point is different: those records were
- * synced, so it is bit rot; it is kept, passed over and reported, and reads of it fail (R12).
+ * Recovers the log after a crash: checks every batch from the first segment given,
+ * rebuilds indexes, leader epochs and producer state, and cuts at the first damage.
+ * Damage below the recovery point is different: those records were synced, so it is bit
+ * rot; it is kept, passed over and reported, and reads of it fail (R12).
  */
 export async function scanSegments(options: ScanOptions): Promise<ScanOutcome> {
   const { segments, recoveryPoint } = options;

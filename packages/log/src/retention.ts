@@ -17,8 +17,8 @@ export interface RetentionChoice {
 }
 
 /**
- * What `retention.ms`, `retention.bytes` and the log start offset allow to delete: only whole segments, oldest first,
- * and none that reaches above the high watermark.
+ * What `retention.ms`, `retention.bytes` and the log start offset allow to delete: only
+ * whole segments, oldest first, and none that reaches above the high watermark.
  */
 export async function chooseDeletable(options: RetentionOptions): Promise<RetentionChoice> {
   const { segments, config, highWatermark, logStartOffset } = options;
@@ -43,7 +43,9 @@ export async function chooseDeletable(options: RetentionOptions): Promise<Retent
   return { deletable, includesActive: false };
 }
 
-/** By the largest timestamp in the segment, as Kafka does: one record from the future keeps its whole segment. */
+/**
+ * By the largest timestamp in the segment, as Kafka does: one record from the future keeps its whole segment.
+ */
 async function isTooOld(segment: Segment, options: RetentionOptions): Promise<boolean> {
   const { retentionMs } = options.config;
   if (retentionMs < 0) return false;

@@ -38,7 +38,9 @@ export async function* intactBatches(segment: Segment, position = 0): AsyncGener
   }
 }
 
-/** After a truncation: learns anew which timestamps the segment that is active now begins with and reaches. */
+/**
+ * After a truncation: learns anew which timestamps the segment that is active now begins with and reaches.
+ */
 export async function refreshTimestamps(segment: Segment): Promise<void> {
   segment.firstTimestampMs = undefined;
   segment.maxTimestamp = await segment.timeIndex.last();

@@ -26,8 +26,9 @@ export interface SegmentRead {
 }
 
 /**
- * Reads whole batches and checks what it gives: CRC, and that offsets and leader epochs, which lie outside the CRC,
- * follow on (R12). Damage before the wanted offset is passed over; damage at it throws CORRUPT_MESSAGE.
+ * Reads whole batches and checks what it gives: CRC, and that offsets and leader epochs,
+ * which lie outside the CRC, follow on (R12). Damage before the wanted offset is passed
+ * over; damage at it throws CORRUPT_MESSAGE.
  */
 export async function readSegment(segment: Segment, options: SegmentReadOptions): Promise<SegmentRead> {
   // Both are taken before the first await: the log may grow meanwhile, and what comes later is not asked for.
@@ -133,7 +134,10 @@ class SegmentRun {
     return undefined;
   }
 
-  /** Goes to the next intact batch if the wanted offset is there or behind it; throws when it lies in the damage. */
+  /**
+   * Goes to the next intact batch if the wanted offset is there or behind it; throws when
+   * it lies in the damage.
+   */
   async #passOver(position: number, reason: string): Promise<void> {
     const next = await findNextBatch(this.#file, {
       fromPosition: position + 1,

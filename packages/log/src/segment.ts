@@ -25,8 +25,8 @@ const MAX_TAIL_ENTRIES = 512;
 const MAX_RELATIVE_OFFSET = 0x7fff_ffff;
 
 /**
- * One `.log` file with its two indexes. Batches get their place here at once ("assigned") and reach the file later
- * ("written"); a failed write makes the two equal again.
+ * One `.log` file with its two indexes. Batches get their place here at once ("assigned")
+ * and reach the file later ("written"); a failed write makes the two equal again.
  */
 export class Segment {
   readonly baseOffset: number;
@@ -226,7 +226,10 @@ export class Segment {
     this.resetToWritten();
   }
 
-  /** The largest timestamp of a segment that may not be in memory; the file's own time when the index knows none. */
+  /**
+   * The largest timestamp of a segment that may not be in memory; the file's own time
+   * when the index knows none.
+   */
   async largestTimestampMs(): Promise<number> {
     this.maxTimestamp ??= await this.timeIndex.last();
     if (this.maxTimestamp !== undefined && this.maxTimestamp.timestampMs >= 0)

@@ -24,7 +24,10 @@ export interface OpenLogOptions {
   readonly topicId?: string;
   /** The data directory was closed cleanly: trust what the files say. */
   readonly cleanShutdown?: boolean;
-  /** After a failed sync: nothing from this offset on is proven to be on disk, so it is cut (`flushedEndOffset` of the failed log). */
+  /**
+   * After a failed sync: nothing from this offset on is proven to be on disk, so it is
+   * cut (`flushedEndOffset` of the failed log).
+   */
   readonly cutFrom?: number;
   /** Where an empty log begins; 0 when not given. */
   readonly startOffset?: number;
@@ -36,7 +39,9 @@ export interface OpenLogOptions {
 
 export interface ReadOptions {
   readonly maxBytes: number;
-  /** Batches that reach to it or beyond are not given: the high watermark, or the written end for a follower. */
+  /**
+   * Batches that reach to it or beyond are not given: the high watermark, or the written end for a follower.
+   */
   readonly endOffset: number;
   /** Gives the first batch even when it alone is larger than `maxBytes`. True when not given. */
   readonly atLeastOneBatch?: boolean;
@@ -107,7 +112,9 @@ export class SegmentedLog {
     return this.#state.flusher.writtenEndOffset;
   }
 
-  /** Batches below count as on disk under the topic's flush policy: with `flush.messages=1` they are synced. */
+  /**
+   * Batches below count as on disk under the topic's flush policy: with `flush.messages=1` they are synced.
+   */
   get syncedEndOffset(): number {
     return this.#state.flusher.syncedEndOffset;
   }
@@ -138,7 +145,10 @@ export class SegmentedLog {
     return this.#state.producers.producerCount;
   }
 
-  /** Set once a write or sync has failed: the log takes nothing more and must be opened anew, as after a crash. */
+  /**
+   * Set once a write or sync has failed: the log takes nothing more and must be opened
+   * anew, as after a crash.
+   */
   get failure(): OttlaError | undefined {
     return this.#state.failure;
   }
@@ -153,14 +163,18 @@ export class SegmentedLog {
     return this.#state.onFailed(listener);
   }
 
-  /** The disk is full: appends at or above `fromOffset` were not stored, and the log ends there again. It goes on. */
+  /**
+   * The disk is full: appends at or above `fromOffset` were not stored, and the log ends
+   * there again. It goes on.
+   */
   onAppendsFailed(listener: (fromOffset: number, error: OttlaError) => void): () => void {
     return this.#state.onAppendsFailed(listener);
   }
 
   /**
-   * Validates one or more record batches, gives them offsets and queues them for the disk, at once and all or nothing.
-   * They are durable when `syncedEndOffset` has passed `lastOffset`. Throws what refuses them; see the README.
+   * Validates one or more record batches, gives them offsets and queues them for the
+   * disk, at once and all or nothing. They are durable when `syncedEndOffset` has passed
+   * `lastOffset`. Throws what refuses them; see the README.
    */
   append(bytes: Uint8Array, options: AppendOptions): Appended {
     return this.#appender.append(bytes, options);
@@ -186,8 +200,9 @@ export class SegmentedLog {
   }
 
   /**
-   * Whole batches from the one that holds `offset`. Throws OFFSET_OUT_OF_RANGE below the log start and above the log
-   * end, and CORRUPT_MESSAGE when the batch is damaged; `nextOffset` in its metadata is where the damage ends.
+   * Whole batches from the one that holds `offset`. Throws OFFSET_OUT_OF_RANGE below the
+   * log start and above the log end, and CORRUPT_MESSAGE when the batch is damaged;
+   * `nextOffset` in its metadata is where the damage ends.
    */
   async read(offset: number, options: ReadOptions): Promise<ReadResult> {
     for (let attempt = 0; attempt < MAX_READ_ATTEMPTS; attempt += 1) {
@@ -224,7 +239,10 @@ export class SegmentedLog {
     return findMaxTimestamp(this.#lookupOptions(endOffset));
   }
 
-  /** Cuts the log at the last batch boundary at or below `offset`; returns the new end (R6). Durable when it returns. */
+  /**
+   * Cuts the log at the last batch boundary at or below `offset`; returns the new end
+   * (R6). Durable when it returns.
+   */
   truncateTo(offset: number): Promise<number> {
     return this.#maintenance.truncateTo(offset);
   }
@@ -234,7 +252,10 @@ export class SegmentedLog {
     return this.#maintenance.truncateFullyAndStartAt(offset);
   }
 
-  /** Moves the log start offset, durably (R14), and deletes segments that are wholly below; returns the log start. */
+  /**
+   * Moves the log start offset, durably (R14), and deletes segments that are wholly
+   * below; returns the log start.
+   */
   deleteRecordsBefore(offset: number): Promise<number> {
     return this.#maintenance.deleteRecordsBefore(offset);
   }
@@ -244,7 +265,9 @@ export class SegmentedLog {
     return this.#maintenance.runRetention(nowMs, highWatermark);
   }
 
-  /** Writes recovery point, log start offset and the given high watermark; called now and then by the owner. */
+  /**
+   * Writes recovery point, log start offset and the given high watermark; called now and then by the owner.
+   */
   checkpoint(highWatermark: number): Promise<void> {
     return this.#maintenance.checkpoint(highWatermark);
   }

@@ -1,4 +1,6 @@
-/** Runs tasks one after another, in the order they came. A failed task does not keep the next from running. */
+/**
+ * Runs tasks one after another, in the order they came. A failed task does not keep the next from running.
+ */
 export class Serial {
   #last: Promise<unknown> = Promise.resolve();
 

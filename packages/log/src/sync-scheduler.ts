@@ -2,15 +2,17 @@ import type { Clock, DiskFile } from "@ottla/runtime";
 import type { LogMetrics } from "./log-metrics.ts";
 
 export interface SyncSchedulerOptions {
-  /** How many syncs may be in flight: below the size of libuv's pool, so that a hung disk stalls nothing else. */
+  /**
+   * How many syncs may be in flight: below the size of libuv's pool, so that a hung disk stalls nothing else.
+   */
   readonly concurrency: number;
   readonly clock: Clock;
   readonly metrics?: LogMetrics | undefined;
 }
 
 /**
- * All syncs of a node go through here, first come, first served. The one interface that a shared journal would replace
- * when thousands of partitions must sync at once.
+ * All syncs of a node go through here, first come, first served. The one interface that a
+ * shared journal would replace when thousands of partitions must sync at once.
  */
 export class SyncScheduler {
   readonly #concurrency: number;

@@ -24,8 +24,8 @@ interface CacheEntry {
 }
 
 /**
- * The newest batches of all logs of a node, within one budget of bytes. Whatever was appended first leaves first, so
- * what remains of each log is always its unbroken end.
+ * The newest batches of all logs of a node, within one budget of bytes. Whatever was
+ * appended first leaves first, so what remains of each log is always its unbroken end.
  */
 export class TailCache {
   readonly #maxBytes: number;
@@ -81,7 +81,10 @@ export class TailCache {
 export class LogTail {
   readonly #cache: TailCache;
   #entries: (CacheEntry | undefined)[] = [];
-  /** Entries before this index were dropped and are undefined; compacted now and then, so that dropping costs nothing. */
+  /**
+   * Entries before this index were dropped and are undefined; compacted now and then, so
+   * that dropping costs nothing.
+   */
   #first = 0;
 
   constructor(cache: TailCache) {
@@ -133,8 +136,9 @@ export class LogTail {
   }
 
   /**
-   * Whole batches from the one that holds `offset`, ending at or before `endOffset`; undefined when `offset` is not
-   * in memory. The first batch is given even when it is larger than `maxBytes` if `atLeastOneBatch` is set.
+   * Whole batches from the one that holds `offset`, ending at or before `endOffset`;
+   * undefined when `offset` is not in memory. The first batch is given even when it is
+   * larger than `maxBytes` if `atLeastOneBatch` is set.
    */
   read(
     offset: number,

@@ -10,8 +10,8 @@ export interface TimestampOffset {
 }
 
 /**
- * `.timeindex`: sparse pairs of the largest timestamp so far (int64) and the last offset of the batch that has it
- * (relative, int32), both ascending.
+ * `.timeindex`: sparse pairs of the largest timestamp so far (int64) and the last offset
+ * of the batch that has it (relative, int32), both ascending.
  */
 export class TimeIndex {
   readonly file: IndexFile;
@@ -21,7 +21,9 @@ export class TimeIndex {
     this.file = new IndexFile({ ...options, entryBytes: TIME_INDEX_ENTRY_BYTES });
   }
 
-  /** Appends unless the timestamp is no larger than the last entry's. `previous` is needed after a reopening. */
+  /**
+   * Appends unless the timestamp is no larger than the last entry's. `previous` is needed after a reopening.
+   */
   maybeAppend(timestampMs: number, offset: number): void {
     const last = this.#lastAppended;
     if (last !== undefined && timestampMs <= last.timestampMs) return;

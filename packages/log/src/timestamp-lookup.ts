@@ -50,7 +50,8 @@ export async function findMaxTimestamp(
     const bestSoFar = best?.header.maxTimestamp ?? Number.NEGATIVE_INFINITY;
     const largest = await segment.largestTimestampMs();
     if (largest <= bestSoFar) continue;
-    // Where the whole segment is visible, the index leads near the batch; else the visible part is looked through.
+    // Where the whole segment is visible, the index leads near the batch; else the
+    // visible part is looked through.
     const isWhole = segment.writtenEndOffset <= endOffset && segment.baseOffset >= logStartOffset;
     const batches = isWhole ? batchesAround(segment, largest) : intactBatches(segment);
     for await (const batch of batches) {

@@ -40,15 +40,12 @@ export interface VerifyLogOptions {
   readonly allowGaps?: boolean;
 }
 
-const EMPTY = (file: string): Omit<LogProblem, "severity"> => ({
-  file,
-  problem: "an empty file before the last segment; the next start removes it",
-});
+const EMPTY = "an empty file before the last segment; the next start removes it";
 const MAX_SNAPSHOT_BYTES = 256 * 1024 * 1024;
 
 /**
- * Checks all files of a partition directory against one another, reading only; for a stopped node or a copy. Names
- * file, position and offset of whatever is wrong.
+ * Checks all files of a partition directory against one another, reading only; for a
+ * stopped node or a copy. Names file, position and offset of whatever is wrong.
  */
 export async function verifyLog(
   directory: string,
@@ -67,6 +64,8 @@ class LogVerifier {
   #logStartOffset = 0;
   #epochs = new LeaderEpochCache();
   #latestEpoch = -1;
+  /** The last difference between a batch's epoch and the checkpoint that was told. */
+  #toldEpochs = "";
   #expectedOffset = 0;
   #batchCount = 0;
   #recordCount = 0;
@@ -90,7 +89,8 @@ class LogVerifier {
       // Wholly below the log start offset: a deletion that a crash interrupted, ended by the next start.
       const isDeleted = next !== undefined && next.baseOffset <= this.#logStartOffset;
       if (isDeleted) this.#expectedOffset = next.baseOffset;
-      else if (next !== undefined && segment.sizeBytes === 0) this.#warning(EMPTY(segment.logFile));
+      else if (next !== undefined && segment.sizeBytes === 0)
+        this.#warning({ file: segment.logFile, problem: EMPTY });
       else await this.#verifySegment(segment, next);
     }
     if (segments.length === 0) this.#error({ file: this.#directory, problem: "there is no segment" });
@@ -174,6 +174,7 @@ class LogVerifier {
     for (let step = await scanner.next(); step.kind !== "end"; step = await scanner.next()) {
       const reason = step.kind === "damaged" ? step.reason : this.#discontinuity(step.header);
       if (reason === undefined && step.kind === "batch" && this.#expectedOffset !== nextBase) {
+        this.#compareEpoch(segment.logFile, step.position, step.header);
         this.#take(step.header);
         see(step.position, step.header);
         continue;
@@ -192,7 +193,8 @@ class LogVerifier {
       });
       const offset = this.#expectedOffset;
       const isTornTail = offset >= this.#recoveryPoint;
-      const problem = `${reason ?? "damaged"}${isTornTail ? " (never acknowledged as synced; the next start cuts it)" : ""}`;
+      const fate = isTornTail ? " (behind the recovery point: the next start cuts it)" : "";
+      const problem = `${reason ?? "damaged"}${fate}`;
       this.#problems.add({
         severity: isTornTail ? "warning" : "error",
         file: segment.logFile,
@@ -215,12 +217,21 @@ class LogVerifier {
     if (partitionLeaderEpoch < this.#latestEpoch) {
       return `leader epoch ${partitionLeaderEpoch} after epoch ${this.#latestEpoch}`;
     }
-    const epoch = this.#epochs.epochAt(baseOffset);
-    // The checkpoint may lag behind the log's end after a crash, never behind its recovery point.
-    if (epoch !== undefined && epoch !== partitionLeaderEpoch && baseOffset < this.#recoveryPoint) {
-      return `leader epoch ${partitionLeaderEpoch}, the checkpoint says ${epoch}`;
-    }
     return undefined;
+  }
+
+  /** The batches may be right and the checkpoint wrong, so a difference is told once and ends nothing. */
+  #compareEpoch(file: string, position: number, header: BatchHeader): void {
+    const { baseOffset, partitionLeaderEpoch } = header;
+    const known = this.#epochs.epochAt(baseOffset) ?? partitionLeaderEpoch;
+    // The checkpoint may lag behind the log's end after a crash, never behind its recovery point.
+    const differs = known !== partitionLeaderEpoch && baseOffset < this.#recoveryPoint;
+    const pair = differs ? `${partitionLeaderEpoch} ${known}` : "";
+    if (differs && pair !== this.#toldEpochs) {
+      const problem = `leader epoch ${partitionLeaderEpoch}, but ${LEADER_EPOCH_CHECKPOINT} says ${known}`;
+      this.#error({ file, position, offset: baseOffset, problem });
+    }
+    this.#toldEpochs = pair;
   }
 
   #take(header: BatchHeader): void {
