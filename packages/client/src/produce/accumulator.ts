@@ -1,6 +1,6 @@
 import { OttlaError } from "@ottla/errors";
 import type { Compression } from "@ottla/records";
-import type { Clock } from "@ottla/runtime";
+import type { Clock, Timer } from "@ottla/runtime";
 import { BuilderPool } from "./builder-pool.ts";
 import type { PartitionQueue } from "./partition-queue.ts";
 import { ProducerBatch } from "./producer-batch.ts";
@@ -33,7 +33,8 @@ export class Accumulator {
   readonly #builders: BuilderPool;
   /** The oldest first: all linger equally long. */
   readonly #open = new Map<PartitionQueue, OpenBatch>();
-  #scheduled = false;
+  #timer: Timer | undefined;
+  #turnScheduled = false;
 
   constructor(options: AccumulatorOptions) {
     this.#options = options;
@@ -107,6 +108,7 @@ export class Accumulator {
 
   #close(topic: ProducerTopic, queue: PartitionQueue, batch: ProducerBatch): void {
     this.#open.delete(queue);
+    if (this.#open.size === 0) this.#cancelTimer();
     queue.close(batch);
     topic.partitioner.batchClosed(queue.partition);
     this.#options.topics.refreshIfOld(topic);
@@ -115,24 +117,30 @@ export class Accumulator {
 
   #schedule(): void {
     const { clock, lingerMs } = this.#options;
-    if (this.#scheduled || this.#open.size === 0) return;
+    if (this.#timer !== undefined || this.#turnScheduled) return;
     if (lingerMs === 0) {
-      this.#scheduled = true;
+      this.#turnScheduled = true;
       clock.nextTurn(() => this.#tick());
       return;
     }
     for (const [queue, { batch }] of this.#open) {
       // Those wait for room in flight, not for time.
       if (queue.isBackedUp) continue;
-      this.#scheduled = true;
       const delayMs = Math.max(0, batch.createdAtMs + lingerMs - clock.monotonic());
-      clock.setTimer(delayMs, () => this.#tick());
+      this.#timer = clock.setTimer(delayMs, () => this.#tick());
       return;
     }
   }
 
+  /** A timer that has nothing to do would keep the process alive. */
+  #cancelTimer(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
   #tick(): void {
-    this.#scheduled = false;
+    this.#timer = undefined;
+    this.#turnScheduled = false;
     for (const [queue, { batch, topic }] of this.#open) {
       if (!this.#hasLingered(batch)) break;
       if (!queue.isBackedUp) this.#close(topic, queue, batch);
