@@ -63,6 +63,8 @@ async function start(options: NodeOptions, lifecycle: Lifecycle): Promise<Runnin
   const common = { clock, random, nodeId, zone, address: IN_PROCESS };
   const readiness = new Readiness({ clock });
   readiness.add("shutdown", () => (lifecycle.stopping ? "the node is stopping" : undefined));
+  // The HTTP door opens first; the checks of the parts are added as they start.
+  readiness.add("start", () => "the node is starting");
 
   const http = await startHttpServer({
     host: settings.listen,
@@ -163,6 +165,7 @@ async function start(options: NodeOptions, lifecycle: Lifecycle): Promise<Runnin
   const grpcPort = await grpc.start();
   // First to stop: no new calls, and those under way are answered while everything behind still runs.
   lifecycle.add("grpc", () => grpc.stop(settings.shutdown.timeoutMs / 2));
+  readiness.remove("start");
 
   return {
     grpcPort,
