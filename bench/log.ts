@@ -5,7 +5,7 @@
  * `writev` of the same bytes with as
  *     many in flight; (b) group commit: 64 writers of 4 KiB batches on one partition,
  *     each waiting for its batch to be
- *     on disk; (c) reading back, from memory and from the disk. Rounds are interleaved and the best counts.
+ *     on disk; (c) reading back, from memory and from the disk. Rounds are interleaved and the median counts.
  */
 import {
   createLogResources,
@@ -19,10 +19,10 @@ import { NodeDisk, nullLogger, systemClock, systemRandom } from "@ottla/runtime"
 
 const KIBIBYTE = 1024;
 const MEBIBYTE = 1024 * KIBIBYTE;
-const ROUNDS = 1;
+const ROUNDS = 15;
 const BATCH_BYTES = 64 * KIBIBYTE;
 const IN_FLIGHT_BYTES = 4 * MEBIBYTE;
-const ROUND_BYTES = 512 * MEBIBYTE;
+const ROUND_BYTES = 256 * MEBIBYTE;
 const WRITERS = 64;
 const SYNCED_BATCHES = 30_000;
 const UNSYNCED: LogConfig = { ...DEFAULT_LOG_CONFIG, flushMessages: Number.MAX_SAFE_INTEGER };
@@ -60,7 +60,7 @@ async function plainWritev(batch: Uint8Array): Promise<number> {
   await disk.makeDirectory(directory);
   const file = await disk.open(`${directory}/plain.log`, "write");
   const body = batch.subarray(16);
-  const perGroup = Math.floor(IN_FLIGHT_BYTES / batch.byteLength / 2);
+  const perGroup = Math.floor(IN_FLIGHT_BYTES / batch.byteLength);
   const startedMs = systemClock.monotonic();
   for (let position = 0, offset = 0; position < ROUND_BYTES; ) {
     const buffers: Uint8Array[] = [];
@@ -185,8 +185,8 @@ async function readBack(batch: Uint8Array, tailCacheBytes: number): Promise<numb
   return readBytes / MEBIBYTE / seconds;
 }
 
-function best(values: readonly number[]): number {
-  return Math.max(...values);
+function median(values: readonly number[]): number {
+  return [...values].sort((left, right) => left - right)[Math.floor(values.length / 2)] ?? 0;
 }
 
 function print(line: string): void {
@@ -204,11 +204,13 @@ async function main(): Promise<void> {
     appended.push(await appendUnsynced(large, true));
     validating.push(await appendUnsynced(large, false));
   }
-  const ratio = (values: readonly number[]): string => `${Math.round((best(values) / best(plain)) * 100)} %`;
-  print(`plain writev, 64 KiB batches            ${Math.round(best(plain))} MiB/s`);
-  print(`append, validated by the gateway        ${Math.round(best(appended))} MiB/s  ${ratio(appended)}`);
+  // Each round's ratio is taken within the round, because the machine is shared.
+  const ratio = (values: readonly number[]): string =>
+    `${Math.round(median(values.map((value, round) => value / (plain[round] ?? value))) * 100)} %`;
+  print(`plain writev, 64 KiB batches            ${Math.round(median(plain))} MiB/s`);
+  print(`append, validated by the gateway        ${Math.round(median(appended))} MiB/s  ${ratio(appended)}`);
   print(
-    `append, validated here (CRC)            ${Math.round(best(validating))} MiB/s  ${ratio(validating)}`,
+    `append, validated here (CRC)            ${Math.round(median(validating))} MiB/s  ${ratio(validating)}`,
   );
   for (let round = 0; round < 3; round += 1) {
     const { perSync, perSecond, medianMs } = await groupCommit(small);

@@ -1,5 +1,6 @@
 import { decodeBatches, readBatchHeader, validateBatch } from "@ottla/records";
 import { expect, test } from "vitest";
+import { OpenFiles } from "./open-files.ts";
 import { CLIENT, refusalOf, TestLog } from "./test-log.ts";
 
 test("offsets follow on and an acknowledged batch is on disk", async () => {
@@ -261,4 +262,21 @@ test("too many queued bytes and a full-disk guard refuse appends", async () => {
   expect(refusalOf(() => fixture.append(log, ["y"]))).toBe("accepted");
   await log.close();
   expect(refusalOf(() => fixture.append(log, ["z"]))).toBe("KAFKA_STORAGE_ERROR");
+});
+
+test("a log that rests holds no file open; one with unsynced bytes does", async () => {
+  const fixture = new TestLog();
+  const openFiles = new OpenFiles(fixture.disk, 0);
+  const log = await fixture.open({ resources: { ...fixture.resources(), openFiles } });
+  fixture.append(log, ["a"]);
+  await log.flush();
+  await fixture.clock.runUntilIdle();
+  expect(openFiles.openCount).toBe(0);
+  const stall = fixture.disk.faults.stall({ operation: "sync", times: 1 });
+  fixture.append(log, ["b"]);
+  await fixture.clock.runUntilIdle();
+  expect([log.writtenEndOffset, log.syncedEndOffset, openFiles.openCount]).toEqual([2, 1, 1]);
+  stall.release();
+  await log.flush();
+  expect(await fixture.texts(log)).toEqual(["a", "b"]);
 });

@@ -258,6 +258,7 @@ export class LogAppender implements AppendQueueOwner {
   }
 
   written(group: readonly PendingAppend[]): void {
+    this.#state.noteWriteEnded();
     if (this.#state.failure !== undefined) return;
     const { flusher, tail } = this.#state;
     const cached = group.flatMap((append) => append.cached);
@@ -305,6 +306,7 @@ export class LogAppender implements AppendQueueOwner {
 
   discarded(writes: readonly PendingWrite[], error: OttlaError): void {
     const { producers, epochs, segments, resources, directory } = this.#state;
+    this.#state.noteWriteEnded();
     const nowMs = resources.clock.now();
     const never: Segment[] = [];
     for (const write of [...writes].reverse()) {

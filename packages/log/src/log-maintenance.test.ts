@@ -64,7 +64,7 @@ test("appends are refused while a truncation runs", async () => {
   expect(refusalOf(() => log.append(fixture.batch(["x"]), { ...CLIENT, leaderEpoch: 9 }))).toBe("accepted");
 });
 
-test("a log that begins anew has nothing below its start, which never goes back (R14)", async () => {
+test("a log that begins anew has nothing below its start, which never goes back", async () => {
   const { fixture, log } = await filled();
   await log.truncateFullyAndStartAt(100);
   expect([log.logStartOffset, log.logEndOffset, log.segmentCount, log.producerCount]).toEqual([
@@ -79,7 +79,7 @@ test("a log that begins anew has nothing below its start, which never goes back 
   expect([reopened.logStartOffset, reopened.logEndOffset]).toEqual([100, 100]);
 });
 
-test("the log start offset is on disk before the call returns, and whole segments below go (R14)", async () => {
+test("the log start offset is on disk before the call returns, and segments below go (R14)", async () => {
   const { fixture, log } = await filled();
   const before = log.segmentCount;
   expect(await log.deleteRecordsBefore(7)).toBe(7);

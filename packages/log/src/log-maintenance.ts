@@ -87,16 +87,29 @@ export class LogMaintenance {
         highWatermark,
         logStartOffset,
       });
-      const last = deletable.at(-1);
-      if (last === undefined) return 0;
-      if (includesActive) await this.#appender.roll();
-      const next = segments.after(last);
-      // What was appended meanwhile keeps its segment.
-      if (next === undefined || next.baseOffset > highWatermark) return 0;
-      await this.#moveStart(Math.max(next.baseOffset, this.#state.logStartOffset));
-      await this.#delete(deletable);
-      return deletable.length;
+      // Closed segments first: on a full disk they make the room that closing the active one needs.
+      let deleted = await this.#deleteOldest(
+        deletable.filter(({ isClosed }) => isClosed),
+        highWatermark,
+      );
+      if (includesActive) {
+        const { active } = segments;
+        await this.#appender.roll();
+        deleted += await this.#deleteOldest([active], highWatermark);
+      }
+      return deleted;
     });
+  }
+
+  /** Deletes the log's first segments unless something above the high watermark has come into them. */
+  async #deleteOldest(oldest: readonly Segment[], highWatermark: number): Promise<number> {
+    const { segments } = this.#state;
+    const last = oldest.at(-1);
+    const next = last && segments.after(last);
+    if (next === undefined || !last?.isClosed || next.baseOffset > highWatermark) return 0;
+    await this.#moveStart(Math.max(next.baseOffset, this.#state.logStartOffset));
+    await this.#delete(oldest);
+    return oldest.length;
   }
 
   checkpoint(highWatermark: number): Promise<void> {

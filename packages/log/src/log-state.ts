@@ -35,6 +35,7 @@ export class LogState {
   failure: OttlaError | undefined;
   /** The file being written; kept open until all in it is synced. */
   #writeLease: { readonly segment: Segment; readonly lease: FileLease } | undefined;
+  #isWriting = false;
   readonly #progressListeners = new Set<() => void>();
   readonly #failedListeners = new Set<(error: OttlaError) => void>();
   readonly #appendsFailedListeners = new Set<AppendsFailedListener>();
@@ -62,7 +63,7 @@ export class LogState {
       config: options.config,
       endOffset: this.segments.active.writtenEndOffset,
       currentFile: () => this.#writeLease?.lease.file,
-      onFlushed: () => this.progressed(),
+      onFlushed: () => this.#flushed(),
       onFailed: (error) => this.fail(error),
     });
   }
@@ -75,11 +76,24 @@ export class LogState {
 
   async openWriteFile(segment: Segment): Promise<FileLease["file"]> {
     if (this.failure !== undefined) throw this.failure;
+    this.#isWriting = true;
     if (this.#writeLease?.segment !== segment) {
       this.releaseWriteFile();
       this.#writeLease = { segment, lease: await segment.openLog("write") };
     }
     return this.#writeLease.lease.file;
+  }
+
+  /** The write that `openWriteFile` was called for is over. */
+  noteWriteEnded(): void {
+    this.#isWriting = false;
+  }
+
+  #flushed(): void {
+    const { writtenEndOffset, flushedEndOffset } = this.flusher;
+    // A log that rests holds no descriptor, so that a node can have more partitions than open files.
+    if (!this.#isWriting && writtenEndOffset === flushedEndOffset) this.releaseWriteFile();
+    this.progressed();
   }
 
   /** Lets go of the file that was written; only when all in it is synced. */
