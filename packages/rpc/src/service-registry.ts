@@ -19,12 +19,12 @@ export interface UnaryMethod extends Method {
   readonly handler: UnaryHandler;
 }
 
-export interface ServerStreamMethod extends Method {
+interface ServerStreamMethod extends Method {
   readonly kind: "server_streaming";
   readonly handler: ServerStreamHandler;
 }
 
-export interface BidiStreamMethod extends Method {
+interface BidiStreamMethod extends Method {
   readonly kind: "streaming";
   readonly handler: StreamHandler;
 }
