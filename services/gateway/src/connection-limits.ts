@@ -8,6 +8,12 @@ export interface ConnectionLimitsOptions {
   readonly maxReads: number;
 }
 
+/** The part of a call's context that says whose it is. */
+interface Caller {
+  readonly peer: string;
+  readonly signal: AbortSignal;
+}
+
 interface ConnectionUse {
   readonly unanswered: ByteBudget;
   users: number;
@@ -18,6 +24,8 @@ interface ConnectionUse {
 export class ConnectionLimits {
   readonly #options: ConnectionLimitsOptions;
   readonly #connections = new Map<string, ConnectionUse>();
+  readonly #reads = new Set<AbortController>();
+  #stopping = false;
 
   constructor(options: ConnectionLimitsOptions) {
     this.#options = options;
@@ -37,12 +45,21 @@ export class ConnectionLimits {
     }
   }
 
-  /** Throws THROTTLING_QUOTA_EXCEEDED when the connection has too many reads open. */
-  async withRead<T>(peer: string, run: () => Promise<T>): Promise<T> {
+  /**
+   * Runs a read, whose signal aborts when the caller goes or the gateway stops. Throws THROTTLING_QUOTA_EXCEEDED when the
+   * connection has too many reads open, and UNAVAILABLE when the gateway stops under it.
+   */
+  async withRead<T>(caller: Caller, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const { maxReads } = this.#options;
-    const use = this.#enter(peer);
+    const use = this.#enter(caller.peer);
+    const ending = new AbortController();
+    const onAbort = (): void => ending.abort(caller.signal.reason);
+    caller.signal.addEventListener("abort", onAbort, { once: true });
+    this.#reads.add(ending);
     use.reads += 1;
     try {
+      if (this.#stopping) throw stopping();
+      if (caller.signal.aborted) onAbort();
       if (use.reads > maxReads) {
         throw new OttlaError(
           "THROTTLING_QUOTA_EXCEEDED",
@@ -50,11 +67,24 @@ export class ConnectionLimits {
           { metadata: { limit: String(maxReads) } },
         );
       }
-      return await run();
+      const result = await run(ending.signal);
+      if (this.#stopping && !caller.signal.aborted) throw stopping();
+      return result;
+    } catch (thrown) {
+      if (this.#stopping && !caller.signal.aborted) throw stopping();
+      throw thrown;
     } finally {
+      caller.signal.removeEventListener("abort", onAbort);
+      this.#reads.delete(ending);
       use.reads -= 1;
-      this.#leave(peer, use);
+      this.#leave(caller.peer, use);
     }
+  }
+
+  /** Ends all reads and refuses further ones: their callers go on at another gateway, or at this one's successor. */
+  endReads(): void {
+    this.#stopping = true;
+    for (const read of this.#reads) read.abort(stopping());
   }
 
   #enter(peer: string): ConnectionUse {
@@ -71,4 +101,8 @@ export class ConnectionLimits {
     use.users -= 1;
     if (use.users === 0) this.#connections.delete(peer);
   }
+}
+
+function stopping(): OttlaError {
+  return new OttlaError("UNAVAILABLE", "the gateway is shutting down: connect again");
 }

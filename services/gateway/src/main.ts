@@ -45,6 +45,8 @@ export interface Gateway {
   readonly registry: ServiceRegistry;
   /** Undefined when clients may come, else why not. */
   notReady(): string | undefined;
+  /** Ends reads that would otherwise wait on, so that the server in front can stop; appends go on. */
+  endReads(): void;
   stop(): Promise<void>;
 }
 
@@ -116,6 +118,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     registry,
     kafkaPort: kafka.port,
     notReady: () => (view.controller === undefined ? "no coordinator is active" : undefined),
+    endReads: () => connections.endReads(),
     stop: async () => {
       await kafka.stop(options.stopGraceMs);
       await router.close();

@@ -164,7 +164,10 @@ async function start(options: NodeOptions, lifecycle: Lifecycle): Promise<Runnin
   });
   const grpcPort = await grpc.start();
   // First to stop: no new calls, and those under way are answered while everything behind still runs.
-  lifecycle.add("grpc", () => grpc.stop(settings.shutdown.timeoutMs / 2));
+  lifecycle.add("grpc", async () => {
+    gateway.endReads();
+    await grpc.stop(settings.shutdown.timeoutMs / 2);
+  });
   readiness.remove("start");
 
   return {

@@ -32,8 +32,7 @@ export async function serveFetch(
   const format = checkReadFormat(request.format);
   const topic = await topics.get(request.topic);
   const partition = checkPartition("partition", request.partition, topic.partitionCount, topic.name);
-  return connections.withRead(context.peer, async () => {
-    const { signal } = context;
+  return connections.withRead(context, async (signal) => {
     const { topicId } = topic;
     const outcome = await router.fetch({ topicId, partition, offset, maxBytes, minBytes, maxWaitMs, signal });
     metrics.countFetched(topic.name, outcome.sizeBytes);

@@ -51,15 +51,14 @@ export async function serveRead(
     request.positions.map((position, index) => checkStart(options, position, index)),
   );
   checkDistinct(starts);
-  await options.connections.withRead(context.peer, async () => {
-    const offsets = await resolveOffsets(options, starts, context.signal);
+  await options.connections.withRead(context, async (signal) => {
+    const offsets = await resolveOffsets(options, starts, signal);
     const queue = new ReadQueue({
       maxBufferedBytes: options.maxBufferedBytesPerStream,
       maxFetchBytes: Math.max(16_384, Math.min(maxBytes, options.maxBufferedBytesPerStream / starts.length)),
-      signal: context.signal,
+      signal,
     });
     const { router, clock } = options;
-    const { signal } = context;
     starts.forEach(({ topic, partition }, index) => {
       const offset = offsets[index];
       if (offset instanceof OttlaError || offset === undefined) {
