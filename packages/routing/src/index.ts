@@ -1,3 +1,4 @@
+export type { PartitionRef } from "./ask-leaders.ts";
 export type { FetchOutcome } from "./fetch-stream.ts";
 export type { LeaderView, PartitionPlacement } from "./leader-view.ts";
 export type { AppendOptions, AppendOutcome } from "./partition-pipeline.ts";
@@ -11,7 +12,6 @@ export {
   MAX_TIMESTAMP,
   type OffsetFound,
   type OffsetQuery,
-  type PartitionRef,
   PartitionRouter,
   type PartitionRouterOptions,
   type RouterLoad,

@@ -1,6 +1,7 @@
 import { OttlaError, toOttlaError } from "@ottla/errors";
 import type { ActiveProducer, PartitionDescription } from "@ottla/proto/ottla/internal/v1/storage";
 import { type Clock, Deadlines } from "@ottla/runtime";
+import { askLeaders, type ItemForLeader, type PartitionRef } from "./ask-leaders.ts";
 import type { FetchOutcome } from "./fetch-stream.ts";
 import type { LeaderView, PartitionPlacement } from "./leader-view.ts";
 import { type AppendOptions, type AppendOutcome, PartitionPipeline } from "./partition-pipeline.ts";
@@ -18,11 +19,6 @@ export interface PartitionRouterOptions {
   readonly maxMessageBytes?: number;
   /** How long a read is tried again while leaders change, beyond its own waiting time. Default 3,000 ms. */
   readonly readRetryMs?: number;
-}
-
-export interface PartitionRef {
-  readonly topicId: string;
-  readonly partition: number;
 }
 
 export interface FetchOptions extends PartitionRef {
@@ -132,7 +128,7 @@ export class PartitionRouter {
 
   /** One answer for each query, in their order. */
   listOffsets(queries: readonly OffsetQuery[], signal?: AbortSignal): Promise<(OffsetFound | OttlaError)[]> {
-    return this.#eachByLeader(queries, signal, async (nodeId, mine) => {
+    return this.#askLeaders(queries, signal, async (nodeId, mine) => {
       const response = await this.#node(nodeId).control.listOffsets(
         {
           queries: mine.map(({ item, leaderEpoch }) => ({
@@ -160,7 +156,7 @@ export class PartitionRouter {
     queries: readonly EpochQuery[],
     signal?: AbortSignal,
   ): Promise<(EpochEndFound | OttlaError)[]> {
-    return this.#eachByLeader(queries, signal, async (nodeId, mine) => {
+    return this.#askLeaders(queries, signal, async (nodeId, mine) => {
       const response = await this.#node(nodeId).control.findEpochEnds(
         {
           queries: mine.map(({ item, leaderEpoch }) => ({
@@ -184,7 +180,7 @@ export class PartitionRouter {
     partitions: readonly PartitionRef[],
     signal?: AbortSignal,
   ): Promise<(readonly ActiveProducer[] | OttlaError)[]> {
-    return this.#eachByLeader(partitions, signal, async (nodeId, mine) => {
+    return this.#askLeaders(partitions, signal, async (nodeId, mine) => {
       const response = await this.#node(nodeId).control.describeProducers(
         { partitions: mine.map(({ item }) => ({ topicId: item.topicId, partition: item.partition })) },
         signal === undefined ? {} : { signal },
@@ -200,7 +196,7 @@ export class PartitionRouter {
     partitions: readonly PartitionRef[],
     signal?: AbortSignal,
   ): Promise<(PartitionDescription | OttlaError)[]> {
-    return this.#eachByLeader(partitions, signal, async (nodeId, mine) => {
+    return this.#askLeaders(partitions, signal, async (nodeId, mine) => {
       const response = await this.#node(nodeId).control.describePartitions(
         { partitions: mine.map(({ item }) => ({ topicId: item.topicId, partition: item.partition })) },
         signal === undefined ? {} : { signal },
@@ -314,20 +310,21 @@ export class PartitionRouter {
     }
   }
 
-  /** Asks each leader once for all its items; items whose leader had changed are asked for again. */
-  async #eachByLeader<Item extends PartitionRef, Answer>(
+  /** Asks each leader for its items; those whose leader had changed are asked for again, until time is up. */
+  async #askLeaders<Item extends PartitionRef, Answer>(
     items: readonly Item[],
     signal: AbortSignal | undefined,
-    ask: (nodeId: number, mine: { item: Item; leaderEpoch: number }[]) => Promise<(Answer | OttlaError)[]>,
+    ask: (nodeId: number, mine: readonly ItemForLeader<Item>[]) => Promise<(Answer | OttlaError)[]>,
   ): Promise<(Answer | OttlaError)[]> {
     const { clock, view, readRetryMs } = this.#options;
     const deadlineMs = clock.monotonic() + readRetryMs;
+    const leaderOf = (item: Item): PartitionPlacement => this.#leaderOf(item);
     const answers: (Answer | OttlaError)[] = items.map(
       () => new OttlaError("LEADER_NOT_AVAILABLE", "not asked"),
     );
     let open = items.map((_, index) => index);
     for (let backoffMs = FIRST_BACKOFF_MS; ; backoffMs = Math.min(MAX_BACKOFF_MS, backoffMs * 2)) {
-      await this.#askOnce(items, open, answers, ask);
+      await askLeaders({ items, leaderOf, ask }, open, answers);
       open = open.filter((index) => {
         const answer = answers[index];
         return answer instanceof OttlaError && mayRetryRead(answer);
@@ -338,39 +335,5 @@ export class PartitionRouter {
       await view.refresh().catch(() => undefined);
       await clock.sleep(backoffMs, signal);
     }
-  }
-
-  async #askOnce<Item extends PartitionRef, Answer>(
-    items: readonly Item[],
-    open: readonly number[],
-    answers: (Answer | OttlaError)[],
-    ask: (nodeId: number, mine: { item: Item; leaderEpoch: number }[]) => Promise<(Answer | OttlaError)[]>,
-  ): Promise<void> {
-    const byNode = new Map<number, { index: number; item: Item; leaderEpoch: number }[]>();
-    for (const index of open) {
-      const item = items[index];
-      if (item === undefined) continue;
-      try {
-        const placement = this.#leaderOf(item);
-        const mine = byNode.get(placement.leader) ?? [];
-        mine.push({ index, item, leaderEpoch: placement.leaderEpoch });
-        byNode.set(placement.leader, mine);
-      } catch (thrown) {
-        answers[index] = toOttlaError(thrown);
-      }
-    }
-    await Promise.all(
-      [...byNode].map(async ([nodeId, mine]) => {
-        try {
-          const found = await ask(nodeId, mine);
-          mine.forEach(({ index }, i) => {
-            answers[index] = found[i] ?? new OttlaError("UNKNOWN_SERVER_ERROR", "the leader gave no answer");
-          });
-        } catch (thrown) {
-          const error = toOttlaError(thrown);
-          for (const { index } of mine) answers[index] = error;
-        }
-      }),
-    );
   }
 }
