@@ -98,7 +98,7 @@ class CrashRun {
     await this.#check(log);
     await this.#retryLast(log);
     this.#watch(log);
-    this.#orderFaults(life);
+    await this.#orderFaults(life);
     const steps = 5 + this.#random.integer(30);
     for (let step = 0; step < steps && log.failure === undefined; step += 1) {
       await this.#step(log);
@@ -177,15 +177,19 @@ class CrashRun {
     });
   }
 
-  #orderFaults(life: number): void {
+  async #orderFaults(life: number): Promise<void> {
     const { faults } = this.#disk;
-    const dice = this.#random.integer(8);
+    const dice = this.#random.integer(9);
     const skip = this.#random.integer(40);
     if (dice === 0) faults.fail({ operation: "sync", path: /\.log$/, skip, times: 1 });
     if (dice === 1) faults.fail({ operation: "write", path: /\.log$/, skip, times: 1 });
     if (dice === 2) faults.fail({ operation: "write", path: /\.log$/, skip, times: 2 }, "ENOSPC");
     if (dice === 3) faults.fail({ operation: "write", skip, times: 2 }, "ENOSPC");
     if (dice === 4) faults.slow({ operation: "sync", probability: 0.3 }, 1, 5);
+    if (dice === 6) {
+      const { freeBytes, totalBytes } = await this.#disk.space(DIRECTORY);
+      faults.capacityBytes = totalBytes - freeBytes + this.#random.integer(8000);
+    }
     if (dice === 5 && life > 0) faults.fail({ operation: "any", skip, times: 1 });
   }
 

@@ -5,7 +5,9 @@ import { appendTexts, batchOf, startTestNode } from "./serve-support.ts";
 test("a stop answers the appends that are under way, ends readers and waiting fetches, and is quick", async () => {
   const node = await startTestNode();
   await node.admin.createTopic({ name: "t" });
-  const reader = node.log.read({ positions: [{ topic: "t", partition: 0, start: { case: "latest", value: true } }] });
+  const reader = node.log.read({
+    positions: [{ topic: "t", partition: 0, start: { case: "latest", value: true } }],
+  });
   const received = reader.received[Symbol.asyncIterator]();
   await received.next();
   const readerEnds = received.next().catch((thrown: unknown) => thrown);
