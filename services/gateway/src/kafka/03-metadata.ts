@@ -91,7 +91,7 @@ async function topicsOf(
   { apiVersion }: KafkaRequestContext,
 ): Promise<TopicResponse[]> {
   const { topics, view } = services;
-  const wanted = request.topics;
+  const wanted = request.topics?.map(byIdOrName) ?? null;
   const describe = (topic: Topic): TopicResponse => described(services, topic, request);
   if (wanted === null || (apiVersion === 0 && wanted.length === 0)) {
     await topics.refresh();
@@ -120,6 +120,11 @@ async function topicsOf(
       }
     }),
   );
+}
+
+/** Java's clients send an empty name beside a topic id: where there is an id, it alone counts. */
+function byIdOrName(wanted: Wanted): Wanted {
+  return wanted.topicId === ZERO_UUID ? wanted : { ...wanted, name: null };
 }
 
 /** Creates the topic, or throws why there is none. */
