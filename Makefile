@@ -3,7 +3,7 @@ PNPM := npx --yes pnpm@12
 NODE := sh scripts/node.sh
 BIN := node_modules
 
-.PHONY: help install up test test-unit conformance lint fix generate
+.PHONY: help install up test test-unit conformance lint fix generate pack
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -30,6 +30,9 @@ test-unit: install ## Run the tests that stay in one process
 conformance: install ## Prove Ottla with real Kafka clients and Kafka's own tools (brings them on the first run)
 	sh tests/conformance/setup.sh
 	$(NODE) $(BIN)/vitest/vitest.mjs run --project conformance $(VITEST_FLAGS)
+
+pack: install ## Make tarballs of the SDK and what it stands on, in dist/pack
+	$(NODE) scripts/pack.ts
 
 lint: install ## Check format, types, lint, import rules, dead code and proto
 	$(NODE) $(BIN)/@biomejs/biome/bin/biome check
