@@ -9,7 +9,7 @@ async function partitionDirectories(dataDir: string): Promise<string[]> {
   return (await readdir(`${dataDir}/topics`)).filter((name) => !name.endsWith(".deleted"));
 }
 
-test("topics are listed page by page, described with offsets, and described with an error when unknown", async () => {
+test("topics are listed page by page and described with offsets, or with an error when unknown", async () => {
   const node = await startTestNode();
   for (const name of ["b", "a", "d", "c"]) await node.admin.createTopic({ name, partitions: 2 });
   await appendTexts(node, "a", ["x", "y"], 1);
@@ -78,7 +78,7 @@ test("settings show with their source, take effect at once, and go back to the d
   expect(topics[0]?.configs.find(({ name }) => name === "retention.ms")?.value).toBe("1000000");
 });
 
-test("a topic's compression.type decides how batches are stored; a batch keeps its producer's fields", async () => {
+test("compression.type decides how batches are stored, and they keep their producer's fields", async () => {
   const node = await startTestNode();
   await node.admin.createTopic({ name: "t", configs: { "compression.type": "lz4" } });
   const batch = batchOf(["a", "b"], {

@@ -71,7 +71,7 @@ class FaultyDisk implements Disk {
   }
 }
 
-test("with the disk full appends fail early and say why, reads go on, and appends resume by themselves", async () => {
+test("with the disk full appends fail early, reads go on, and appends resume by themselves", async () => {
   const disk = new FaultyDisk();
   const node = await startTestNode({ disk, settings: { storage: { headroomBytes: 100 * 1024 * 1024 } } });
   await node.admin.createTopic({ name: "t" });
@@ -91,7 +91,7 @@ test("with the disk full appends fail early and say why, reads go on, and append
   await expect.poll(codeOfAppend, { timeout: 10_000 }).toBe("stored");
 });
 
-test("a write that finds no space fails what it held and nothing else; the log goes on when there is space", async () => {
+test("a write that finds no space fails what it held; the log goes on when there is space", async () => {
   const disk = new FaultyDisk();
   const node = await startTestNode({ disk });
   await node.admin.createTopic({ name: "t" });
@@ -108,7 +108,7 @@ test("a write that finds no space fails what it held and nothing else; the log g
   expect((await readAll(node, "t")).map(({ value }) => text(value))).toEqual(["before", "after"]);
 });
 
-test("after a failed sync the partition is opened again as after a crash, and a retried batch is stored once", async () => {
+test("after a failed sync the partition is opened again, and a retried batch is stored once", async () => {
   const disk = new FaultyDisk();
   const node = await startTestNode({ disk });
   await node.admin.createTopic({ name: "t" });

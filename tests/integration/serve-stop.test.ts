@@ -2,7 +2,7 @@ import { systemClock } from "@ottla/runtime";
 import { expect, test } from "vitest";
 import { appendTexts, batchOf, startTestNode } from "./serve-support.ts";
 
-test("a stop answers the appends that are under way, ends readers and waiting fetches, and is quick", async () => {
+test("a stop answers appends under way, ends readers and waiting fetches, and is quick", async () => {
   const node = await startTestNode();
   await node.admin.createTopic({ name: "t" });
   const reader = node.log.read({

@@ -18,7 +18,10 @@ import {
 import { type RunningNode, startNode } from "@ottla/standalone";
 import { afterEach } from "vitest";
 
-/** A whole Ottla in this process, on a directory and ports of its own, with raw clients that reach it over gRPC. */
+/**
+ * A whole Ottla in this process, on a directory and ports of its own, with raw clients
+ * that reach it over gRPC.
+ */
 export interface TestNode {
   readonly dataDir: string;
   readonly address: string;

@@ -42,9 +42,10 @@ export interface AppendStreamOptions {
 }
 
 /**
- * The one stream of appends to one storage node. Batches go out in the order they came, all of one turn of the event loop in
- * one message, within the credit in bytes that the node grants; what exceeds it waits, and what exceeds the waiting
- * room is refused with THROTTLING_QUOTA_EXCEEDED. Opens itself when there is something to send.
+ * The one stream of appends to one storage node. Batches go out in the order they came,
+ * all of one turn of the event loop in one message, within the credit in bytes that the
+ * node grants; what exceeds it waits, and what exceeds the waiting room is refused with
+ * THROTTLING_QUOTA_EXCEEDED. Opens itself when there is something to send.
  */
 export class AppendStream {
   readonly #options: AppendStreamOptions;
@@ -113,7 +114,9 @@ export class AppendStream {
     }
   }
 
-  /** As much as credit and message size allow; always one batch when nothing is unanswered, whatever its size. */
+  /**
+   * As much as credit and message size allow; always one batch when nothing is unanswered, whatever its size.
+   */
   #nextMessage(): { entries: EntryInit[]; batches: Uint8Array[] } | undefined {
     const entries: EntryInit[] = [];
     const batches: Uint8Array[] = [];

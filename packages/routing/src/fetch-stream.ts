@@ -59,7 +59,10 @@ export class FetchStream {
     this.#options = options;
   }
 
-  /** Rejects with the leader's error, with NETWORK_EXCEPTION when the stream breaks, with CANCELLED by the signal. */
+  /**
+   * Rejects with the leader's error, with NETWORK_EXCEPTION when the stream breaks, with
+   * CANCELLED by the signal.
+   */
   fetch(query: FetchQuery, signal?: AbortSignal): Promise<FetchOutcome> {
     const correlationId = this.#nextCorrelationId++;
     return new Promise((resolve, reject) => {

@@ -56,9 +56,10 @@ interface PendingAppend {
 }
 
 /**
- * The appends of one partition, in the order they were asked for. When one is refused because the view was stale, later ones
- * wait until all that are under way are answered; then the view is refreshed and all go out again in order. An append
- * that may not be retried fails, and one that a later append has overtaken fails too rather than change places.
+ * The appends of one partition, in the order they were asked for. When one is refused because
+ * the view was stale, later ones wait until all that are under way are answered; then the
+ * view is refreshed and all go out again in order. An append that may not be retried fails,
+ * and one that a later append has overtaken fails too rather than change places.
  */
 export class PartitionPipeline {
   readonly #options: PipelineOptions;
@@ -164,7 +165,8 @@ export class PartitionPipeline {
     if (pending.state !== "sent") return;
     this.#sent -= 1;
     const { idempotent } = pending.options;
-    // The gap is our own doing when an earlier batch was refused: the log has not stored this one, so both go again.
+    // The gap is our own doing when an earlier batch was refused: the log has not stored
+    // this one, so both go again.
     const behindHeld =
       error.code === "OUT_OF_ORDER_SEQUENCE_NUMBER" && this.#appends.some((other) => other.state === "held");
     if (behindHeld || mayRetryAppend(error, idempotent)) {
@@ -176,7 +178,10 @@ export class PartitionPipeline {
     this.#settleIfQuiet();
   }
 
-  /** A batch without a sequence that was refused while a later one was stored would change places when sent again. */
+  /**
+   * A batch without a sequence that was refused while a later one was stored would change
+   * places when sent again.
+   */
   #failOvertaken(successful: PendingAppend): void {
     if (!this.#held) return;
     const index = this.#appends.indexOf(successful);

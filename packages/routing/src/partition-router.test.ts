@@ -129,7 +129,7 @@ test("appends of one turn of the event loop travel in one message, in order", as
   expect(outcomes.map(({ baseOffset }) => baseOffset)).toEqual([1, 2, 3]);
 });
 
-test("a refused append goes to the new leader after a fresh look at the view, with those behind it in order", async () => {
+test("a refused append goes to the new leader, with those behind it in order", async () => {
   const { append, one, two, state, clock } = setUp();
   one.onAppend = () => refused("NOT_LEADER_OR_FOLLOWER");
   state.onRefresh = () => {

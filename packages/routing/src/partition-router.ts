@@ -75,8 +75,8 @@ const FIRST_BACKOFF_MS = 10;
 const MAX_BACKOFF_MS = 250;
 
 /**
- * Carries appends and fetches to the leaders of partitions: one stream of appends and one of fetches to each storage node. Looks
- * the leader up in the view and again after a refusal, inside the caller's deadline.
+ * Carries appends and fetches to the leaders of partitions: one stream of appends and one of fetches to each
+ * storage node. Looks the leader up in the view and again after a refusal, inside the caller's deadline.
  */
 export class PartitionRouter {
   readonly #options: Required<PartitionRouterOptions>;
@@ -97,8 +97,9 @@ export class PartitionRouter {
   }
 
   /**
-   * Appends one batch. Batches of one partition keep the order of the calls. Rejects with the leader's error; with
-   * THROTTLING_QUOTA_EXCEEDED when too much waits; with NETWORK_EXCEPTION or REQUEST_TIMED_OUT when the outcome is unknown.
+   * Appends one batch. Batches of one partition keep the order of the calls. Rejects with
+   * the leader's error; with THROTTLING_QUOTA_EXCEEDED when too much waits; with
+   * NETWORK_EXCEPTION or REQUEST_TIMED_OUT when the outcome is unknown.
    */
   append(options: AppendOptions): Promise<AppendOutcome> {
     if (this.#closed) return Promise.reject(new OttlaError("UNAVAILABLE", "the gateway is shutting down"));

@@ -1,7 +1,9 @@
 import { type ErrorCode, isErrorCode, NOT_APPENDED, OttlaError } from "@ottla/errors";
 import type { Error as ErrorMessage } from "@ottla/proto/ottla/v1/record";
 
-/** The view was out of date, or the leader is about to change: worth another look at the view and another try. */
+/**
+ * The view was out of date, or the leader is about to change: worth another look at the view and another try.
+ */
 const STALE_VIEW: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "NOT_LEADER_OR_FOLLOWER",
   "FENCED_LEADER_EPOCH",
@@ -18,8 +20,9 @@ export function mayRetryRead(error: OttlaError): boolean {
 }
 
 /**
- * Whether an append may be tried again inside: only what is provably not in the log, or what the log would recognise as
- * a duplicate. Anything else is the client's decision, because trying again could store its records twice.
+ * Whether an append may be tried again inside: only what is provably not in the log, or
+ * what the log would recognise as a duplicate. Anything else is the client's decision,
+ * because trying again could store its records twice.
  */
 export function mayRetryAppend(error: OttlaError, idempotent: boolean): boolean {
   if (!STALE_VIEW.has(error.code) && !BROKEN.has(error.code)) return false;

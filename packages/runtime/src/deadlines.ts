@@ -15,8 +15,8 @@ interface Entry extends Deadline {
 }
 
 /**
- * Many deadlines behind few timers: all that pass in the same slot of `resolutionMs` share one. Setting and cancelling cost
- * a set operation, so that every waiting append and fetch may have its own.
+ * Many deadlines behind few timers: all that pass in the same slot of `resolutionMs` share one. Setting
+ * and cancelling cost a set operation, so that every waiting append and fetch may have its own.
  */
 export class Deadlines {
   readonly #clock: Clock;
@@ -28,7 +28,9 @@ export class Deadlines {
     this.#resolutionMs = options.resolutionMs ?? 10;
   }
 
-  /** Calls `onPassed` after `delayMs`, never earlier and up to one slot later, unless it is cancelled before. */
+  /**
+   * Calls `onPassed` after `delayMs`, never earlier and up to one slot later, unless it is cancelled before.
+   */
   set(delayMs: number, onPassed: () => void): Deadline {
     const slot = Math.ceil((this.#clock.monotonic() + Math.max(0, delayMs)) / this.#resolutionMs);
     const bucket = this.#buckets.get(slot) ?? this.#open(slot);

@@ -4,8 +4,8 @@ interface Waiter {
 }
 
 /**
- * A number of bytes that many share. Who finds too little left waits in line; one that alone is larger than the whole
- * goes when nothing else is out, so that nothing can get stuck.
+ * A number of bytes that many share. Who finds too little left waits in line; one that alone
+ * is larger than the whole goes when nothing else is out, so that nothing can get stuck.
  */
 export class ByteBudget {
   readonly #limitBytes: number;

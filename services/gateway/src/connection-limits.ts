@@ -20,7 +20,10 @@ interface ConnectionUse {
   reads: number;
 }
 
-/** What one client connection may have under way. A connection is known by its peer address while it has calls. */
+/**
+ * What one client connection may have under way. A connection is known by its peer
+ * address while it has calls.
+ */
 export class ConnectionLimits {
   readonly #options: ConnectionLimitsOptions;
   readonly #connections = new Map<string, ConnectionUse>();
@@ -46,8 +49,9 @@ export class ConnectionLimits {
   }
 
   /**
-   * Runs a read, whose signal aborts when the caller goes or the gateway stops. Throws THROTTLING_QUOTA_EXCEEDED when the
-   * connection has too many reads open, and UNAVAILABLE when the gateway stops under it.
+   * Runs a read, whose signal aborts when the caller goes or the gateway stops. Throws
+   * THROTTLING_QUOTA_EXCEEDED when the connection has too many reads open, and
+   * UNAVAILABLE when the gateway stops under it.
    */
   async withRead<T>(caller: Caller, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const { maxReads } = this.#options;
@@ -81,7 +85,10 @@ export class ConnectionLimits {
     }
   }
 
-  /** Ends all reads and refuses further ones: their callers go on at another gateway, or at this one's successor. */
+  /**
+   * Ends all reads and refuses further ones: their callers go on at another gateway, or
+   * at this one's successor.
+   */
   endReads(): void {
     this.#stopping = true;
     for (const read of this.#reads) read.abort(stopping());

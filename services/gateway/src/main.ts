@@ -57,7 +57,9 @@ const MAX_TOPIC_SERIES = 1_000;
 const MAX_PARTITION_SERIES = 10_000;
 const CONTROLLER_RETRY_MS = 10_000;
 
-/** Starts a gateway: the public API in front of the partitions' leaders and the coordinator. Keeps no state. */
+/**
+ * Starts a gateway: the public API in front of the partitions' leaders and the coordinator. Keeps no state.
+ */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { view, clock, random, logger, topicDefaults, nodeId, transportFor } = options;
   const metrics = new GatewayMetrics(options.metrics, MAX_TOPIC_SERIES);

@@ -12,8 +12,8 @@ export interface OffsetExporterOptions {
 }
 
 /**
- * Offsets of partitions under the names of kafka_exporter, so that dashboards made for it work. Leaders are asked when
- * somebody scrapes, and not before.
+ * Offsets of partitions under the names of kafka_exporter, so that dashboards made for it
+ * work. Leaders are asked when somebody scrapes, and not before.
  */
 export function addOffsetExporter(options: OffsetExporterOptions): void {
   const { registry, view, router, maxPartitions } = options;

@@ -65,7 +65,10 @@ export class Topics {
     });
   }
 
-  /** Catches up with the store, one read for all who ask at the same time; goes on with what is known when it cannot. */
+  /**
+   * Catches up with the store, one read for all who ask at the same time; goes on with
+   * what is known when it cannot.
+   */
   refresh(): Promise<void> {
     this.#refreshing ??= this.#options.view
       .refresh()

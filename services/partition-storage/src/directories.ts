@@ -10,7 +10,8 @@ export function partitionDirectories(
   return {
     openLog: ({ topicId, partition, config, cutFrom }) => {
       const path = directory.partitionDirectory({ topicId, partition });
-      // The mark of the last stop speaks for what it left: a log that fails later is recovered as after a crash.
+      // The mark of the last stop speaks for what it left: a log that fails later is
+      // recovered as after a crash.
       const cleanShutdown = directory.cleanShutdown !== undefined && !openedOnce.has(path);
       openedOnce.add(path);
       return SegmentedLog.open({

@@ -31,8 +31,8 @@ export interface FetchSessionOptions {
 const FLUSH_AT_BYTES = 4 * 1024 * 1024;
 
 /**
- * One gateway's stream of fetches. Few reads run at once and none starts while the stream is full, so that a gateway that
- * reads slowly costs a bounded number of bytes.
+ * One gateway's stream of fetches. Few reads run at once and none starts while the stream
+ * is full, so that a gateway that reads slowly costs a bounded number of bytes.
  */
 export class FetchSession {
   readonly #options: FetchSessionOptions;

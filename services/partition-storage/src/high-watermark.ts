@@ -5,7 +5,10 @@ export interface ReplicaProgress {
   readonly ownSyncedEndOffset: number;
   /** Synced end offsets that followers have acknowledged in this epoch (R3). */
   readonly followerSyncedEndOffsets: ReadonlyMap<number, number>;
-  /** The maximal ISR: replicas being added count at once, ones being removed count until that is committed (R4). */
+  /**
+   * The maximal ISR: replicas being added count at once, ones being removed count until
+   * that is committed (R4).
+   */
   readonly maximalIsr: readonly number[];
   /** How many replicas the committed ISR has. */
   readonly committedIsrSize: number;
@@ -13,8 +16,8 @@ export interface ReplicaProgress {
 }
 
 /**
- * The high watermark by rule R4: the smallest synced end offset over the maximal ISR, held where it is while the committed ISR
- * is too small, and never moved back.
+ * The high watermark by rule R4: the smallest synced end offset over the maximal ISR,
+ * held where it is while the committed ISR is too small, and never moved back.
  */
 export function nextHighWatermark(current: number, progress: ReplicaProgress): number {
   if (progress.committedIsrSize < progress.minInsyncReplicas) return current;

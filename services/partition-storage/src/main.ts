@@ -63,7 +63,10 @@ const DEFAULT_LIMITS: StorageLimits = {
   maxOpenFetches: 10_000,
 };
 
-/** Starts a storage node: its partitions follow the cluster's metadata, gateways reach them through the registry. */
+/**
+ * Starts a storage node: its partitions follow the cluster's metadata, gateways reach
+ * them through the registry.
+ */
 export async function startPartitionStorage(options: PartitionStorageOptions): Promise<PartitionStorage> {
   const { view, disk, clock, random, logger, directory, settings, nodeId, topicDefaults } = options;
   const metrics = new StorageMetrics(options.metrics);

@@ -8,7 +8,10 @@ import { VisibleBytes } from "./visible-bytes.ts";
 import { type AppendDone, WaitingAppends } from "./waiting-appends.ts";
 import { type FetchPurgatoryLimit, type FetchWake, WaitingFetches } from "./waiting-fetches.ts";
 
-/** What the cluster's metadata says about one term of leadership. The epoch is fixed, the rest may change in it. */
+/**
+ * What the cluster's metadata says about one term of leadership. The epoch is fixed, the
+ * rest may change in it.
+ */
 export interface LeaderTerm {
   readonly leaderEpoch: number;
   readonly isr: readonly number[];
@@ -42,8 +45,8 @@ export interface VisibleOffsets {
 }
 
 /**
- * One term of leadership of one partition: appends, the high watermark, and those who wait for it. When the term ends, all who
- * wait fail (R15); the next term is another object.
+ * One term of leadership of one partition: appends, the high watermark, and those who wait
+ * for it. When the term ends, all who wait fail (R15); the next term is another object.
  */
 export class PartitionLeader {
   readonly #options: PartitionLeaderOptions;
@@ -104,8 +107,8 @@ export class PartitionLeader {
   }
 
   /**
-   * Appends and calls `done` exactly once, when the batch is as durable as `acks` asks. Throws, with NOT_APPENDED, what
-   * is refused before it reaches the log.
+   * Appends and calls `done` exactly once, when the batch is as durable as `acks` asks.
+   * Throws, with NOT_APPENDED, what is refused before it reaches the log.
    */
   append(command: AppendCommand, done: AppendDone): void {
     const { acks, batch, leaderEpoch, timeoutMs } = command;
@@ -181,7 +184,9 @@ export class PartitionLeader {
     return this.#log.read(offset, { maxBytes, endOffset: this.#highWatermark, atLeastOneBatch: true });
   }
 
-  /** Wakes the caller once when the count of visible bytes reaches `neededVisibleBytes`; the result cancels. */
+  /**
+   * Wakes the caller once when the count of visible bytes reaches `neededVisibleBytes`; the result cancels.
+   */
   waitForVisibleBytes(
     neededVisibleBytes: number,
     maxWaitMs: number,
@@ -225,7 +230,8 @@ export class PartitionLeader {
     if (target < 0 || target > this.#highWatermark) {
       throw new OttlaError(
         "OFFSET_OUT_OF_RANGE",
-        `before_offset: ${beforeOffset} is above the high watermark ${this.#highWatermark} of ${this.#options.name}`,
+        `before_offset: ${beforeOffset} is not within ${this.#options.name}, whose high watermark is ` +
+          String(this.#highWatermark),
         { metadata: { field: "before_offset", limit: String(this.#highWatermark) } },
       );
     }

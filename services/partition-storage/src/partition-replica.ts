@@ -32,8 +32,8 @@ const FIRST_REOPEN_MS = 500;
 const MAX_REOPEN_MS = 30_000;
 
 /**
- * One replica on this node: its log, and the term of leadership if it has one. A log that failed is left as a crash would leave
- * it and opened again, later each time; meanwhile nobody leads here.
+ * One replica on this node: its log, and the term of leadership if it has one. A log that failed is
+ * left as a crash would leave it and opened again, later each time; meanwhile nobody leads here.
  */
 export class PartitionReplica {
   readonly topicId: string;
@@ -141,7 +141,10 @@ export class PartitionReplica {
     }
   }
 
-  /** After a failed write or sync nothing in memory can be trusted: as after a crash, only what is on disk counts. */
+  /**
+   * After a failed write or sync nothing in memory can be trusted: as after a crash, only
+   * what is on disk counts.
+   */
   #onLogFailed(log: SegmentedLog, error: OttlaError): void {
     if (this.#log !== log) return;
     this.#log = undefined;
@@ -186,7 +189,8 @@ export class PartitionReplica {
       this.#leader = new PartitionLeader({ name, nodeId, log: this.#log, term, deadlines, purgatoryLimit });
       onLeaderChange();
     } catch (thrown) {
-      // The log knows a later epoch than the metadata: a restored backup. It must not be led in an epoch that repeats.
+      // The log knows a later epoch than the metadata: a restored backup. It must not be
+      // led in an epoch that repeats.
       const error = toOttlaError(thrown);
       this.#options.logger.error({ partition: name, err: error }, "cannot lead a partition");
     }

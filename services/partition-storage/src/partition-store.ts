@@ -40,7 +40,9 @@ export interface PartitionStoreOptions {
   readonly concurrency: number;
 }
 
-/** How long a request for a partition that is not led here waits for the view, or for the log, to catch up. */
+/**
+ * How long a request for a partition that is not led here waits for the view, or for the log, to catch up.
+ */
 const LOOKUP_WAIT_MS = 1_000;
 
 /** All replicas of this node, kept as the cluster's metadata wants them. */
@@ -77,7 +79,9 @@ export class PartitionStore implements LeaderLookup {
     await this.#sweep();
   }
 
-  /** The node has registered (again): it leads what the metadata gives to this registration, and nothing else. */
+  /**
+   * The node has registered (again): it leads what the metadata gives to this registration, and nothing else.
+   */
   registered(nodeEpoch: number): void {
     this.#nodeEpoch = nodeEpoch;
     for (const { topicId, partition } of this.#replicas.values()) this.#reconcile(topicId, partition);
@@ -146,7 +150,9 @@ export class PartitionStore implements LeaderLookup {
     while (this.#work.size > 0) await Promise.all(this.#work);
   }
 
-  /** Fails all who wait, then flushes and closes all logs. False when one of them could not be closed cleanly. */
+  /**
+   * Fails all who wait, then flushes and closes all logs. False when one of them could not be closed cleanly.
+   */
   async close(): Promise<boolean> {
     this.#closed = true;
     this.#unsubscribe?.();
@@ -232,7 +238,9 @@ export class PartitionStore implements LeaderLookup {
     );
   }
 
-  /** Looks for directories that no replica uses: left by a topic that was deleted while this node was away. */
+  /**
+   * Looks for directories that no replica uses: left by a topic that was deleted while this node was away.
+   */
   async #sweep(onlyTopicId?: string): Promise<void> {
     const { directories, view, logger } = this.#options;
     for (const { topicId, partition } of await directories.list()) {

@@ -19,7 +19,10 @@ export interface PendingFetchOptions {
   readonly onFailed: (error: OttlaError) => void;
 }
 
-/** One fetch on its way: reads, or hangs on the high watermark until there is enough to read or its time is up. */
+/**
+ * One fetch on its way: reads, or hangs on the high watermark until there is enough to
+ * read or its time is up.
+ */
 export class PendingFetch {
   readonly #options: PendingFetchOptions;
   readonly #offset: number;

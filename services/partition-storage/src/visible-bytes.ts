@@ -1,6 +1,6 @@
 /**
- * Counts the bytes that became visible since the term began, so that a fetch which waits for `min_bytes` knows when to look
- * again. Appended batches queue here until the high watermark passes them.
+ * Counts the bytes that became visible since the term began, so that a fetch which waits for `min_bytes`
+ * knows when to look again. Appended batches queue here until the high watermark passes them.
  */
 export class VisibleBytes {
   #queue: { readonly endOffset: number; readonly sizeBytes: number }[] = [];

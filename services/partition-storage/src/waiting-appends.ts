@@ -19,8 +19,8 @@ interface WaitingAppend {
 }
 
 /**
- * Appends that wait for an offset (the high watermark, or the leader's synced end) to pass their batch. They settle in the
- * order they were appended; all of one term fail together when it ends (R15).
+ * Appends that wait for an offset (the high watermark, or the leader's synced end) to pass their batch.
+ * They settle in the order they were appended; all of one term fail together when it ends (R15).
  */
 export class WaitingAppends {
   readonly #deadlines: Deadlines;

@@ -40,8 +40,9 @@ interface WaitingFetch {
 }
 
 /**
- * The purgatory of one partition: fetches that hang on its high watermark until enough bytes are visible. Nothing polls: each
- * advance of the high watermark looks at those that wait, and a shared deadline ends the wait.
+ * The purgatory of one partition: fetches that hang on its high watermark until enough
+ * bytes are visible. Nothing polls: each advance of the high watermark looks at those
+ * that wait, and a shared deadline ends the wait.
  */
 export class WaitingFetches {
   readonly #deadlines: Deadlines;
@@ -57,7 +58,9 @@ export class WaitingFetches {
     return this.#waiting.size;
   }
 
-  /** Throws THROTTLING_QUOTA_EXCEEDED when the node's purgatory is full. The result takes the fetch out again. */
+  /**
+   * Throws THROTTLING_QUOTA_EXCEEDED when the node's purgatory is full. The result takes the fetch out again.
+   */
   add(neededVisibleBytes: number, maxWaitMs: number, wake: (reason: FetchWake) => void): () => void {
     this.#limit.enter();
     const fetch: WaitingFetch = { neededVisibleBytes, wake, deadline: undefined };

@@ -7,7 +7,7 @@ export function nextCommands(node: RunningNode): string {
   const line = (command: string): string => `    bin/ottla ${command}${address}`;
   return [
     "",
-    `  Ottla is ready: Kafka on ${node.kafkaPort}, gRPC on ${node.grpcPort}, health and metrics on ${node.httpPort}.`,
+    `  Ottla is ready: Kafka on ${node.kafkaPort}, gRPC on ${node.grpcPort}, HTTP on ${node.httpPort}.`,
     "  Try in another terminal:",
     "",
     line("topic create hello"),
@@ -23,7 +23,7 @@ export function warnWhenOpen(settings: Settings, logger: Logger): void {
   if (isLoopback(settings.listen)) return;
   logger.warn(
     { listen: settings.listen },
-    "listening beyond loopback: nothing authenticates callers yet, so everyone who reaches this address can read and write",
+    "listening beyond loopback: nothing authenticates callers yet, so this address is open to everyone",
   );
 }
 

@@ -17,15 +17,20 @@ export interface OpenClusterOptions {
   readonly logger: Logger;
 }
 
-/** The cluster of one process: its metadata store in the data directory, and the view of it that all services share. */
+/**
+ * The cluster of one process: its metadata store in the data directory, and the view of
+ * it that all services share.
+ */
 export interface OpenCluster {
   readonly name: string;
   readonly store: MetadataStore;
   readonly view: ClusterView;
   readonly clusterId: string;
   readonly directory: DataDirectory;
-  /** Closes everything; the data directory is marked with how storage ended. */
-  close(storageEnd: StorageEnd): Promise<void>;
+  /** Notes how storage ended: the data directory is marked with it. */
+  storageEnded(end: StorageEnd): void;
+  /** Closes everything. */
+  close(): Promise<void>;
 }
 
 type DataDirectory = Awaited<ReturnType<typeof openDataDirectory>>;
@@ -46,13 +51,17 @@ export async function openCluster(options: OpenClusterOptions): Promise<OpenClus
     const clusterId = await ensureClusterId({ store, keys, random, expected: directory.clusterId });
     const view = await ClusterView.open({ store, cluster: CLUSTER_NAME, clock, logger });
     const opened = store;
+    let storageEnd = NOT_CLEAN;
     return {
       name: CLUSTER_NAME,
       store,
       view,
       clusterId,
       directory,
-      close: async (storageEnd) => {
+      storageEnded: (end) => {
+        storageEnd = end;
+      },
+      close: async () => {
         view.close();
         await opened.close();
         await closeDirectory(directory, storageEnd);
@@ -88,7 +97,7 @@ async function openDirectory(options: OpenClusterOptions): Promise<DataDirectory
     const reason = thrown.code === "EACCES" ? "this user may not write there" : thrown.message;
     throw new OttlaError(
       "INVALID_DATA_DIRECTORY",
-      `the data directory ${dataDir} cannot be used: ${reason}; set --data-dir to a directory that can be written`,
+      `the data directory ${dataDir} cannot be used: ${reason}; set --data-dir to one that can be written`,
       { cause: thrown, metadata: { field: "dataDir" } },
     );
   }

@@ -1,2 +1,3 @@
 export { runServe } from "./main.ts";
-export { type NodeOptions, type RunningNode, startNode } from "./node.ts";
+export { type RunningNode, startNode } from "./node.ts";
+export type { NodeOptions } from "./parts.ts";

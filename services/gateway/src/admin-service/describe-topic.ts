@@ -36,7 +36,10 @@ export interface DescribeOptions {
   readonly topicDefaults: TopicConfigMap;
 }
 
-/** What the metadata says about topics, with their partitions' offsets from the leaders where they are asked for. */
+/**
+ * What the metadata says about topics, with their partitions' offsets from the leaders
+ * where they are asked for.
+ */
 export async function describeTopics(
   options: DescribeOptions,
   topics: readonly Topic[],

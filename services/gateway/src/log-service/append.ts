@@ -45,7 +45,9 @@ export interface PartitionAppend {
   readonly expectedEndOffset: number | undefined;
 }
 
-/** Serves `Append`: one batch, or records spread over partitions, answered when they are as durable as asked. */
+/**
+ * Serves `Append`: one batch, or records spread over partitions, answered when they are as durable as asked.
+ */
 export async function serveAppend(
   options: AppendOptions,
   request: AppendRequest,

@@ -2,8 +2,8 @@ import { partitionForKey, type RecordInput } from "@ottla/records";
 import type { Random } from "@ottla/runtime";
 
 /**
- * Spreads records over partitions: those with a key by murmur2 of the key, as Kafka's Java client does; those without go
- * together to one partition, another one for each append.
+ * Spreads records over partitions: those with a key by murmur2 of the key, as Kafka's Java
+ * client does; those without go together to one partition, another one for each append.
  */
 export class Partitioner {
   readonly #random: Random;

@@ -40,8 +40,8 @@ function topicCompression(topic: Topic): Compression | undefined {
 }
 
 /**
- * Checks a batch that a client has encoded: one whole batch, undamaged, of a kind that clients may send. Stored as sent,
- * unless the topic's `compression.type` names another codec.
+ * Checks a batch that a client has encoded: one whole batch, undamaged, of a kind that clients
+ * may send. Stored as sent, unless the topic's `compression.type` names another codec.
  */
 export function prepareEncodedBatch(topic: Topic, bytes: Uint8Array): PreparedBatch {
   checkSize(topic, bytes.length);
@@ -49,7 +49,7 @@ export function prepareEncodedBatch(topic: Topic, bytes: Uint8Array): PreparedBa
   if (header.sizeBytes !== bytes.length) {
     throw new OttlaError(
       "INVALID_RECORD",
-      `batch: holds ${bytes.length} bytes, but its first record batch ends after ${header.sizeBytes}; send one for each append`,
+      `batch: has ${bytes.length} bytes, but its record batch ends after ${header.sizeBytes}; send one at a time`,
       { metadata: { field: "batch", limit: String(header.sizeBytes) } },
     );
   }

@@ -24,9 +24,9 @@ export interface ProduceOptions extends AppendOptions {
 const OVERHEAD_BYTES = 256;
 
 /**
- * Serves `Produce`. Requests are taken in order, so that batches of one partition keep it; each is answered by its correlation
- * id when it is done. Unanswered bytes are bounded for the stream and for the connection: beyond that nothing is read,
- * which slows the client through the stream's own flow control.
+ * Serves `Produce`. Requests are taken in order, so that batches of one partition keep it; each is
+ * answered by its correlation id when it is done. Unanswered bytes are bounded for the stream and for the
+ * connection: beyond that nothing is read, which slows the client through the stream's own flow control.
  */
 export async function serveProduce(
   options: ProduceOptions,
@@ -38,7 +38,8 @@ export async function serveProduce(
     const unanswered = new Set<Promise<void>>();
     for await (const request of stream.received) {
       const sizeBytes = costOf(request);
-      // Both budgets, in the same order for every stream: none holds one while it waits for what the other has.
+      // Both budgets, in the same order for every stream: none holds one while it waits
+      // for what the other has.
       if (!(await ofStream.take(sizeBytes, context.signal))) return;
       if (!(await ofConnection.take(sizeBytes, context.signal))) return;
       const append = await prepare(options, request).catch((thrown: unknown) => errorFields(thrown));

@@ -12,8 +12,9 @@ export interface ReadQueueOptions {
 const MAX_ITEMS_PER_READER = 2;
 
 /**
- * What waits for one client of `Read`, in the order it came, so that partitions take turns. Readers fetch while there is room for
- * what they may bring. Those that have caught up wait at the leader without a reservation, because most of them bring little;
+ * What waits for one client of `Read`, in the order it came, so that partitions take
+ * turns. Readers fetch while there is room for what they may bring. Those that have
+ * caught up wait at the leader without a reservation, because most of them bring little;
  * what arrives when there is no room is refused and its reader pauses.
  */
 export class ReadQueue {
@@ -85,7 +86,9 @@ export class ReadQueue {
     this.#resume();
   }
 
-  /** Starts the fetches of paused readers, the longest paused first, while there is room for what they bring. */
+  /**
+   * Starts the fetches of paused readers, the longest paused first, while there is room for what they bring.
+   */
   #resume(): void {
     const { maxFetchBytes } = this.#options;
     const paused = this.#paused;

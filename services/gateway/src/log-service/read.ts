@@ -34,8 +34,8 @@ interface Start {
 }
 
 /**
- * Serves `Read`: follows partitions until the client cancels. What waits for the client is bounded in bytes over all partitions,
- * which take turns; one partition's error ends that partition only.
+ * Serves `Read`: follows partitions until the client cancels. What waits for the client is bounded
+ * in bytes over all partitions, which take turns; one partition's error ends that partition only.
  */
 export async function serveRead(
   options: ReadOptions,

@@ -29,8 +29,9 @@ const CHECK_EVERY_RECORDS = 64;
 const RECORD_OVERHEAD_BYTES = 32;
 
 /**
- * Decodes batches into slices of records, lazily: nothing is decoded before it is asked for, so that what a compressed batch
- * unfolds to is held one slice at a time. Gives other work a turn every few milliseconds. Control batches are skipped.
+ * Decodes batches into slices of records, lazily: nothing is decoded before it is asked
+ * for, so that what a compressed batch unfolds to is held one slice at a time. Gives
+ * other work a turn every few milliseconds. Control batches are skipped.
  */
 export async function* sliceRecords(bytes: Uint8Array, options: SliceOptions): AsyncGenerator<RecordSlice> {
   const { fromOffset, maxBytes, clock } = options;
