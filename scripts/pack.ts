@@ -5,8 +5,9 @@ import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 
 /**
- * Makes tarballs of the packages that are published: the SDK and what it stands on, as JavaScript with declarations.
- * They run on Node 22.15 and newer (the first with zstd). Usage: sh scripts/node.sh scripts/pack.ts [--out DIRECTORY]
+ * Makes tarballs of the packages that are published: the SDK and what it stands on, as
+ * JavaScript with declarations. They run on Node 22.15 and newer (the first with zstd).
+ * Usage: sh scripts/node.sh scripts/pack.ts [--out DIRECTORY]
  */
 const PUBLISHED = ["errors", "proto", "records", "runtime", "rpc", "client"] as const;
 const OLDEST_NODE = ">=22.15";

@@ -155,7 +155,8 @@ describe("the ottla command against a real server", () => {
     // What it has not read when it ends is nobody's any more.
     child.stdin.on("error", () => undefined);
     child.stdin.write("one\ntwo\n");
-    // The line that follows was read only when a whole chunk was: fill the pipe, so that the first chunk is in.
+    // The line that follows was read only when a whole chunk was: fill the pipe, so that
+    // the first chunk is in.
     await new Promise((resolve) => {
       child.stdin.write(`${"x".repeat(1_000_000)}\n`, resolve);
     });

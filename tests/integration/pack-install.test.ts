@@ -42,7 +42,7 @@ beforeAll(async () => {
   const packing = run(process.execPath, [join(treeRoot, "scripts/pack.ts"), "--out", packed]);
   [server] = await Promise.all([OttlaServer.start(), packing]);
   const tarballs = (await readdir(packed)).filter((name) => name.endsWith(".tgz"));
-  expect(tarballs).toHaveLength(6);
+  if (tarballs.length !== 6) throw new Error(`six tarballs expected, not ${tarballs.join(", ")}`);
   await writeFile(
     join(directory, "package.json"),
     JSON.stringify({ name: "user", private: true, type: "module" }),

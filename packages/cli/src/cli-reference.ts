@@ -7,9 +7,9 @@ const INTRODUCTION = `# The \`ottla\` command
 
 <!-- Generated from packages/cli by scripts/generate-docs.ts: do not edit. -->
 
-\`bin/ottla\` runs it from a checkout. The address of the cluster is \`--address\`, else the environment's
-\`OTTLA_ADDRESS\`, else \`localhost:50051\`. Results go to standard output; progress, summaries and errors go to
-standard error.
+\`bin/ottla\` runs it from a checkout. The address of the cluster is \`--address\`, else that in the
+environment, \`OTTLA_ADDRESS\`, else \`localhost:50051\`. Results go to standard output; progress,
+summaries and errors go to standard error.
 `;
 
 /** The page docs/cli.md, from the command tree. */

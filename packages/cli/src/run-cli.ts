@@ -24,7 +24,9 @@ export async function runCli(argv: readonly string[], options: RunCliOptions): P
   }
 }
 
-/** Standard input, opened when a command asks for it, and let go at the end: it would keep the process alive. */
+/**
+ * Standard input, opened when a command asks for it, and let go at the end: it would keep the process alive.
+ */
 class StandardInput {
   #opened = false;
 

@@ -65,7 +65,8 @@ export function addRecordCommands(program: Command, { environment, run }: Comman
 }
 
 const TIME_TEXT = `
-Times after @ are milliseconds since 1970, a time such as 2026-01-31T12:00:00Z, or how long ago: @-90s, @-15m, @-2h, @-7d.
+Times after @ are milliseconds since 1970, a time such as 2026-01-31T12:00:00Z, or how long ago:
+@-90s, @-15m, @-2h, @-7d.
 `;
 
 function formatText(): string {

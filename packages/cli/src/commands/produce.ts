@@ -1,5 +1,6 @@
 import type { BatchOutcome, Ottla, Producer, ProducerOptions } from "@ottla/client";
 import { type OttlaError, toOttlaError } from "@ottla/errors";
+import { COMPRESSIONS } from "@ottla/records";
 import { withOttla } from "../connect.ts";
 import type { CliEnvironment } from "../environment.ts";
 import { CliError, ExitCode } from "../exit-codes.ts";
@@ -53,7 +54,7 @@ export function producerOptions(flags: {
 }): ProducerOptions {
   return {
     acks: ACKS[choice("--acks", flags.acks, ["all", "-1", "leader", "1", "none", "0"])],
-    compression: choice("-z", flags.compression, ["none", "gzip", "snappy", "lz4", "zstd"]),
+    compression: choice("-z", flags.compression, COMPRESSIONS),
     lingerMs: flags.lingerMs === undefined ? undefined : parseCount("--linger-ms", flags.lingerMs),
     batchBytes: flags.batchBytes === undefined ? undefined : parseBytes("--batch-bytes", flags.batchBytes),
   };

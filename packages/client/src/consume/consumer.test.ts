@@ -102,9 +102,7 @@ describe("Consumer", () => {
     const iterator = consumer[Symbol.asyncIterator]();
     const next = iterator.next();
     while (reached.length === 0) {
-      await new Promise((resolve) => {
-        setImmediate(resolve);
-      });
+      await new Promise<void>((resolve) => systemClock.nextTurn(resolve));
     }
     expect(reached).toEqual([{ topic: "t", partition: 0, offset: 1n }]);
     fill(logs[0], ["new"]);

@@ -45,9 +45,7 @@ async function settle<T>(clock: VirtualClock, promise: Promise<T>): Promise<T> {
   finished.catch(() => undefined);
   while (!state.settled) {
     await clock.advance(1);
-    await new Promise((resolve) => {
-      setImmediate(resolve);
-    });
+    await new Promise<void>((resolve) => systemClock.nextTurn(resolve));
   }
   return finished;
 }

@@ -4,7 +4,7 @@ import { Ottla } from "../ottla.ts";
 import { MemoryServer } from "../test-support/memory-server.ts";
 
 describe("Producer over gRPC", () => {
-  test("a server that restarts under load loses nothing, stores nothing twice and keeps the order", async () => {
+  test("a server that restarts under load: nothing lost, nothing twice, order kept", async () => {
     const server = new MemoryServer();
     const [log] = server.createTopic("t", 1);
     await server.start();
