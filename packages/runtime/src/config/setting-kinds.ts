@@ -198,6 +198,19 @@ export function someOf<const T extends readonly [string, ...string[]]>(values: T
   return register(schema, { ...options, kind: "list", expected, defaultText: "all", format });
 }
 
+const MAX_LIST_ITEMS = 32;
+
+/** A comma-separated list of texts that all fit the pattern; empty by default. */
+export function textList(options: TextOptions & { readonly defaultDocumentation: string }) {
+  const expected = `${options.expected} (at most ${MAX_LIST_ITEMS}, comma-separated)`;
+  const item = z.string(expected).max(options.maxLength, { error: expected, abort: true });
+  const list = z.array(item.regex(options.pattern, expected), expected).max(MAX_LIST_ITEMS, expected);
+  const read = (raw: unknown): unknown => (raw === "" ? [] : splitList(raw));
+  const format = (value: unknown): string => (Array.isArray(value) ? value.join(",") : "");
+  const schema = z.preprocess(read, list).default([]);
+  return register(schema, { ...options, kind: "list", expected, defaultText: undefined, format });
+}
+
 const MAX_MAP_ENTRIES = 100;
 const TOPIC_SETTING_NAME = /^[a-z][a-z0-9]*(\.[a-z0-9]+)*$/;
 

@@ -25,6 +25,8 @@ const HEADINGS: Readonly<Record<string, string>> = {
   log: "Logging",
   shutdown: "Shutdown",
   storage: "Storage",
+  cluster: "Cluster",
+  etcd: "etcd",
 };
 
 const WORD_START = /[A-Z]/g;

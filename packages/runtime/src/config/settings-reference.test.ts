@@ -18,7 +18,15 @@ describe("what is generated from the schema", () => {
     expect(settings).toEqual(defaults);
     expect(effective.filter(({ source }) => source === "default").map(({ name }) => name)).toEqual([
       "cluster-id",
+      "kafka.advertised-address",
       "storage.headroom-bytes",
+      "etcd.endpoints",
+      "etcd.username",
+      "etcd.password",
+      "etcd.password-file",
+      "etcd.tls-ca-file",
+      "etcd.tls-certificate-file",
+      "etcd.tls-key-file",
     ]);
   });
 

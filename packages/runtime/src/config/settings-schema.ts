@@ -12,6 +12,7 @@ import {
   topicSettings,
   wholeNumber,
 } from "./setting-kinds.ts";
+import { cluster, etcd, etcdFault } from "./settings-etcd.ts";
 
 /**
  * The one source of all settings of `ottla serve`. Flag, environment variable and YAML path follow from the
@@ -292,6 +293,8 @@ export const settingsSchema = z
     log,
     shutdown,
     storage,
+    cluster,
+    etcd,
     numPartitions: wholeNumber({
       section: TOPICS,
       min: 1,
@@ -327,6 +330,8 @@ export const settingsSchema = z
     if (settings.grpc.port !== 0 && settings.grpc.port === settings.http.port) {
       context.addIssue({ code: "custom", path: ["http", "port"], message: "must differ from grpc.port" });
     }
+    const [name, message] = etcdFault(settings.etcd) ?? [];
+    if (name !== undefined) context.addIssue({ code: "custom", path: ["etcd", name], message });
     const others = [settings.grpc.port, settings.http.port];
     if (settings.kafka.port !== 0 && others.includes(settings.kafka.port)) {
       const message = "must differ from grpc.port and http.port";
