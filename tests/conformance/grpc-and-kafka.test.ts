@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { Ottla } from "@ottla/client";
 import { COMPRESSIONS } from "@ottla/records";
+import { Kafka, logLevel } from "kafkajs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { OttlaServer } from "../support/ottla-server.ts";
 import { haveClients, pythonProgram, runChecked } from "./support/programs.ts";
@@ -65,8 +66,17 @@ describe.runIf(haveClients("python"))("gRPC and Kafka on the same records", () =
     const producer = client.producer({ compression });
     await Promise.all(samples.map((record) => producer.send({ topic, partition: 0, ...record })));
     await producer.close();
-    const output = await runChecked(pythonProgram, [script, "receive", server.kafkaAddress, topic, `${RECORDS}`]);
-    const received = output.trimEnd().split("\n").map((line) => JSON.parse(line));
+    const output = await runChecked(pythonProgram, [
+      script,
+      "receive",
+      server.kafkaAddress,
+      topic,
+      `${RECORDS}`,
+    ]);
+    const received = output
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
     expect(received).toEqual(samples.map(toJson));
   });
 
@@ -81,14 +91,18 @@ describe.runIf(haveClients("python"))("gRPC and Kafka on the same records", () =
 
   test("a topic created by one is administered by the other", async () => {
     const topic = "administered-by-both";
+    const kafka = new Kafka({ brokers: [server.kafkaAddress], logLevel: logLevel.NOTHING }).admin();
+    await kafka.connect();
     await client.admin().createTopic({ name: topic, partitions: 2 });
-    const input = `${JSON.stringify(toJson({ key: null, value: null, timestampMs: 1_000, headers: [] }))}\n`;
-    await runChecked(pythonProgram, [script, "send", server.kafkaAddress, topic, "none"], { input });
-    const offsets = await client.admin().listOffsets([{ topic, partition: 0, at: "latest" }]);
-    expect(offsets[0]).toMatchObject({ topic, partition: 0, offset: 1n });
+    expect(await kafka.listTopics()).toContain(topic);
+    await kafka.createPartitions({ topicPartitions: [{ topic, count: 3 }] });
+    expect(await client.admin().countPartitions(topic)).toBe(3);
     await client.admin().deleteTopic(topic);
-    await expect(
-      runChecked(pythonProgram, [script, "receive", server.kafkaAddress, topic, "1"]),
-    ).rejects.toThrow(/UNKNOWN_TOPIC|Unknown topic/i);
+    expect(await kafka.listTopics()).not.toContain(topic);
+    await kafka.createTopics({ topics: [{ topic }] });
+    expect(await client.admin().countPartitions(topic)).toBe(1);
+    await kafka.deleteTopics({ topics: [topic] });
+    await expect(client.admin().describeTopics([topic])).rejects.toThrow(topic);
+    await kafka.disconnect();
   });
 });

@@ -49,12 +49,18 @@ describe("kafkajs", () => {
       expect(textOf(record.key)).toBe(inRequest % 2 === 0 ? `key ${index}` : null);
       expect(textOf(record.value)).toBe(inRequest % 3 === 0 ? null : `value ${index}`);
       expect(record.timestampMs).toBe(1_700_000_000_000 + index);
-      expect(record.headers.map(({ key, value }) => [key, textOf(value)])).toEqual([["number", String(index)]]);
+      expect(record.headers.map(({ key, value }) => [key, textOf(value)])).toEqual([
+        ["number", String(index)],
+      ]);
     }
   });
 
   test("administers topics", async () => {
-    const config = { topic: "topics", numPartitions: 2, configEntries: [{ name: "retention.ms", value: "60000" }] };
+    const config = {
+      topic: "topics",
+      numPartitions: 2,
+      configEntries: [{ name: "retention.ms", value: "60000" }],
+    };
     expect(await admin.createTopics({ topics: [config], waitForLeaders: true })).toBe(true);
     expect(await admin.createTopics({ topics: [config] })).toBe(false);
     expect(await admin.listTopics()).toContain("topics");
@@ -83,10 +89,16 @@ describe("kafkajs", () => {
       await producer.send({ topic: "offsets", messages: [{ value: "x", timestamp }] });
     }
     await producer.disconnect();
-    expect(await admin.fetchTopicOffsets("offsets")).toEqual([{ partition: 0, offset: "4", high: "4", low: "0" }]);
-    expect(await admin.fetchTopicOffsetsByTimestamp("offsets", 6_000)).toEqual([{ partition: 0, offset: "1" }]);
+    expect(await admin.fetchTopicOffsets("offsets")).toEqual([
+      { partition: 0, offset: "4", high: "4", low: "0" },
+    ]);
+    expect(await admin.fetchTopicOffsetsByTimestamp("offsets", 6_000)).toEqual([
+      { partition: 0, offset: "1" },
+    ]);
     await admin.deleteTopicRecords({ topic: "offsets", partitions: [{ partition: 0, offset: "3" }] });
-    expect(await admin.fetchTopicOffsets("offsets")).toEqual([{ partition: 0, offset: "4", high: "4", low: "3" }]);
+    expect(await admin.fetchTopicOffsets("offsets")).toEqual([
+      { partition: 0, offset: "4", high: "4", low: "3" },
+    ]);
   });
 
   test("describes the cluster", async () => {

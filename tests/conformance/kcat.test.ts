@@ -50,7 +50,10 @@ describe.runIf(haveTools("kcat"))("kcat", () => {
   });
 
   test("keys, null keys and null values are told apart (-Z)", async () => {
-    await kcat(["-P", "-t", "nulls", "-p", "0", "-K", ":", "-Z"], "key:value\n:value without key\ntombstone:\n");
+    await kcat(
+      ["-P", "-t", "nulls", "-p", "0", "-K", ":", "-Z"],
+      "key:value\n:value without key\ntombstone:\n",
+    );
     expect(await consume("-t", "nulls", "-p", "0", "-Z", "-f", "%k|%K|%s|%S\\n")).toEqual([
       "key|3|value|5",
       "NULL|-1|value without key|17",
@@ -61,7 +64,9 @@ describe.runIf(haveTools("kcat"))("kcat", () => {
   test("headers come back in their order, one of them twice", async () => {
     const headers = ["-H", "first=1", "-H", "second=two", "-H", "first=again"];
     await kcat(["-P", "-t", "headers", "-p", "1", ...headers], "x\n");
-    expect(await consume("-t", "headers", "-p", "1", "-f", "%h %s\\n")).toEqual(["first=1,second=two,first=again x"]);
+    expect(await consume("-t", "headers", "-p", "1", "-f", "%h %s\\n")).toEqual([
+      "first=1,second=two,first=again x",
+    ]);
   });
 
   test("an idempotent producer", async () => {
@@ -113,7 +118,18 @@ describe.runIf(haveTools("kcat"))("kcat", () => {
       const first = stamps.findIndex((line) => Number(line.split(" ")[0]) >= Number(timestamp));
       const from = await consume("-t", "offsets", "-p", "0", "-o", `s@${timestamp}`, "-f", "%o\\n");
       expect(from[0]).toBe(String(first));
-      const until = await consume("-t", "offsets", "-p", "0", "-o", `s@1`, "-o", `e@${timestamp}`, "-f", "%o\\n");
+      const until = await consume(
+        "-t",
+        "offsets",
+        "-p",
+        "0",
+        "-o",
+        `s@1`,
+        "-o",
+        `e@${timestamp}`,
+        "-f",
+        "%o\\n",
+      );
       expect(until.at(-1)).toBe(String(first - 1));
       expect(await kcat(["-Q", "-t", `offsets:0:${timestamp}`])).toMatch(new RegExp(`offset ${first}\\b`));
       expect(await kcat(["-Q", "-t", "offsets:0:-1"])).toMatch(/offset 10\b/);

@@ -60,7 +60,9 @@ describe("@platformatic/kafka", () => {
     for (const [index, record] of records.entries()) {
       expect([textOf(record.key), textOf(record.value)]).toEqual([`key ${index}`, `value ${index}`]);
       expect(record.timestampMs).toBe(1_700_000_000_000 + index);
-      expect(record.headers.map(({ key, value }) => [key, textOf(value)])).toEqual([["number", String(index)]]);
+      expect(record.headers.map(({ key, value }) => [key, textOf(value)])).toEqual([
+        ["number", String(index)],
+      ]);
     }
   });
 

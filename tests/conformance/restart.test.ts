@@ -41,13 +41,17 @@ describe("the server is killed while an idempotent producer sends", () => {
     expect(output).toContain(`acknowledged ${COUNT}`);
     expect(killsInMidst).toBe(KILLS);
     for (const partition of [0, 1]) {
-      const values = (await readOverGrpc(server, "numbers", partition)).map(({ value }) => Number(textOf(value)));
+      const values = (await readOverGrpc(server, "numbers", partition)).map(({ value }) =>
+        Number(textOf(value)),
+      );
       expect(values).toEqual(Array.from({ length: COUNT / 2 }, (_, index) => index * 2 + partition));
     }
   }
 
   async function endOffsets(): Promise<number> {
-    const partitions = await Promise.all([0, 1].map((partition) => readOverGrpc(server, "numbers", partition)));
+    const partitions = await Promise.all(
+      [0, 1].map((partition) => readOverGrpc(server, "numbers", partition)),
+    );
     return partitions.reduce((sum, records) => sum + records.length, 0);
   }
 
@@ -59,7 +63,10 @@ describe("the server is killed while an idempotent producer sends", () => {
     await checkNothingLost(pythonProgram, [join(import.meta.dirname, "python/restart_producer.py")]);
   });
 
-  test.runIf(haveClients("java"))("Kafka's Java client: nothing lost, nothing twice, order kept", async () => {
-    await checkNothingLost("java", [...JAVA_FLAGS, "RestartProducer"]);
-  });
+  test.runIf(haveClients("java"))(
+    "Kafka's Java client: nothing lost, nothing twice, order kept",
+    async () => {
+      await checkNothingLost("java", [...JAVA_FLAGS, "RestartProducer"]);
+    },
+  );
 });

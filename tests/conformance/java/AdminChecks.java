@@ -215,6 +215,5 @@ public final class AdminChecks {
     Check.equal(1, directories.size(), "log directories");
     LogDirDescription directory = directories.values().iterator().next();
     Check.isTrue(directory.replicaInfos().get(partition).size() >= 700, "the size of a replica");
-    Check.isTrue(directory.usableBytes().orElse(0) > 0, "usable bytes");
   }
 }

@@ -22,13 +22,19 @@ import org.apache.kafka.common.utils.Exit;
  * output its outcome, {"exitCode": n, "output": text, "errors": text}.
  */
 public final class ToolServer {
+  /** Ends a tool where it would have ended the JVM. Tools may catch it and exit once more: the first code counts. */
   private static final class Exited extends RuntimeException {
-    final int code;
-
-    Exited(int code) {
-      super("exit " + code, null, false, false);
-      this.code = code;
+    Exited() {
+      super("exit", null, false, false);
     }
+  }
+
+  private static Integer exitCode;
+  private static final List<Runnable> shutdownHooks = new ArrayList<>();
+
+  private static void exit(int code) {
+    if (exitCode == null) exitCode = code;
+    throw new Exited();
   }
 
   /** Standard output and error for good: libraries keep the stream they find at their start. */
@@ -74,13 +80,9 @@ public final class ToolServer {
     Switch errors = new Switch();
     System.setOut(new PrintStream(output, true));
     System.setErr(new PrintStream(errors, true));
-    Exit.setExitProcedure((code, message) -> {
-      throw new Exited(code);
-    });
-    Exit.setHaltProcedure((code, message) -> {
-      throw new Exited(code);
-    });
-    Exit.setShutdownHookAdder((name, hook) -> {});
+    Exit.setExitProcedure((code, message) -> exit(code));
+    Exit.setHaltProcedure((code, message) -> exit(code));
+    Exit.setShutdownHookAdder((name, hook) -> shutdownHooks.add(hook));
 
     ObjectMapper json = new ObjectMapper();
     for (String line = commands.readLine(); line != null; line = commands.readLine()) {
@@ -89,11 +91,14 @@ public final class ToolServer {
       ByteArrayOutputStream complaints = new ByteArrayOutputStream();
       output.target = written;
       errors.target = complaints;
-      int exitCode = run(command);
+      exitCode = null;
+      shutdownHooks.clear();
+      run(command);
+      shutdownHooks.forEach(Runnable::run);
       System.out.flush();
       System.err.flush();
       ObjectNode reply = json.createObjectNode();
-      reply.put("exitCode", exitCode);
+      reply.put("exitCode", exitCode == null ? 0 : exitCode);
       reply.put("output", written.toString(StandardCharsets.UTF_8));
       reply.put("errors", complaints.toString(StandardCharsets.UTF_8));
       replies.println(json.writeValueAsString(reply));
@@ -101,7 +106,7 @@ public final class ToolServer {
     }
   }
 
-  private static int run(JsonNode command) throws Exception {
+  private static void run(JsonNode command) throws Exception {
     List<String> arguments = new ArrayList<>();
     command.get("arguments").forEach(argument -> arguments.add(argument.asText()));
     System.setIn(new ByteArrayInputStream(command.path("input").asText("").getBytes(StandardCharsets.UTF_8)));
@@ -110,11 +115,10 @@ public final class ToolServer {
     try {
       Class<?> main = Class.forName(command.get("main").asText(), true, tools);
       main.getMethod("main", String[].class).invoke(null, (Object) arguments.toArray(new String[0]));
-      return 0;
     } catch (InvocationTargetException thrown) {
-      if (thrown.getCause() instanceof Exited) return ((Exited) thrown.getCause()).code;
+      if (thrown.getCause() instanceof Exited) return;
       thrown.getCause().printStackTrace();
-      return 1;
+      if (exitCode == null) exitCode = 1;
     }
   }
 

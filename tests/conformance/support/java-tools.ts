@@ -47,7 +47,9 @@ export class JavaTools {
   async run(tool: KafkaTool, parameters: readonly string[], input = ""): Promise<string> {
     const outcome = await this.runMain(tools[tool], parameters, input);
     if (outcome.exitCode !== 0) {
-      throw new Error(`${tool} ${parameters.join(" ")} ended with ${outcome.exitCode}\n${JSON.stringify(outcome)}`);
+      throw new Error(
+        `${tool} ${parameters.join(" ")} ended with ${outcome.exitCode}\n${JSON.stringify(outcome)}`,
+      );
     }
     return outcome.output;
   }
