@@ -36,29 +36,46 @@ export async function readSegment(segment: Segment, options: SegmentReadOptions)
   const segmentEndOffset = segment.writtenEndOffset;
   const lease = await segment.openLog("read");
   try {
-    const entry = await segment.offsetIndex.lookup(options.offset);
     const chunkBytes = Math.min(Math.max(options.maxBytes, DEFAULT_CHUNK_BYTES), MAX_CHUNK_BYTES);
-    const scanner = new BatchScanner({
-      file: lease.file,
-      position: Math.max(entry?.position ?? 0, 0),
-      endPosition,
-      chunkBytes,
-    });
-    const read = new SegmentRun(segment, lease.file, scanner, options, { endPosition, segmentEndOffset });
-    let first = await scanner.next();
-    let indexWrong = false;
-    if (entry !== undefined && !(first.kind === "batch" && first.header.lastOffset === entry.offset)) {
-      indexWrong = true;
-      scanner.seek(0);
-      first = await scanner.next();
-    }
-    if (entry !== undefined && !indexWrong && first.kind === "batch") {
-      read.expectedOffset = first.header.baseOffset;
-    }
-    return { ...(await read.run(first)), indexWrong };
+    const scanner = new BatchScanner({ file: lease.file, position: 0, endPosition, chunkBytes });
+    const start = await findStart(segment, scanner, options.offset);
+    const run = new SegmentRun(segment, lease.file, scanner, options, { endPosition, segmentEndOffset });
+    run.expectedOffset = start.expectedOffset;
+    const read = await run.run(start.first);
+    if (read.chunks.length > 0) segment.noteReadPosition(read.nextOffset, run.endPosition);
+    return { ...read, indexWrong: start.indexWrong };
   } finally {
     lease.release();
   }
+}
+
+interface SegmentStart {
+  readonly first: ScanStep;
+  readonly expectedOffset: number;
+  readonly indexWrong: boolean;
+}
+
+/** Goes to where the last read ended, else to where the index points, else to the beginning. */
+async function findStart(segment: Segment, scanner: BatchScanner, offset: number): Promise<SegmentStart> {
+  const known = segment.readPosition(offset);
+  if (known !== undefined) {
+    scanner.seek(known);
+    const first = await scanner.next();
+    if (first.kind === "batch" && first.header.baseOffset === offset) {
+      return { first, expectedOffset: offset, indexWrong: false };
+    }
+  }
+  const entry = await segment.offsetIndex.lookup(offset);
+  if (entry !== undefined) {
+    scanner.seek(Math.max(entry.position, 0));
+    const first = await scanner.next();
+    if (first.kind === "batch" && first.header.lastOffset === entry.offset) {
+      return { first, expectedOffset: first.header.baseOffset, indexWrong: false };
+    }
+  }
+  scanner.seek(0);
+  const first = await scanner.next();
+  return { first, expectedOffset: segment.baseOffset, indexWrong: entry !== undefined };
 }
 
 /** One pass over a segment's batches. */
@@ -72,6 +89,8 @@ class SegmentRun {
   #sizeBytes = 0;
   #nextOffset: number;
   expectedOffset: number;
+  /** Where the batch begins that comes after those given. */
+  endPosition = 0;
 
   constructor(
     segment: Segment,
@@ -97,7 +116,7 @@ class SegmentRun {
         await this.#passOver(step.position, reason);
         continue;
       }
-      if (step.kind === "batch" && !this.#take(step.header, step.bytes)) return this.#result();
+      if (step.kind === "batch" && !this.#take(step)) return this.#result();
     }
     const { offset, endOffset, allowGaps } = this.#options;
     const isHole =
@@ -107,13 +126,14 @@ class SegmentRun {
   }
 
   /** Returns false when the read is complete. */
-  #take(header: BatchHeader, bytes: Uint8Array): boolean {
+  #take({ header, bytes, position }: Extract<ScanStep, { kind: "batch" }>): boolean {
     this.expectedOffset = header.lastOffset + 1;
     if (header.lastOffset < this.#options.offset) return true;
     if (header.lastOffset >= Math.min(this.#options.endOffset, this.#bounds.segmentEndOffset)) return false;
     const fits = this.#sizeBytes + bytes.byteLength <= this.#options.maxBytes;
     if (!fits && !(this.#options.atLeastOneBatch && this.#chunks.length === 0)) return false;
     this.#chunks.push(bytes);
+    this.endPosition = position + bytes.byteLength;
     this.#sizeBytes += bytes.byteLength;
     this.#nextOffset = header.lastOffset + 1;
     this.#scanner.budgetBytes = this.#options.maxBytes - this.#sizeBytes;

@@ -22,6 +22,8 @@ export interface SegmentOptions {
 
 /** Unsaved index entries beyond this go to the file with the next write. */
 const MAX_TAIL_ENTRIES = 512;
+/** Readers in one segment at a time whose place is remembered. */
+const MAX_READ_POSITIONS = 16;
 const MAX_RELATIVE_OFFSET = 0x7fff_ffff;
 
 /**
@@ -48,6 +50,8 @@ export class Segment {
   /** The largest timestamp written, and the last offset of the first batch that has it. */
   maxTimestamp: TimestampOffset | undefined;
   #bytesSinceIndexEntry = 0;
+  /** Where the batches begin that readers going on in order will ask for next. */
+  readonly #readPositions = new Map<number, number>();
   /** `index.interval.bytes` of the topic. */
   indexIntervalBytes: number;
 
@@ -220,10 +224,26 @@ export class Segment {
     await this.timeIndex.truncateTo(endOffset);
     const lastEntry = await this.offsetIndex.last();
     this.#bytesSinceIndexEntry = position - (lastEntry?.position ?? 0);
+    this.#readPositions.clear();
     this.isClosed = false;
     this.writtenBytes = position;
     this.writtenEndOffset = endOffset;
     this.resetToWritten();
+  }
+
+  /** Where the batch with this base offset begins, if a reader has just come that far. */
+  readPosition(offset: number): number | undefined {
+    return this.#readPositions.get(offset);
+  }
+
+  noteReadPosition(offset: number, position: number): void {
+    this.#readPositions.delete(offset);
+    this.#readPositions.set(offset, position);
+    if (this.#readPositions.size <= MAX_READ_POSITIONS) return;
+    for (const [oldest] of this.#readPositions) {
+      this.#readPositions.delete(oldest);
+      return;
+    }
   }
 
   /**
