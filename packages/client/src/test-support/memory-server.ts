@@ -79,11 +79,15 @@ export class MemoryServer {
   }
 
   async #produce(stream: MessageStream<ProduceAnswer, ProduceRequest>): Promise<void> {
+    // Answers of a partition come in order: after one that is left out no other may come on this stream.
+    const silent = new Set<string>();
     for await (const request of stream.received) {
       const interference = this.interfere(request, this.batchesReceived++);
+      const partition = `${request.topic}/${request.partition}`;
+      if (typeof interference === "string") silent.add(partition);
       if (interference === "stay silent") continue;
       const answer = this.#append(request, interference instanceof OttlaError ? interference : undefined);
-      if (interference === "store and stay silent") continue;
+      if (silent.has(partition)) continue;
       if (!stream.send(answer)) await stream.drained();
     }
   }
