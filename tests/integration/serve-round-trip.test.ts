@@ -155,6 +155,20 @@ test("the stream answers each batch by its number and goes on after an error of 
   });
 });
 
+test("answers of one partition keep the order of the requests, errors too", async () => {
+  const node = await startTestNode();
+  await node.admin.createTopic({ name: "t" });
+  const stream = node.log.produce();
+  for (let number = 0; number < 30; number += 1) {
+    const value = number % 3 === 1 ? new Uint8Array(3) : batchOf([`${number}`]);
+    stream.send({ correlationId: BigInt(number), topic: "t", payload: { case: "batch", value } });
+  }
+  stream.end();
+  const answered: number[] = [];
+  for await (const { correlationId } of stream.received) answered.push(Number(correlationId));
+  expect(answered).toEqual(Array.from({ length: 30 }, (_, number) => number));
+});
+
 test("offsets are found by place and by time", async () => {
   const node = await startTestNode();
   await node.admin.createTopic({ name: "t" });

@@ -71,6 +71,7 @@ export interface RouterLoad {
   readonly retries: number;
 }
 
+const DESCRIBE_RETRY_MS = 300;
 const FIRST_BACKOFF_MS = 10;
 const MAX_BACKOFF_MS = 250;
 
@@ -192,12 +193,15 @@ export class PartitionRouter {
     });
   }
 
-  /** One description for each partition, in their order; only a partition's leader is asked. */
+  /**
+   * One description for each partition, in their order; only a partition's leader is asked, and
+   * not for long where there is none, because most who ask would rather have the others soon.
+   */
   describePartitions(
     partitions: readonly PartitionRef[],
     signal?: AbortSignal,
   ): Promise<(PartitionDescription | OttlaError)[]> {
-    return this.#askLeaders(partitions, signal, async (nodeId, mine) => {
+    const ask = async (nodeId: number, mine: readonly ItemForLeader<PartitionRef>[]) => {
       const response = await this.#node(nodeId).control.describePartitions(
         { partitions: mine.map(({ item }) => ({ topicId: item.topicId, partition: item.partition })) },
         signal === undefined ? {} : { signal },
@@ -205,7 +209,8 @@ export class PartitionRouter {
       return response.partitions.map((description) =>
         description.error === undefined ? description : fromErrorMessage(description.error),
       );
-    });
+    };
+    return this.#askLeaders(partitions, signal, ask, DESCRIBE_RETRY_MS);
   }
 
   /** Moves the log start offset; resolves with where the log starts now. */
@@ -316,9 +321,10 @@ export class PartitionRouter {
     items: readonly Item[],
     signal: AbortSignal | undefined,
     ask: (nodeId: number, mine: readonly ItemForLeader<Item>[]) => Promise<(Answer | OttlaError)[]>,
+    retryMs: number = this.#options.readRetryMs,
   ): Promise<(Answer | OttlaError)[]> {
-    const { clock, view, readRetryMs } = this.#options;
-    const deadlineMs = clock.monotonic() + readRetryMs;
+    const { clock, view } = this.#options;
+    const deadlineMs = clock.monotonic() + retryMs;
     const leaderOf = (item: Item): PartitionPlacement => this.#leaderOf(item);
     const answers: (Answer | OttlaError)[] = items.map(
       () => new OttlaError("LEADER_NOT_AVAILABLE", "not asked"),

@@ -101,6 +101,11 @@ export class PartitionStore implements LeaderLookup {
     return new Promise((resolve, reject) => {
       const key = keyOf(topicId, partition);
       const look = (): boolean => {
+        if (this.#closed) {
+          stop();
+          reject(refusal("NOT_LEADER_OR_FOLLOWER", `node ${this.#options.nodeId} is shutting down`));
+          return true;
+        }
         const leader = this.find(topicId, partition, leaderEpoch);
         if (leader === undefined) return false;
         stop();
@@ -156,6 +161,7 @@ export class PartitionStore implements LeaderLookup {
   async close(): Promise<boolean> {
     this.#closed = true;
     this.#unsubscribe?.();
+    for (const waiters of this.#leaderWaiters.values()) for (const look of waiters) look();
     await this.settled();
     const replicas = [...this.#replicas.values()];
     this.#replicas.clear();

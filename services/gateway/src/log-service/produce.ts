@@ -35,7 +35,11 @@ export async function serveProduce(
 ): Promise<void> {
   await options.connections.withBudget(context.peer, async (ofConnection) => {
     const ofStream = new ByteBudget(options.maxUnansweredBytesPerStream);
-    const unanswered = new Set<Promise<void>>();
+    /**
+     * The last answer of each partition that is under way: answers of one partition keep
+     * the order, errors too.
+     */
+    const lastAnswers = new Map<string, Promise<void>>();
     for await (const request of stream.received) {
       const sizeBytes = costOf(request);
       // Both budgets, in the same order for every stream: none holds one while it waits
@@ -43,14 +47,16 @@ export async function serveProduce(
       if (!(await ofStream.take(sizeBytes, context.signal))) return;
       if (!(await ofConnection.take(sizeBytes, context.signal))) return;
       const append = await prepare(options, request).catch((thrown: unknown) => errorFields(thrown));
-      const answered = answer(options, stream, request.correlationId, append).finally(() => {
-        unanswered.delete(answered);
+      const key = `${request.partition}-${request.topic}`;
+      const before = lastAnswers.get(key);
+      const answered = answer(options, stream, request.correlationId, append, before).finally(() => {
+        if (lastAnswers.get(key) === answered) lastAnswers.delete(key);
         ofStream.give(sizeBytes);
         ofConnection.give(sizeBytes);
       });
-      unanswered.add(answered);
+      lastAnswers.set(key, answered);
     }
-    await Promise.all(unanswered);
+    await Promise.all(lastAnswers.values());
   });
 }
 
@@ -61,8 +67,10 @@ async function answer(
   stream: ProduceStream,
   correlationId: bigint,
   append: PartitionAppend | Failure,
+  before: Promise<void> | undefined,
 ): Promise<void> {
   const outcome = await outcomeOf(options, append);
+  await before;
   // A client that does not read its answers keeps its budget: nothing more of it is read meanwhile.
   if (!stream.send({ correlationId, outcome })) await stream.drained().catch(() => undefined);
 }
