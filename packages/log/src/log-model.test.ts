@@ -179,7 +179,8 @@ const commands = [
 test("a log does what a list of batches does, whatever happens to it", async () => {
   const property = fc.asyncProperty(
     fc.commands([commands[0] as fc.Arbitrary<Command>, ...(commands as fc.Arbitrary<Command>[])], {
-      maxCommands: 40,
+      maxCommands: 60,
+      size: "max",
     }),
     fc.record({
       segmentBytes: fc.integer({ min: 700, max: 3000 }),
