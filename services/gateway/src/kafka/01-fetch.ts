@@ -53,6 +53,7 @@ async function serveFetch(
     maxWaitMs: Math.min(Math.max(0, request.maxWaitMs), limits.maxWaitMs),
     usesTopicIds: opened.usesTopicIds,
     signal: context.signal,
+    hurry: context.hurry,
   });
   // The bytes count as the gateway's until the client has taken them.
   context.afterSent(() => services.fetchBudget.give(run.grantedBytes));

@@ -42,15 +42,13 @@ export function metadataHandler(services: KafkaServices): AnyKafkaHandler {
       const topics = await topicsOf(services, autoCreate, request, context);
       return answer(services, context, topics, request);
     },
-    failure: (request, failure, context) => ({
-      ...answer(
-        services,
-        context,
-        (request.topics ?? []).map((wanted) => refused(wanted, failure)),
-        request,
-      ),
-      errorCode: failure.errorCode,
-    }),
+    failure: (request, failure, context) => {
+      // Before version 12 a name may not be null, not even the one of a request that is refused for it.
+      const isNullable = context.apiVersion >= FIRST_VERSION_WITH_TOPIC_IDS;
+      const topics = (request.topics ?? []).map((wanted) => refused(wanted, failure));
+      const named = isNullable ? topics : topics.map((topic) => ({ ...topic, name: topic.name ?? "" }));
+      return { ...answer(services, context, named, request), errorCode: failure.errorCode };
+    },
   });
 }
 

@@ -30,6 +30,7 @@ interface RequestOrigin {
   readonly peer: string;
   readonly connection: KafkaConnectionState;
   readonly signal: AbortSignal;
+  readonly hurry: AbortSignal;
 }
 
 export interface KafkaDispatcherOptions {
@@ -63,13 +64,14 @@ export class KafkaDispatcher {
     }
     const clientId = readClientId(reader, handler.api.isFlexible(header.apiVersion));
     const callbacks: (() => void)[] = [];
-    const { peer, connection, signal } = origin;
+    const { peer, connection, signal, hurry } = origin;
     const context: KafkaRequestContext = {
       apiVersion: header.apiVersion,
       clientId,
       peer,
       connection,
       signal,
+      hurry,
       afterSent: (callback) => void callbacks.push(callback),
     };
     return {

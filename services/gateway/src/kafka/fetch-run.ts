@@ -13,6 +13,8 @@ export interface FetchLimits {
   readonly maxWaitMs: number;
   readonly usesTopicIds: boolean;
   readonly signal: AbortSignal;
+  /** Ends the wait, not the fetch. */
+  readonly hurry: AbortSignal;
 }
 
 /** What one partition gave. */
@@ -147,10 +149,10 @@ export class FetchRun {
   async #waitFor(partitions: readonly OpenPartition[]): Promise<boolean> {
     const { minBytes } = this.#limits;
     const throttled = new Set<OpenPartition>();
-    while (!this.#isEnough() && !this.#limits.signal.aborted) {
+    while (!this.#isEnough() && !this.#limits.hurry.aborted) {
       const waiting = partitions.filter((partition) => !throttled.has(partition));
       if (waiting.length === 0) {
-        await this.#services.clock.sleep(this.#remainingMs(), this.#limits.signal);
+        await this.#services.clock.sleep(this.#remainingMs(), this.#limits.hurry).catch(() => undefined);
         break;
       }
       const neededBytes = waiting.length === 1 ? minBytes - this.#sizeBytes : 1;
@@ -169,11 +171,10 @@ export class FetchRun {
     partitions: readonly OpenPartition[],
     minBytes: number,
   ): Promise<[OpenPartition, FetchOutcome | OttlaError][]> {
-    const { signal } = this.#limits;
+    const { hurry } = this.#limits;
     const others = new AbortController();
     const abort = (): void => others.abort();
-    signal.addEventListener("abort", abort, { once: true });
-    if (signal.aborted) abort();
+    hurry.addEventListener("abort", abort, { once: true });
     const maxWaitMs = this.#remainingMs();
     try {
       const answers = await Promise.all(
@@ -190,7 +191,7 @@ export class FetchRun {
         ([, outcome]) => !(outcome instanceof OttlaError && outcome.code === "CANCELLED"),
       );
     } finally {
-      signal.removeEventListener("abort", abort);
+      hurry.removeEventListener("abort", abort);
     }
   }
 

@@ -11,6 +11,8 @@ export interface KafkaRequestContext {
   readonly connection: KafkaConnectionState;
   /** Aborts when the connection is gone. */
   readonly signal: AbortSignal;
+  /** Aborts when an answer should come now rather than later: the client sends no more, or the gateway stops. */
+  readonly hurry: AbortSignal;
   /** Runs the callback when the client has taken the answer, or never will. */
   afterSent(callback: () => void): void;
 }

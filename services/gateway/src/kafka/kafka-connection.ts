@@ -44,6 +44,7 @@ export class KafkaConnection {
   readonly #replies: ReplyQueue;
   readonly #state: KafkaConnectionState;
   readonly #abort = new AbortController();
+  readonly #hurry = new AbortController();
   readonly #waiting: WaitingRequest[] = [];
   #running = 0;
   #runningExclusively = false;
@@ -100,6 +101,7 @@ export class KafkaConnection {
   drain(): void {
     this.#isDraining = true;
     this.#waiting.length = 0;
+    this.#hurry.abort();
     this.#adjustReading();
     this.#endIfDone();
   }
@@ -130,6 +132,7 @@ export class KafkaConnection {
       peer: this.remoteAddress,
       connection: this.#state,
       signal: this.#abort.signal,
+      hurry: this.#hurry.signal,
     });
     this.#unansweredBytes += frame.byteLength;
     this.#waiting.push({ request, frameBytes: frame.byteLength });
@@ -200,6 +203,8 @@ export class KafkaConnection {
 
   #onEnd(): void {
     this.#peerEnded = true;
+    // It may be gone altogether, which is seen only when something is written: nothing waits for long for it.
+    this.#hurry.abort();
     this.#endIfDone();
   }
 
@@ -223,6 +228,7 @@ export class KafkaConnection {
     this.#isBlocked = false;
     this.#waiting.length = 0;
     this.#abort.abort();
+    this.#hurry.abort();
     this.#answersTaken();
     for (const callback of this.#onClosedCallbacks) callback();
     this.#options.onClosed(this.#failure);

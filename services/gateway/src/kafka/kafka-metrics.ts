@@ -27,7 +27,7 @@ export class KafkaMetrics {
       registers: [registry],
     });
     this.#refused = new Counter({
-      name: "ottla_gateway_kafka_connections_closed_total",
+      name: "ottla_gateway_kafka_closed_connections_total",
       help: "Kafka connections that the gateway closed, by reason",
       labelNames: ["reason"],
       registers: [registry],

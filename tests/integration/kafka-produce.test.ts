@@ -1,0 +1,162 @@
+import { ERRORS } from "@ottla/errors";
+import { fetch, initProducerId, produce } from "@ottla/kafka-protocol";
+import { readBatchHeader } from "@ottla/records";
+import { expect, test } from "vitest";
+import {
+  batchOf,
+  connectKafka,
+  createTopic,
+  fetchRequest,
+  offsetOf,
+  produceBatch,
+  startKafkaNode,
+} from "./kafka-support.ts";
+
+test("every version of Produce and every kind of acks stores a batch and answers with its first offset", async () => {
+  const { kafka } = await startKafkaNode();
+  await createTopic(kafka, "t");
+  for (let version = 3; version <= 12; version++) {
+    const produced = await produceBatch(kafka, "t", batchOf(["a", "b"]), {
+      version,
+      acks: version % 2 === 0 ? 1 : -1,
+    });
+    expect(produced).toMatchObject({ errorCode: 0, baseOffset: (version - 3) * 2, logAppendTimeMs: -1 });
+  }
+  kafka.send(produce, 9, {
+    acks: 0,
+    timeoutMs: 1000,
+    topicData: [{ name: "t", partitionData: [{ index: 0, records: batchOf(["none"]) }] }],
+  });
+  // The next answer belongs to the next request: acks=0 has none.
+  const after = await produceBatch(kafka, "t", batchOf(["after"]));
+  expect(after).toMatchObject({ errorCode: 0, baseOffset: 21 });
+  expect((await offsetOf(kafka, "t", -1)).offset).toBe(22);
+});
+
+test("what Kafka refuses is refused with Kafka's codes", async () => {
+  const { kafka } = await startKafkaNode();
+  await createTopic(kafka, "t");
+  await createTopic(kafka, "tiny", 1, { "max.message.bytes": "100" });
+  const good = batchOf(["value"]);
+  const damaged = Uint8Array.from(good, (byte, index) => (index === 70 ? byte ^ 1 : byte));
+  const oldMagic = Uint8Array.from(good, (byte, index) => (index === 16 ? 1 : byte));
+  const shifted = Uint8Array.from(good, (byte, index) => (index === 7 ? 1 : byte));
+  const cases: [Parameters<typeof produceBatch>[1], string, Parameters<typeof produceBatch>[3], number][] = [
+    [good, "t", { acks: 2 }, ERRORS.INVALID_REQUIRED_ACKS.kafka],
+    [good, "missing", {}, ERRORS.UNKNOWN_TOPIC_OR_PARTITION.kafka],
+    [good, "t", { partition: 7 }, ERRORS.UNKNOWN_TOPIC_OR_PARTITION.kafka],
+    [good, "no such/name", {}, ERRORS.UNKNOWN_TOPIC_OR_PARTITION.kafka],
+    [null, "t", {}, ERRORS.INVALID_RECORD.kafka],
+    [new Uint8Array(0), "t", {}, ERRORS.INVALID_RECORD.kafka],
+    [good.subarray(0, 20), "t", {}, ERRORS.CORRUPT_MESSAGE.kafka],
+    [damaged, "t", {}, ERRORS.CORRUPT_MESSAGE.kafka],
+    [oldMagic, "t", {}, ERRORS.INVALID_RECORD.kafka],
+    [shifted, "t", {}, ERRORS.INVALID_RECORD.kafka],
+    [Buffer.concat([good, good]), "t", {}, ERRORS.INVALID_RECORD.kafka],
+    [batchOf(["x".repeat(200)]), "tiny", {}, ERRORS.MESSAGE_TOO_LARGE.kafka],
+    [batchOf(["z"], { compression: "zstd" }), "t", { version: 6 }, ERRORS.UNSUPPORTED_COMPRESSION_TYPE.kafka],
+    [
+      batchOf(["x"], { isTransactional: true, producerId: 1, producerEpoch: 0, baseSequence: 0 }),
+      "t",
+      {},
+      ERRORS.TRANSACTIONAL_ID_AUTHORIZATION_FAILED.kafka,
+    ],
+  ];
+  for (const [records, topic, options, errorCode] of cases) {
+    const produced = await produceBatch(kafka, topic, records, options);
+    expect(produced).toMatchObject({ errorCode, baseOffset: -1, logAppendTimeMs: -1, logStartOffset: -1 });
+  }
+  expect(
+    (await produceBatch(kafka, "t", batchOf(["z"], { compression: "zstd" }), { version: 7 })).baseOffset,
+  ).toBe(0);
+});
+
+test("a batch that is refused leaves the other partitions of the request alone", async () => {
+  const { kafka } = await startKafkaNode();
+  await createTopic(kafka, "t", 3);
+  const answer = await kafka.call(produce, 12, {
+    acks: -1,
+    timeoutMs: 1000,
+    topicData: [
+      {
+        name: "t",
+        partitionData: [
+          { index: 0, records: batchOf(["a"]) },
+          { index: 1, records: null },
+          { index: 2, records: batchOf(["c"]) },
+        ],
+      },
+    ],
+  });
+  const codes = answer.responses[0]?.partitionResponses.map(({ errorCode }) => errorCode);
+  expect(codes).toEqual([0, ERRORS.INVALID_RECORD.kafka, 0]);
+});
+
+test("an idempotent producer's retry gets its first offset, and a gap is refused", async () => {
+  const { kafka } = await startKafkaNode();
+  await createTopic(kafka, "t");
+  const { producerId, producerEpoch, errorCode } = await kafka.call(initProducerId, 5, {
+    transactionalId: null,
+    transactionTimeoutMs: 0,
+  });
+  expect(errorCode).toBe(0);
+  const batch = (baseSequence: number) => batchOf(["v"], { producerId, producerEpoch, baseSequence });
+  expect((await produceBatch(kafka, "t", batch(0))).baseOffset).toBe(0);
+  expect((await produceBatch(kafka, "t", batch(1))).baseOffset).toBe(1);
+  expect(await produceBatch(kafka, "t", batch(0))).toMatchObject({ errorCode: 0, baseOffset: 0 });
+  expect((await produceBatch(kafka, "t", batch(5))).errorCode).toBe(
+    ERRORS.OUT_OF_ORDER_SEQUENCE_NUMBER.kafka,
+  );
+  expect((await offsetOf(kafka, "t", -1)).offset).toBe(2);
+});
+
+test("pipelined requests of one connection are stored and answered in their order", async () => {
+  const { kafka } = await startKafkaNode();
+  await createTopic(kafka, "t");
+  const answers = Array.from({ length: 200 }, (_, index) => produceBatch(kafka, "t", batchOf([`${index}`])));
+  const offsets = (await Promise.all(answers)).map(({ baseOffset }) => baseOffset);
+  expect(offsets).toEqual(Array.from({ length: 200 }, (_, index) => index));
+});
+
+test("a failed append with acks=0 closes the connection, and the server serves on", async () => {
+  const { kafka, port } = await startKafkaNode();
+  const other = await connectKafka(port);
+  other.send(produce, 9, {
+    acks: 0,
+    timeoutMs: 1000,
+    topicData: [{ name: "missing", partitionData: [{ index: 0, records: batchOf(["x"]) }] }],
+  });
+  await other.untilClosed();
+  await createTopic(kafka, "t");
+  expect((await produceBatch(kafka, "t", batchOf(["x"]))).errorCode).toBe(0);
+});
+
+test("a transactional id is refused with a code that clients take as final", async () => {
+  const { kafka } = await startKafkaNode();
+  await createTopic(kafka, "t");
+  const answer = await kafka.call(produce, 12, {
+    transactionalId: "tx",
+    acks: -1,
+    timeoutMs: 1000,
+    topicData: [{ name: "t", partitionData: [{ index: 0, records: batchOf(["x"]) }] }],
+  });
+  const refused = ERRORS.TRANSACTIONAL_ID_AUTHORIZATION_FAILED.kafka;
+  expect(answer.responses[0]?.partitionResponses[0]?.errorCode).toBe(refused);
+  const init = await kafka.call(initProducerId, 5, { transactionalId: "tx", transactionTimeoutMs: 1000 });
+  expect(init).toMatchObject({ errorCode: refused, producerId: -1, producerEpoch: -1 });
+});
+
+test("compression is kept as sent unless the topic names a codec", async () => {
+  const { kafka } = await startKafkaNode();
+  await createTopic(kafka, "kept");
+  await createTopic(kafka, "gzip", 1, { "compression.type": "gzip" });
+  const batch = batchOf(["same ".repeat(100)]);
+  expect((await produceBatch(kafka, "kept", batch)).errorCode).toBe(0);
+  expect((await produceBatch(kafka, "gzip", batch)).errorCode).toBe(0);
+  const stored = async (topic: string) => {
+    const answer = await kafka.call(fetch, 12, fetchRequest(12, [{ topic, offset: 0 }]));
+    return readBatchHeader(answer.responses[0]?.partitions[0]?.records ?? new Uint8Array(0));
+  };
+  expect((await stored("kept")).compression).toBe("none");
+  expect((await stored("gzip")).compression).toBe("gzip");
+});
