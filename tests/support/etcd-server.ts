@@ -19,36 +19,45 @@ export function haveEtcd(): boolean {
   return false;
 }
 
+export interface EtcdServerOptions {
+  /** Default 1. */
+  readonly memberCount?: number;
+  /** Kept over restarts when given, and synced; else a fresh one that `stop` removes. */
+  readonly directory?: string;
+  /** PEM files by which clients are served over TLS. */
+  readonly tls?: { readonly certificateFile: string; readonly keyFile: string };
+}
+
 interface Member {
   readonly name: string;
   readonly clientPort: number;
   readonly peerPort: number;
+  readonly healthPort: number;
 }
 
-/**
- * A real etcd of one or more members on free ports, each a process of its own, below one temporary directory.
- */
+/** A real etcd of one or more members on free ports, each a process of its own, below one directory. */
 export class EtcdServer {
   readonly members: readonly EtcdMember[];
-  readonly #directory: string;
+  readonly #temporaryDirectory: string | undefined;
 
-  private constructor(directory: string, members: readonly EtcdMember[]) {
-    this.#directory = directory;
+  private constructor(temporaryDirectory: string | undefined, members: readonly EtcdMember[]) {
+    this.#temporaryDirectory = temporaryDirectory;
     this.members = members;
   }
 
   /** Starts all members and waits until they serve. */
-  static async start(memberCount = 1): Promise<EtcdServer> {
-    const directory = await mkdtemp(join(tmpdir(), "ottla-etcd-"));
-    const ports = await freePorts(memberCount * 2);
+  static async start(options: EtcdServerOptions = {}): Promise<EtcdServer> {
+    const { memberCount = 1, tls } = options;
+    const isTemporary = options.directory === undefined;
+    const directory = options.directory ?? (await mkdtemp(join(tmpdir(), "ottla-etcd-")));
+    const ports = await freePorts(memberCount * 3);
     const all = Array.from({ length: memberCount }, (_, i): Member => {
-      return { name: `m${i}`, clientPort: ports[2 * i] ?? 0, peerPort: ports[2 * i + 1] ?? 0 };
+      const [clientPort = 0, peerPort = 0, healthPort = 0] = ports.slice(3 * i);
+      return { name: `m${i}`, clientPort, peerPort, healthPort };
     });
-    const server = new EtcdServer(
-      directory,
-      all.map((member) => new EtcdMember(directory, member, all)),
-    );
-    await Promise.all(server.members.map((member) => member.launch()));
+    const members = all.map((member) => new EtcdMember({ directory, isTemporary, member, all, tls }));
+    const server = new EtcdServer(isTemporary ? directory : undefined, members);
+    await Promise.all(members.map((member) => member.launch()));
     return server;
   }
 
@@ -64,38 +73,50 @@ export class EtcdServer {
 
   async stop(): Promise<void> {
     await Promise.all(this.members.map((member) => member.kill()));
-    await rm(this.#directory, { recursive: true, force: true });
+    const directory = this.#temporaryDirectory;
+    if (directory !== undefined) await rm(directory, { recursive: true, force: true });
   }
+}
+
+interface MemberOptions {
+  readonly directory: string;
+  readonly isTemporary: boolean;
+  readonly member: Member;
+  readonly all: readonly Member[];
+  readonly tls: EtcdServerOptions["tls"] | undefined;
 }
 
 /** One etcd process, which can be killed, frozen and started again on its data. */
 export class EtcdMember {
   readonly clientPort: number;
+  readonly endpoint: string;
   readonly #flags: readonly string[];
+  readonly #healthUrl: string;
   #process: ChildProcess | undefined;
   #output = "";
 
-  constructor(directory: string, member: Member, all: readonly Member[]) {
-    this.clientPort = member.clientPort;
-    const client = `http://127.0.0.1:${member.clientPort}`;
+  constructor(options: MemberOptions) {
+    const { member, all, tls } = options;
+    const scheme = tls === undefined ? "http" : "https";
+    const health = `http://127.0.0.1:${member.healthPort}`;
     const peer = (of: Member): string => `http://127.0.0.1:${of.peerPort}`;
+    this.clientPort = member.clientPort;
+    this.endpoint = `${scheme}://127.0.0.1:${member.clientPort}`;
+    this.#healthUrl = `${health}/health`;
     this.#flags = [
       `--name=${member.name}`,
-      `--data-dir=${join(directory, member.name)}`,
-      `--listen-client-urls=${client}`,
-      `--advertise-client-urls=${client}`,
+      `--data-dir=${join(options.directory, member.name)}`,
+      `--listen-client-urls=${this.endpoint}`,
+      `--advertise-client-urls=${this.endpoint}`,
+      `--listen-metrics-urls=${health}`,
       `--listen-peer-urls=${peer(member)}`,
       `--initial-advertise-peer-urls=${peer(member)}`,
       `--initial-cluster=${all.map((of) => `${of.name}=${peer(of)}`).join(",")}`,
-      // What it writes is thrown away with the test.
-      "--unsafe-no-fsync",
+      ...(tls === undefined ? [] : [`--cert-file=${tls.certificateFile}`, `--key-file=${tls.keyFile}`]),
+      ...(options.isTemporary ? ["--unsafe-no-fsync"] : []),
       "--logger=zap",
       "--log-level=warn",
     ];
-  }
-
-  get endpoint(): string {
-    return `http://127.0.0.1:${this.clientPort}`;
   }
 
   /** Starts the process (again) on its data, and waits until it serves. */
@@ -108,7 +129,7 @@ export class EtcdMember {
     child.stderr.on("data", keep);
     this.#process = child;
     for (;;) {
-      const answer = await fetch(`${this.endpoint}/health`).catch(() => undefined);
+      const answer = await fetch(this.#healthUrl).catch(() => undefined);
       if (answer?.ok === true) return;
       if (child.exitCode !== null) throw new Error(`etcd ended before it served:\n${this.#output}`);
       await new Promise((resume) => setTimeout(resume, 20));

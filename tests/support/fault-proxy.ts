@@ -14,8 +14,9 @@ export class FaultProxy {
   readonly #server: Server;
   readonly #targetPort: number;
   readonly #sockets = new Set<Socket>();
-  /** Connections that clients have made so far. */
-  connectionCount = 0;
+  readonly #silenced = new WeakSet<Socket>();
+  readonly #answering = new Set<Socket>();
+  #droppedBytes = 0;
 
   private constructor(targetPort: number) {
     this.#targetPort = targetPort;
@@ -35,6 +36,29 @@ export class FaultProxy {
     return `http://127.0.0.1:${address.port}`;
   }
 
+  /** What `faults` have swallowed so far. */
+  get droppedBytes(): number {
+    return this.#droppedBytes;
+  }
+
+  /** Open connections, those to clients and those to the server. */
+  get connectionCount(): number {
+    return this.#sockets.size;
+  }
+
+  /** Swallows all that comes on the connections of this moment, without closing them; new ones are served. */
+  silence(): void {
+    for (const socket of this.#sockets) this.#silenced.add(socket);
+  }
+
+  /** Stops or goes on reading what the server answers, as a client that is too slow. */
+  holdAnswers(isHeld: boolean): void {
+    for (const socket of this.#answering) {
+      if (isHeld) socket.pause();
+      else socket.resume();
+    }
+  }
+
   /** Breaks all connections; new ones are served. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();
@@ -48,8 +72,9 @@ export class FaultProxy {
   }
 
   #connect(client: Socket): void {
-    this.connectionCount += 1;
     const server = connect(this.#targetPort, "127.0.0.1");
+    this.#answering.add(server);
+    server.on("close", () => this.#answering.delete(server));
     this.#pass(client, server, () => this.faults.dropRequests);
     this.#pass(server, client, () => this.faults.dropAnswers);
   }
@@ -58,7 +83,8 @@ export class FaultProxy {
     from.setNoDelay(true);
     this.#sockets.add(from);
     from.on("data", (chunk) => {
-      if (!isDropped()) to.write(chunk);
+      if (isDropped() || this.#silenced.has(from)) this.#droppedBytes += chunk.length;
+      else to.write(chunk);
     });
     from.on("error", () => to.destroy());
     from.on("close", () => {

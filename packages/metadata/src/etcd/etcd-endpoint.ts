@@ -1,6 +1,5 @@
 import {
   Channel,
-  type ChannelCredentials,
   type ChannelOptions,
   type ClientDuplexStream,
   type ClientUnaryCall,
@@ -33,6 +32,7 @@ import { Host } from "etcd3/lib/connection-pool.js";
 import { storeClosed } from "../transaction-limits.ts";
 import { etcdCallError, etcdError, failureOf } from "./etcd-errors.ts";
 import type { EtcdMetrics } from "./etcd-metrics.ts";
+import type { ChannelSecurity } from "./etcd-tls.ts";
 import { ETCD_VERSION_RECOMMENDED, ETCD_VERSION_REQUIRED, judgeEtcdVersion } from "./etcd-version.ts";
 
 /** The calls that are answered once, as Service.method, with request and response. */
@@ -60,10 +60,9 @@ export interface EtcdCredentials {
   readonly password: string;
 }
 
-export interface EtcdEndpointOptions {
+export interface EtcdEndpointOptions extends ChannelSecurity {
   /** "host:port". */
   readonly address: string;
-  readonly channelCredentials: ChannelCredentials;
   readonly credentials: EtcdCredentials | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -84,11 +83,31 @@ const CHANNEL_OPTIONS: ChannelOptions = {
   "grpc.max_reconnect_backoff_ms": 1000,
   // Finds dead connections under watches. etcd closes connections that ping more often
   // than every 5 s or without calls.
-  "grpc.keepalive_time_ms": 10_000,
-  "grpc.keepalive_timeout_ms": 4000,
+  "grpc.keepalive_time_ms": 6000,
+  "grpc.keepalive_timeout_ms": 3000,
   "grpc.max_receive_message_length": MAX_RECEIVED_BYTES,
   "grpc.max_send_message_length": MAX_RECEIVED_BYTES,
 };
+
+/** A channel with the service clients over it. */
+interface Connection {
+  readonly channel: Channel;
+  readonly host: Host;
+  readonly openedAtMs: number;
+}
+
+function openConnection(options: EtcdEndpointOptions): Connection {
+  const { address, channelCredentials, channelOptions, clock } = options;
+  const channel = new Channel(address, channelCredentials, { ...CHANNEL_OPTIONS, ...channelOptions });
+  const host = new Host(address, channelCredentials, { channelOverride: channel });
+  return { channel, host, openedAtMs: clock.monotonic() };
+}
+
+/** The least age at which a connection that swallowed a request is given up. */
+const SILENCE_MS = 1000;
+
+/** The same while it is being made. gRPC itself waits for ever for a peer that accepts but says nothing. */
+const CONNECT_SILENCE_MS = 10_000;
 
 /**
  * One member of the etcd cluster: one connection, every call sent once and with a
@@ -97,8 +116,7 @@ const CHANNEL_OPTIONS: ChannelOptions = {
 export class EtcdEndpoint {
   readonly address: string;
   readonly #options: EtcdEndpointOptions;
-  readonly #channel: Channel;
-  readonly #host: Host;
+  #connection: Connection;
   readonly #running = new Set<{ cancel(): void }>();
   #version: string | undefined;
   #token: string | undefined;
@@ -108,8 +126,7 @@ export class EtcdEndpoint {
   constructor(options: EtcdEndpointOptions) {
     this.address = options.address;
     this.#options = options;
-    this.#channel = new Channel(options.address, options.channelCredentials, CHANNEL_OPTIONS);
-    this.#host = new Host(options.address, options.channelCredentials, { channelOverride: this.#channel });
+    this.#connection = openConnection(options);
   }
 
   /** Connects, checks the version and logs in, as far as that is still to do. */
@@ -189,28 +206,38 @@ export class EtcdEndpoint {
     if (this.#token === token) this.#token = undefined;
   }
 
+  /** To be called when a stream had no answer in time: later calls get another connection. */
+  suspect(): void {
+    this.#renew(this.#connection, SILENCE_MS);
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     for (const call of this.#running) call.cancel();
     this.#running.clear();
-    this.#channel.close();
+    this.#connection.channel.close();
   }
 
   /** Waits until the connection is there; gives up as soon as an attempt to make it has failed. */
   async #connect(leftMs: () => number): Promise<void> {
     for (;;) {
-      const state = this.#channel.getConnectivityState(true);
+      const { channel } = this.#connection;
+      const state = channel.getConnectivityState(true);
       if (state === connectivityState.READY) return;
       if (this.#closed || state === connectivityState.SHUTDOWN) throw storeClosed("metadata store");
       if (state === connectivityState.TRANSIENT_FAILURE) {
-        throw etcdError("unreachable", `cannot connect to etcd at ${this.address}`);
+        // Fails at once, and its error says why there is no connection.
+        await this.#send("Maintenance.status", {}, leftMs());
+        continue;
       }
       const deadline = new Date(this.#options.clock.now() + leftMs());
       const isChanged = await new Promise<boolean>((resolve) => {
-        this.#channel.watchConnectivityState(state, deadline, (error) => resolve(error === undefined));
+        channel.watchConnectivityState(state, deadline, (error) => resolve(error === undefined));
       });
-      if (!isChanged) throw etcdError("timeout", `etcd at ${this.address} does not accept the connection`);
+      if (isChanged) continue;
+      this.#renew(this.#connection, CONNECT_SILENCE_MS);
+      throw etcdError("timeout", `etcd at ${this.address} does not accept the connection`);
     }
   }
 
@@ -238,6 +265,7 @@ export class EtcdEndpoint {
     const startedAtMs = clock.monotonic();
     return new Promise((resolve, reject) => {
       if (this.#closed) throw storeClosed("metadata store");
+      const connection = this.#connection;
       const { client, method } = this.#method(name);
       let isTimeUp = false;
       const call = (method as UnaryMethod).call(client, request, this.#metadata(), (error, response) => {
@@ -251,9 +279,21 @@ export class EtcdEndpoint {
       this.#running.add(call);
       const timer = clock.setTimer(timeoutMs, () => {
         isTimeUp = true;
+        this.#renew(connection, SILENCE_MS);
         call.cancel();
       });
     });
+  }
+
+  /**
+   * A connection that swallowed a request may be dead without saying so, and gRPC finds that out only
+   * after seconds, which a lease may not have. Streams on the old connection go on as long as it lives.
+   */
+  #renew(connection: Connection, ageMs: number): void {
+    if (this.#closed || connection !== this.#connection) return;
+    if (this.#options.clock.monotonic() - connection.openedAtMs < ageMs) return;
+    this.#connection = openConnection(this.#options);
+    connection.channel.close();
   }
 
   #timeUp(name: string, timeoutMs: number): OttlaError {
@@ -277,7 +317,7 @@ export class EtcdEndpoint {
   /** The methods of etcd3's clients are made at run time from the protocol files, so no types know them. */
   #method(name: string): { readonly client: unknown; readonly method: unknown } {
     const [service = "", method = ""] = name.split(".");
-    const client = this.#host.getServiceClient(service as ServiceName);
+    const client = this.#connection.host.getServiceClient(service as ServiceName);
     return { client, method: (client as unknown as Record<string, unknown>)[method] };
   }
 }

@@ -41,7 +41,7 @@ export async function grantEtcdLease(options: GrantOptions): Promise<EtcdLease> 
     sendKeepAlive: async () => {
       const sentAtMs = clock.monotonic();
       const isAlive = await cluster.repeat(ttlMs, (endpoint, attemptMs) =>
-        keepAliveOnce(endpoint, id, Math.min(attemptMs, ttlMs / 2), clock),
+        keepAliveOnce(endpoint, id, Math.min(attemptMs, ttlMs / 3), clock),
       );
       if (isAlive) keptAliveAtMs = Math.max(keptAliveAtMs, sentAtMs);
       return isAlive;
@@ -78,6 +78,7 @@ function keepAliveOnce(
     const stream = endpoint.stream("Lease.leaseKeepAlive");
     const timer = clock.setTimer(timeoutMs, () => {
       reject(etcdError("timeout", `${what} had no answer in ${Math.ceil(timeoutMs)} ms`));
+      endpoint.suspect();
       stream.cancel();
     });
     stream.on("data", (response) => {

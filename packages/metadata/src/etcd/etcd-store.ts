@@ -1,5 +1,3 @@
-import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
-import { OttlaError } from "@ottla/errors";
 import type { Clock, Logger, MetricsRegistry, Random } from "@ottla/runtime";
 import type {
   KeyValue,
@@ -35,6 +33,7 @@ import {
   transactionResult,
 } from "./etcd-messages.ts";
 import { EtcdMetrics } from "./etcd-metrics.ts";
+import { channelSecurity, type EtcdTls } from "./etcd-tls.ts";
 import { EtcdWatch } from "./etcd-watch.ts";
 
 const DEFAULT_TIMEOUT_MS = 5000;
@@ -44,14 +43,6 @@ const PAGE_KEYS = 250;
 
 /** How often a list of several pages begins anew when etcd compacts the revision it reads at. */
 const MAX_RANGE_STARTS = 3;
-
-export interface EtcdTls {
-  /** PEM of the authorities that may have signed etcd's certificate; the system's when left out. */
-  readonly rootCertificates?: Uint8Array;
-  /** PEM of our own certificate and its key, where etcd wants one. */
-  readonly certificate?: Uint8Array;
-  readonly privateKey?: Uint8Array;
-}
 
 export interface EtcdStoreOptions {
   /** "host:port", "http://host:port" or "https://host:port" of one or more members. */
@@ -82,13 +73,15 @@ export class EtcdStore implements MetadataStore {
   constructor(options: EtcdStoreOptions) {
     const { clock, random, logger } = options;
     const { addresses, secure } = parseEtcdEndpoints(options.endpoints, options.tls !== undefined);
-    const channelCredentials = secure ? tlsCredentials(options.tls) : credentials.createInsecure();
     this.#clock = clock;
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     this.#metrics = new EtcdMetrics(options.metrics, () => this.#keepAliveAgeMs());
-    const shared = { channelCredentials, credentials: options.credentials, clock, logger };
+    const shared = { credentials: options.credentials, clock, logger, metrics: this.#metrics };
     this.#cluster = new EtcdCluster({
-      endpoints: addresses.map((address) => new EtcdEndpoint({ ...shared, address, metrics: this.#metrics })),
+      endpoints: addresses.map((address) => {
+        const security = channelSecurity(address, secure, options.tls);
+        return new EtcdEndpoint({ ...shared, ...security, address });
+      }),
       clock,
       first: random.integer(addresses.length),
     });
@@ -231,18 +224,6 @@ export class EtcdStore implements MetadataStore {
   #checkOpen(): void {
     if (this.#isClosed) throw storeClosed("metadata store");
   }
-}
-
-function tlsCredentials(tls: EtcdTls = {}): ChannelCredentials {
-  const { rootCertificates, certificate, privateKey } = tls;
-  if ((certificate === undefined) !== (privateKey === undefined)) {
-    throw new OttlaError("INVALID_CONFIG", "etcd.tls-certificate-file and etcd.tls-key-file go together");
-  }
-  return credentials.createSsl(pem(rootCertificates), pem(privateKey), pem(certificate));
-}
-
-function pem(bytes: Uint8Array | undefined): Buffer | null {
-  return bytes === undefined ? null : Buffer.from(bytes);
 }
 
 /** etcd does not say which of the leases it misses. */
