@@ -43,21 +43,19 @@ export class JavaTools {
     return JSON.parse(reply.value) as Outcome;
   }
 
-  /** Runs a tool that must succeed and returns what it wrote. */
-  async run(tool: KafkaTool, parameters: readonly string[], input = ""): Promise<string> {
-    const outcome = await this.runMain(tools[tool], parameters, input);
-    if (outcome.exitCode !== 0) {
-      throw new Error(
-        `${tool} ${parameters.join(" ")} ended with ${outcome.exitCode}\n${JSON.stringify(outcome)}`,
-      );
-    }
-    return outcome.output;
+  /** Runs a tool that must succeed, its parameters between blanks; returns what it wrote. */
+  async run(tool: KafkaTool, parameters: string, input = ""): Promise<string> {
+    const outcome = await this.runMain(tools[tool], words(parameters), input);
+    if (outcome.exitCode === 0) return outcome.output;
+    throw new Error(
+      `${tool} ${parameters} ended with ${outcome.exitCode}\n${outcome.output}\n${outcome.errors}`,
+    );
   }
 
-  /** Runs a tool that must fail and returns all that it wrote. */
-  async runFailing(tool: KafkaTool, parameters: readonly string[]): Promise<string> {
-    const { exitCode, output, errors } = await this.runMain(tools[tool], parameters);
-    if (exitCode === 0) throw new Error(`${tool} ${parameters.join(" ")} succeeded\n${output}\n${errors}`);
+  /** Runs a tool that must fail; returns all that it wrote. */
+  async runFailing(tool: KafkaTool, parameters: string): Promise<string> {
+    const { exitCode, output, errors } = await this.runMain(tools[tool], words(parameters));
+    if (exitCode === 0) throw new Error(`${tool} ${parameters} succeeded\n${output}\n${errors}`);
     return `${output}\n${errors}`;
   }
 
@@ -66,4 +64,8 @@ export class JavaTools {
     this.#child.stdin.end();
     await ended;
   }
+}
+
+function words(text: string): string[] {
+  return text.split(" ").filter((word) => word !== "");
 }

@@ -14,8 +14,8 @@ export const javaClassPath = `${join(cache, "classes")}:${join(cache, "jars")}/*
 const marks = { python: "python/.made-from", java: "classes/.made-from", go: "go/.made-from" };
 
 /**
- * Says whether tests/conformance/setup.sh has brought these clients. In continuous integration a missing one is an
- * error; elsewhere the test that asked says what it skips.
+ * Says whether tests/conformance/setup.sh has brought these clients. In continuous integration a missing one is
+ * an error; elsewhere the test that asked says what it skips.
  */
 export function haveClients(kind: keyof typeof marks): boolean {
   if (existsSync(join(cache, marks[kind]))) return true;
@@ -69,6 +69,12 @@ export async function runChecked(
     throw new Error(`${program} ${parameters.join(" ")} ended with ${exitCode}\n${output}\n${errors}`);
   }
   return output;
+}
+
+/** What a program that must succeed said where it did not; empty where it did. */
+export async function failureOf(program: string, parameters: readonly string[]): Promise<string> {
+  const { exitCode, output, errors } = await runProgram(program, parameters);
+  return exitCode === 0 ? "" : `ended with ${exitCode}\n${output}\n${errors}`;
 }
 
 /** A program that runs beside the test, and the lines that it writes. */
