@@ -17,7 +17,9 @@ interface SampleRecord {
   readonly headers: readonly { readonly key: string; readonly value: Uint8Array | null }[];
 }
 
-/** Records with every byte there is, empty and absent keys and values, repeated headers, times out of order. */
+/**
+ * Records with every byte there is, empty and absent keys and values, repeated headers, times out of order.
+ */
 const samples: SampleRecord[] = Array.from({ length: RECORDS }, (_, index) => ({
   key: sampleBytes(index, 3, index % 40),
   value: sampleBytes(index, 5, (index * 37) % 2_000),

@@ -32,7 +32,10 @@ describe("the server is killed while an idempotent producer sends", () => {
     await server.stop();
   });
 
-  /** Runs the producer to its end, with kills in its midst; says what it reported and what is in the partitions. */
+  /**
+   * Runs the producer to its end, with kills in its midst; says what it reported and what
+   * is in the partitions.
+   */
   async function produceThroughKills(program: string, parameters: readonly string[]) {
     const sender = new RunningProgram(program, [...parameters, server.kafkaAddress, "numbers", `${COUNT}`]);
     producer = sender;

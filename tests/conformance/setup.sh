@@ -1,6 +1,7 @@
 #!/bin/sh
-# Brings the clients that `make conformance` proves Ottla with, under .cache/conformance. Quick when they are there already.
-# Each client's tests need its part alone: one that cannot be brought is named at the end, and its tests say what they skip.
+# Brings the clients that `make conformance` proves Ottla with, under .cache/conformance. Quick when they are there.
+# Each client's tests need its part alone: one that cannot be brought is named at the end, and its tests say what
+# they skip.
 set -u
 cd "$(dirname -- "$0")"
 here=$(pwd)
@@ -23,7 +24,7 @@ need() {
   return 1
 }
 
-# Whether $1 was made from the files named after it as they are now; if not, $stamp is what to write there when it is made.
+# Whether $1 was made from the files named after it as they are now; if not, $stamp is what to write there.
 is_current() {
   target=$1
   shift
@@ -44,8 +45,8 @@ kafka_jars() {
   is_current "$cache/jars" java/pom.xml && return 0
   need mvn maven || return 1
   rm -rf "$cache/jars"
-  mvn -q -B -Dstyle.color=never -f java/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$cache/jars" \
-    || return 1
+  mvn -q -B -Dstyle.color=never -f java/pom.xml dependency:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$cache/jars" || return 1
   echo "$stamp" >"$cache/jars/.made-from"
 }
 

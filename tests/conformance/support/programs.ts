@@ -14,8 +14,8 @@ export const javaClassPath = `${join(cache, "classes")}:${join(cache, "jars")}/*
 const marks = { python: "python/.made-from", java: "classes/.made-from", go: "go/.made-from" };
 
 /**
- * Says whether tests/conformance/setup.sh has brought these clients. In continuous integration a missing one is
- * an error; elsewhere the test that asked says what it skips.
+ * Says whether tests/conformance/setup.sh has brought these clients. In continuous
+ * integration a missing one is an error; elsewhere the test that asked says what it skips.
  */
 export function haveClients(kind: keyof typeof marks): boolean {
   if (existsSync(join(cache, marks[kind]))) return true;

@@ -1,7 +1,10 @@
 import { type ConsumedRecord, Ottla } from "@ottla/client";
 import type { OttlaServer } from "../../support/ottla-server.ts";
 
-/** All records of a partition, read with the SDK over gRPC: the other way in than the client that produced them. */
+/**
+ * All records of a partition, read with the SDK over gRPC: the other way in than the
+ * client that produced them.
+ */
 export async function readOverGrpc(
   server: OttlaServer,
   topic: string,
