@@ -126,23 +126,24 @@ async function openSegments(
   logStartOffset: number,
 ): Promise<Segment[]> {
   const { directory, resources, config } = options;
+  const found: { readonly segment: Segment; readonly sizeBytes: number }[] = [];
+  for (const baseOffset of bases) {
+    const { indexIntervalBytes } = config;
+    const segment = new Segment({ directory, baseOffset, resources, indexIntervalBytes });
+    const sizeBytes = (await resources.disk.stat(segment.logPath))?.sizeBytes ?? 0;
+    // An empty file before the last is a segment whose beginning was given up on a full disk. It goes
+    // before the others are looked at, because its name says nothing of where the one before it ends.
+    if (sizeBytes === 0 && baseOffset !== bases.at(-1)) await segment.removeFiles();
+    else found.push({ segment, sizeBytes });
+  }
   const segments: Segment[] = [];
-  for (const [index, baseOffset] of bases.entries()) {
-    const segment = new Segment({
-      directory,
-      baseOffset,
-      resources,
-      indexIntervalBytes: config.indexIntervalBytes,
-    });
-    const nextBase = bases[index + 1];
-    const stat = await resources.disk.stat(segment.logPath);
-    // An empty file before the last is a segment whose beginning was given up on a full disk.
-    const isStale = nextBase !== undefined && (nextBase <= logStartOffset || stat?.sizeBytes === 0);
-    if (isStale) {
+  for (const [index, { segment, sizeBytes }] of found.entries()) {
+    const nextBase = found[index + 1]?.segment.baseOffset;
+    if (nextBase !== undefined && nextBase <= logStartOffset) {
       await segment.removeFiles();
       continue;
     }
-    segment.noteClosed(stat?.sizeBytes ?? 0, nextBase ?? baseOffset);
+    segment.noteClosed(sizeBytes, nextBase ?? segment.baseOffset);
     if (nextBase !== undefined) await repairIndexes(segment, resources);
     segments.push(segment);
   }
@@ -275,7 +276,9 @@ async function replaceMissingEnd(
   const last = kept.at(-1);
   const base = Math.max(found.recoveryPoint, found.logStartOffset, endOffset);
   const endsDamaged = damagedRanges.some(({ toOffset }) => toOffset === endOffset);
-  if (base === endOffset && !endsDamaged && last !== undefined) return;
+  // An empty segment that begins there already serves.
+  const isThere = last !== undefined && last.baseOffset === base && last.writtenBytes === 0;
+  if (last !== undefined && (isThere || (base === endOffset && !endsDamaged))) return;
   if (endOffset < found.recoveryPoint && last !== undefined) {
     damagedRanges.push({
       fromOffset: endOffset,

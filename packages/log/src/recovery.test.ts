@@ -197,3 +197,34 @@ test("leftovers of interrupted deletions and replacements are removed", async ()
   const names = await fixture.names();
   expect(leftovers.filter((name) => names.includes(name))).toEqual([]);
 });
+
+test("what was once reported lost stays lost and readable around, start after start", async () => {
+  const fixture = new TestLog({ segmentBytes: 400 });
+  const log = await filled(fixture);
+  await log.close();
+  const logs = (await fixture.names()).filter((name) => name.endsWith(".log"));
+  const lastBase = Number.parseInt(logs.at(-1) ?? "", 10);
+  const file = await fixture.disk.open(`${fixture.directory}/${logs.at(-1)}`, "write");
+  await file.truncate(0);
+  await file.close();
+  for (let start = 0; start < 3; start += 1) {
+    const reopened = await fixture.open();
+    expect(reopened.logEndOffset).toBe(10);
+    const lost = reopened.read(lastBase, { maxBytes: 1, endOffset: 10 });
+    await expect(lost).rejects.toMatchObject({ code: "CORRUPT_MESSAGE", metadata: { nextOffset: "10" } });
+    const { nextOffset } = await reopened.read(lastBase - 1, { maxBytes: 1e6, endOffset: 10 });
+    expect(nextOffset).toBe(lastBase);
+    await reopened.abandon();
+  }
+});
+
+test("a stale empty file says nothing of where the segment before it ends", async () => {
+  const fixture = new TestLog({ segmentBytes: 400 });
+  const log = await filled(fixture);
+  await log.deleteRecordsBefore(1);
+  await log.close();
+  await fixture.overwrite(`${fixture.directory}/00000000000000000001.log`, 0, new Uint8Array(0));
+  const reopened = await fixture.open({ cleanShutdown: true });
+  expect([reopened.logStartOffset, reopened.logEndOffset]).toEqual([1, 10]);
+  expect(await fixture.texts(reopened)).toHaveLength(9);
+});

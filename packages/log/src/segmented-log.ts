@@ -1,5 +1,5 @@
 import type { OttlaError } from "@ottla/errors";
-import type { BatchHeader } from "@ottla/records";
+
 import { type Appended, type AppendOptions, LogAppender } from "./log-appender.ts";
 import type { LogConfig } from "./log-config.ts";
 import { outOfRange } from "./log-errors.ts";
@@ -231,12 +231,12 @@ export class SegmentedLog {
 
   /** The first record at or after a time, below `endOffset`. */
   async offsetForTimestamp(timestampMs: number, endOffset: number): Promise<TimestampedOffset | undefined> {
-    return findOffsetForTimestamp(timestampMs, this.#lookupOptions(endOffset));
+    return this.#lookUp(() => findOffsetForTimestamp(timestampMs, this.#lookupOptions(endOffset)));
   }
 
   /** The first record that has the largest timestamp of all below `endOffset`. */
   async maxTimestampOffset(endOffset: number): Promise<TimestampedOffset | undefined> {
-    return findMaxTimestamp(this.#lookupOptions(endOffset));
+    return this.#lookUp(() => findMaxTimestamp(this.#lookupOptions(endOffset)));
   }
 
   /**
@@ -293,6 +293,20 @@ export class SegmentedLog {
     return this.#maintenance.abandon();
   }
 
+  /** Looks again when records disappeared under a lookup: what it found, or failed with, may be of before. */
+  async #lookUp<T>(task: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      const { generation } = this.#state;
+      const isLast = attempt === MAX_READ_ATTEMPTS;
+      try {
+        const found = await task();
+        if (generation === this.#state.generation || isLast) return found;
+      } catch (error) {
+        if (generation === this.#state.generation || isLast) throw error;
+      }
+    }
+  }
+
   #checkRange(offset: number): void {
     const { logStartOffset, logEndOffset } = this;
     if (offset < logStartOffset || offset > logEndOffset)
@@ -325,5 +339,3 @@ export class SegmentedLog {
     };
   }
 }
-
-export type { Appended, AppendOptions, BatchHeader, TimestampedOffset };

@@ -78,7 +78,11 @@ class LogVerifier {
   }
 
   async run(): Promise<LogVerification> {
-    const segments = await listOfflineSegments(this.#directory, this.#disk);
+    const all = await listOfflineSegments(this.#directory, this.#disk);
+    const segments = all.filter((segment) => segment.sizeBytes > 0 || segment === all.at(-1));
+    for (const segment of all) {
+      if (!segments.includes(segment)) this.#warning({ file: segment.logFile, problem: EMPTY });
+    }
     await this.#readSmallFiles();
     this.#expectedOffset = segments[0]?.baseOffset ?? 0;
     this.#logStartOffset = Math.max(this.#logStartOffset, this.#expectedOffset);
@@ -89,8 +93,6 @@ class LogVerifier {
       // Wholly below the log start offset: a deletion that a crash interrupted, ended by the next start.
       const isDeleted = next !== undefined && next.baseOffset <= this.#logStartOffset;
       if (isDeleted) this.#expectedOffset = next.baseOffset;
-      else if (next !== undefined && segment.sizeBytes === 0)
-        this.#warning({ file: segment.logFile, problem: EMPTY });
       else await this.#verifySegment(segment, next);
     }
     if (segments.length === 0) this.#error({ file: this.#directory, problem: "there is no segment" });
