@@ -1,0 +1,69 @@
+import type { Acknowledgement } from "./replication-messages.ts";
+
+/** What a leader knows of one follower in its term. */
+export class FollowerProgress {
+  /** The registration of the node that was heard from last; -1 before that. */
+  nodeEpoch = -1;
+  positionVersion = -1;
+  /** The leader has found that the logs agree up to the follower's position of this version. */
+  isAligned = false;
+  #acknowledgement: Acknowledgement | undefined;
+  #lastCaughtUpAtMs: number;
+  /** Where the leader's log ended when the follower spoke last, and when that was. */
+  #endAtLastUpdate = 0;
+  #lastUpdateAtMs = 0;
+
+  constructor(termBeganAtMs: number) {
+    this.#lastCaughtUpAtMs = termBeganAtMs;
+    this.#lastUpdateAtMs = termBeganAtMs;
+    this.#endAtLastUpdate = Number.MAX_SAFE_INTEGER;
+  }
+
+  /** The end of what it has synced and of which the leader has checked that both logs agree (R3). */
+  get syncedEndOffset(): number | undefined {
+    return this.#acknowledgement?.syncedEndOffset;
+  }
+
+  get logStartOffset(): number | undefined {
+    return this.#acknowledgement?.logStartOffset;
+  }
+
+  /** The follower asks anew: what it had acknowledged is for the new position to say. */
+  begin(nodeEpoch: number, positionVersion: number, isAligned: boolean): void {
+    this.nodeEpoch = nodeEpoch;
+    this.positionVersion = positionVersion;
+    this.isAligned = isAligned;
+    this.#acknowledgement = undefined;
+  }
+
+  /** Within one position acknowledgements only grow; a smaller one has been overtaken on its way. */
+  acknowledge(acknowledgement: Acknowledgement, leaderEndOffset: number, nowMs: number): boolean {
+    const { syncedEndOffset, logStartOffset } = acknowledgement;
+    const before = this.#acknowledgement;
+    if (before !== undefined && syncedEndOffset < before.syncedEndOffset) return false;
+    this.#acknowledgement = {
+      ...acknowledgement,
+      logStartOffset: Math.max(logStartOffset, before?.logStartOffset ?? 0),
+    };
+    if (syncedEndOffset >= leaderEndOffset) this.#caughtUpAt(nowMs);
+    else if (syncedEndOffset >= this.#endAtLastUpdate) this.#caughtUpAt(this.#lastUpdateAtMs);
+    this.#endAtLastUpdate = leaderEndOffset;
+    this.#lastUpdateAtMs = nowMs;
+    return true;
+  }
+
+  /** The leader's log grew from `endOffset`: who had all of it was caught up until now, however long nothing was said. */
+  leaderAppended(endOffset: number, nowMs: number): void {
+    if ((this.syncedEndOffset ?? -1) >= endOffset) this.#caughtUpAt(nowMs);
+  }
+
+  /** Whether the follower was at the leader's log end within the time that `replica.lag.time.max.ms` allows. */
+  keepsUp(leaderEndOffset: number, nowMs: number, maxLagMs: number): boolean {
+    if ((this.syncedEndOffset ?? -1) >= leaderEndOffset) return true;
+    return nowMs - this.#lastCaughtUpAtMs <= maxLagMs;
+  }
+
+  #caughtUpAt(timeMs: number): void {
+    if (timeMs > this.#lastCaughtUpAtMs) this.#lastCaughtUpAtMs = timeMs;
+  }
+}
