@@ -262,7 +262,10 @@ describe.runIf(haveEtcd())("EtcdStore", () => {
     const outcomes = Promise.all(pending.map((call) => call.catch((thrown: unknown) => thrown)));
     await expect.poll(() => proxy.droppedBytes).toBeGreaterThan(0);
     await store.close();
-    for (const outcome of await outcomes) expect(outcome).toMatchObject(UNAVAILABLE);
+    const [read, write, grant] = await outcomes;
+    expect(read).toMatchObject(UNAVAILABLE);
+    expect(write).toMatchObject(UNKNOWN_OUTCOME);
+    expect(grant).toMatchObject(UNAVAILABLE);
     expect(lost.aborted).toBe(true);
     expect(recorder.lost).toBeUndefined();
     await expect.poll(() => proxy.connectionCount).toBe(0);

@@ -10,6 +10,9 @@ const CONNECT_PATIENCE_MS = 1000;
 /** The least time one of several members gets to answer a read. */
 const MIN_ATTEMPT_MS = 500;
 
+/** What is sent once is not sent with less time than this for the answer. */
+const MIN_ANSWER_MS = 10;
+
 const RETRY_PAUSE_MS = 100;
 
 export interface EtcdClusterOptions {
@@ -44,8 +47,11 @@ export class EtcdCluster {
   ): Promise<T> {
     const untilMs = this.#clock.monotonic() + timeoutMs;
     const endpoint = await this.ready(untilMs);
+    const leftMs = untilMs - this.#clock.monotonic();
+    // Better not sent than sent without the time to hear what became of it.
+    if (leftMs < MIN_ANSWER_MS) throw unavailable(`connecting to ${endpoint.address} took all of it`);
     try {
-      return await attempt(endpoint, Math.max(1, untilMs - this.#clock.monotonic()));
+      return await attempt(endpoint, leftMs);
     } catch (thrown) {
       if (mayAnswerElsewhere(thrown)) this.leave(endpoint);
       throw thrown;

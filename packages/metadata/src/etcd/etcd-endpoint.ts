@@ -81,6 +81,7 @@ const CHANNEL_OPTIONS: ChannelOptions = {
   // A member that came back is found within a second, not after gRPC's two minutes.
   "grpc.initial_reconnect_backoff_ms": 100,
   "grpc.max_reconnect_backoff_ms": 1000,
+  "grpc.dns_min_time_between_resolutions_ms": 1000,
   // Finds dead connections under watches. etcd closes connections that ping more often
   // than every 5 s or without calls.
   "grpc.keepalive_time_ms": 6000,

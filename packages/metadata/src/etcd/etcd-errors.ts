@@ -89,6 +89,12 @@ export function failureOf(thrown: unknown): EtcdFailure | undefined {
   return thrown.metadata[FAILURE] as EtcdFailure | undefined;
 }
 
+/** Whether etcd said that it did not do what was asked. */
+export function isRefusal(thrown: unknown): boolean {
+  const failure = failureOf(thrown);
+  return failure !== undefined && failure !== "unreachable" && failure !== "timeout";
+}
+
 /** Whether another member, or the same one later, may answer where this one did not. */
 export function mayAnswerElsewhere(thrown: unknown): boolean {
   const failure = failureOf(thrown);

@@ -40,9 +40,11 @@ export async function grantEtcdLease(options: GrantOptions): Promise<EtcdLease> 
     grantSentAtMs: keptAliveAtMs,
     sendKeepAlive: async () => {
       const sentAtMs = clock.monotonic();
-      const isAlive = await cluster.repeat(ttlMs, (endpoint, attemptMs) =>
-        keepAliveOnce(endpoint, id, Math.min(attemptMs, ttlMs / 3), clock),
-      );
+      const isAlive = await cluster.repeat(ttlMs, async (endpoint, attemptMs) => {
+        // One that comes late must not keep the keys of a holder that has been told of its loss.
+        keeper.lost.throwIfAborted();
+        return keepAliveOnce(endpoint, id, Math.min(attemptMs, ttlMs / 3), clock);
+      });
       if (isAlive) keptAliveAtMs = Math.max(keptAliveAtMs, sentAtMs);
       return isAlive;
     },

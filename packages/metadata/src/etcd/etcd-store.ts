@@ -23,7 +23,7 @@ import {
 import { parseEtcdEndpoints } from "./etcd-address.ts";
 import { EtcdCluster } from "./etcd-cluster.ts";
 import { type EtcdCredentials, EtcdEndpoint } from "./etcd-endpoint.ts";
-import { etcdError, failureOf, mayAnswerElsewhere } from "./etcd-errors.ts";
+import { etcdError, failureOf, isRefusal } from "./etcd-errors.ts";
 import { type EtcdLease, grantEtcdLease } from "./etcd-lease.ts";
 import {
   keyValueOf,
@@ -126,7 +126,7 @@ export class EtcdStore implements MetadataStore {
       return transactionResult(transaction, response);
     } catch (thrown) {
       if (failureOf(thrown) === "lease") throw leaseNotFound(leaseIds(transaction));
-      if (!isSent || !mayAnswerElsewhere(thrown)) throw thrown;
+      if (!isSent || isRefusal(thrown)) throw thrown;
       const reason = thrown instanceof Error ? thrown.message : String(thrown);
       throw etcdError("timeout", `${reason}; the transaction may or may not have been applied`, thrown);
     }
