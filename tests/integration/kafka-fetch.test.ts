@@ -64,7 +64,7 @@ test("a partition that cannot be read carries its own error, the others their re
   ).toEqual([0, ERRORS.UNKNOWN_TOPIC_OR_PARTITION.kafka]);
 });
 
-test("a fetch at the end waits for records of any of its partitions, and no longer than it asked for", async () => {
+test("a fetch at the end waits for any of its partitions, and no longer than it asked for", async () => {
   const { kafka, port } = await startKafkaNode();
   await createTopic(kafka, "t", 3);
   const consumer = await connectKafka(port);
@@ -158,7 +158,7 @@ test("an incremental session answers with what is new, and with errors when it i
   expect(gone.errorCode).toBe(ERRORS.FETCH_SESSION_ID_NOT_FOUND.kafka);
 });
 
-test("records that were deleted are out of range, and the answer that follows shows the new start", async () => {
+test("deleted records are out of range, and the next answer shows the new start", async () => {
   const { kafka } = await startKafkaNode();
   await createTopic(kafka, "t");
   for (const value of ["a", "b", "c"]) await produceBatch(kafka, "t", batchOf([value]));

@@ -1,4 +1,4 @@
-import { createTopics, fetch, listOffsets, metadata, produce, ZERO_UUID } from "@ottla/kafka-protocol";
+import { createTopics, type fetch, listOffsets, metadata, produce, ZERO_UUID } from "@ottla/kafka-protocol";
 import { decodeBatches, encodeBatch } from "@ottla/records";
 import type { SettingsOverrides } from "@ottla/runtime";
 import { afterEach } from "vitest";

@@ -17,7 +17,10 @@ interface Expected {
 /** What a decoder of an API's answer gives. */
 export type Answer<A> = A extends Api<Fields, infer S> ? Decoded<S> : never;
 
-/** One connection of a Kafka client that does nothing by itself: it sends what a test says and gives what comes back. */
+/**
+ * One connection of a Kafka client that does nothing by itself: it sends what a test says
+ * and gives what comes back.
+ */
 export class KafkaTestClient {
   readonly #connection: Connection;
   #received = Buffer.alloc(0);
@@ -48,7 +51,7 @@ export class KafkaTestClient {
   ): Promise<Decoded<S>> {
     const frame = await this.callRaw(api, version, request);
     const reader = new FrameReader(frame);
-    readResponseHeader(reader, hasFlexibleResponseHeader(api as unknown as Api, version));
+    readResponseHeader(reader, hasFlexibleResponseHeader(api, version));
     const response = api.decodeResponse(reader, version);
     if (reader.remaining !== 0) throw new Error(`${reader.remaining} bytes are left after the answer`);
     return response;

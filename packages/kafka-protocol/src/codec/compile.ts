@@ -12,8 +12,8 @@ export interface Codec<F extends Fields> {
 const TAGS_MAX = 1024;
 
 /**
- * Turns the schema of one version of a message into straight-line code: one function a struct, one call a field,
- * with no look at the schema when it runs. The text of that code comes from our own schemas only.
+ * Turns the schema of one version of a message into straight-line code: one function a struct, one call a
+ * field, with no look at the schema when it runs. The text of that code comes from our own schemas only.
  */
 export function compile<F extends Fields>(fields: F, version: number, flexible: boolean): Codec<F> {
   const generator = new Generator(version, flexible);

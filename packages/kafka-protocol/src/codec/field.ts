@@ -75,7 +75,8 @@ export class Field<Value, Given = Value, Optional extends boolean = boolean> {
   }
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: a record of fields of any value types; inference needs the wildcard
+// biome-ignore lint/suspicious/noExplicitAny: a record of fields of any value types;
+// inference needs the wildcard
 export type Fields = { readonly [name: string]: Field<unknown, unknown> };
 
 type OptionalKeys<F extends Fields> = {

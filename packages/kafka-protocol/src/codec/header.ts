@@ -2,7 +2,10 @@ import type { Api } from "./api.ts";
 import type { FrameReader } from "./reader.ts";
 import type { FrameWriter } from "./writer.ts";
 
-/** API key of ApiVersions, whose answer always has the oldest header: the client does not know our versions yet (KIP-511). */
+/**
+ * API key of ApiVersions, whose answer always has the oldest header: the client does not
+ * know our versions yet (KIP-511).
+ */
 const API_VERSIONS_KEY = 18;
 
 export interface RequestHeader {

@@ -5,8 +5,8 @@ const INITIAL_BYTES = 512;
 const VIEW_BYTES_MIN = 1024;
 
 /**
- * Collects a frame as a list of pieces: what is encoded here, and the record batches beside it, which are never copied
- * when they are large.
+ * Collects a frame as a list of pieces: what is encoded here, and the record batches
+ * beside it, which are never copied when they are large.
  */
 export class FrameWriter {
   #buffer: Buffer = Buffer.allocUnsafeSlow(INITIAL_BYTES);

@@ -1,17 +1,19 @@
 /**
  * Produce (0), versions 3 to 12: appends one record batch to each partition named.
  *
- * - ApiVersions advertises it from version 0, because older librdkafka stops compressing otherwise; versions 0 to 2 (message
- *   formats before record batches) are refused by closing the connection.
- * - Requests of one connection are pipelined: batches of a partition reach its leader in the order of the requests, and
- *   answers leave in that order too.
- * - acks=0 has no answer. When such an append fails, the connection is closed, which is how Kafka tells the client.
- * - Batches are stored as they were sent, unless the topic's compression.type names another codec. zstd needs version 7.
+ * - ApiVersions advertises it from version 0, because older librdkafka stops compressing otherwise;
+ *   versions 0 to 2 (message formats before record batches) are refused by closing the connection.
+ * - Requests of one connection are pipelined: batches of a partition reach its leader in
+ *   the order of the requests, and answers leave in that order too.
+ * - acks=0 has no answer. When such an append fails, the connection is closed, which is
+ *   how Kafka tells the client.
+ * - Batches are stored as they were sent, unless the topic's compression.type names
+ *   another codec. zstd needs version 7.
  * - A retried batch of an idempotent producer is answered with its first offset.
  *
  * Deliberately not here: transactions. A request or a batch that belongs to one is refused with
- * TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every client takes as final. `currentLeader` hints (version 10) are left out:
- * any gateway serves any partition, so there is no better place to send a client to.
+ * TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every client takes as final. `currentLeader` hints (version
+ * 10) are left out: any gateway serves any partition, so there is no better place to send a client to.
  */
 import { OttlaError, toOttlaError } from "@ottla/errors";
 import { produce, type RequestOf, type ResponseOf } from "@ottla/kafka-protocol";

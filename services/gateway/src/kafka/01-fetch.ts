@@ -2,17 +2,20 @@
  * Fetch (1), versions 4 to 17: record batches from many partitions in one bounded answer.
  *
  * - Versions up to 12 name topics, from 13 on they give topic ids (KIP-516); a wrong id is UNKNOWN_TOPIC_ID.
- * - From version 7 on there are incremental fetch sessions (KIP-227). A session belongs to its connection, so it is never met by
- *   another gateway or after a reconnect: the client then begins a new one, as Kafka tells it to.
- * - The answer holds max_bytes at most, except that its first batch comes whatever its size (KIP-74). Partitions that gave records go
- *   to the end of a session's order.
- * - A fetch that finds less than min_bytes waits for all its partitions at once, without polling, for max_wait_ms at most.
+ * - From version 7 on there are incremental fetch sessions (KIP-227). A session belongs
+ *   to its connection, so it is never met by another gateway or after a reconnect: the
+ *   client then begins a new one, as Kafka tells it to.
+ * - The answer holds max_bytes at most, except that its first batch comes whatever its
+ *   size (KIP-74). Partitions that gave records go to the end of a session's order.
+ * - A fetch that finds less than min_bytes waits for all its partitions at once, without
+ *   polling, for max_wait_ms at most.
  * - OFFSET_OUT_OF_RANGE is only ever the leader's verdict. current_leader_epoch is checked (KIP-320).
- * - Without transactions the last stable offset is the high watermark, and there are no aborted transactions: null for
- *   read_uncommitted, empty for read_committed, as in Kafka.
+ * - Without transactions the last stable offset is the high watermark, and there are no
+ *   aborted transactions: null for read_uncommitted, empty for read_committed, as in Kafka.
  *
- * Deliberately not here: replicas fetch over gRPC, so replica_id and replica_state are not looked at; no diverging epochs, since
- * consumers do not send last_fetched_epoch; no preferred read replica, since any gateway serves any partition.
+ * Deliberately not here: replicas fetch over gRPC, so replica_id and replica_state are
+ * not looked at; no diverging epochs, since consumers do not send last_fetched_epoch; no
+ * preferred read replica, since any gateway serves any partition.
  */
 import { ERRORS, type ErrorCode } from "@ottla/errors";
 import { fetch, type RequestOf, type ResponseOf, ZERO_UUID } from "@ottla/kafka-protocol";

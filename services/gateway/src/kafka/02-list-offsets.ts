@@ -1,11 +1,13 @@
 /**
  * ListOffsets (2), versions 1 to 10: offsets by place or time.
  *
- * - Earliest (-2) and latest (-1) in all versions, the largest timestamp (-3) from version 7, earliest local (-4) from 8: the
- *   log start, since nothing is tiered; latest tiered (-5) from 9: nothing, -1 without an error, as in a Kafka without tiered storage.
- *   Any other negative time, or one before its version, is UNSUPPORTED_VERSION.
+ * - Earliest (-2) and latest (-1) in all versions, the largest timestamp (-3) from
+ *   version 7, earliest local (-4) from 8: the log start, since nothing is tiered; latest
+ *   tiered (-5) from 9: nothing, -1 without an error, as in a Kafka without tiered
+ *   storage. Any other negative time, or one before its version, is UNSUPPORTED_VERSION.
  * - A time beyond the last record is offset -1 without an error.
- * - Latest is the high watermark in either isolation level: without transactions it is the last stable offset too.
+ * - Latest is the high watermark in either isolation level: without transactions it is
+ *   the last stable offset too.
  * - A partition named twice is INVALID_REQUEST. current_leader_epoch is checked (KIP-320).
  *
  * Deliberately not here: version 0 (Kafka 4 dropped it), and requests of replicas, which ask over gRPC.

@@ -1,14 +1,16 @@
 /**
  * Metadata (3), versions 0 to 13: brokers, topics, partitions and their leaders.
  *
- * - In `shared` mode there is one broker with a constant id, leader of all, controller too; replica and ISR lists show
- *   storage nodes, whose ids no broker has.
+ * - In `shared` mode there is one broker with a constant id, leader of all, controller
+ *   too; replica and ISR lists show storage nodes, whose ids no broker has.
  * - A null list of topics asks for all of them; so does an empty one in version 0.
- * - An unknown topic is created when auto.create.topics.enable and the request allow it; the answer waits a little for it, and says
- *   LEADER_NOT_AVAILABLE when that takes longer. From version 12 on topics may be asked for by id, which creates nothing.
+ * - An unknown topic is created when auto.create.topics.enable and the request allow it;
+ *   the answer waits a little for it, and says LEADER_NOT_AVAILABLE when that takes
+ *   longer. From version 12 on topics may be asked for by id, which creates nothing.
  * - All operations are authorized, as in a Kafka without an authorizer.
  *
- * Deliberately not here: the KIP-1102 answer of version 13 (REBOOTSTRAP_REQUIRED), which no gateway has a reason for.
+ * Deliberately not here: the KIP-1102 answer of version 13 (REBOOTSTRAP_REQUIRED), which
+ * no gateway has a reason for.
  */
 import { OttlaError, toOttlaError } from "@ottla/errors";
 import { metadata, type RequestOf, type ResponseOf, ZERO_UUID } from "@ottla/kafka-protocol";

@@ -1,11 +1,13 @@
 /**
  * FindCoordinator (10), versions 0 to 6: who coordinates a group.
  *
- * - Any gateway does, so the answer is the virtual broker that the client talks to already. From version 4 on many keys are
- *   asked for at once.
- * - Transactional ids (type 1) are refused with TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every client takes as final.
+ * - Any gateway does, so the answer is the virtual broker that the client talks to
+ *   already. From version 4 on many keys are asked for at once.
+ * - Transactional ids (type 1) are refused with TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+ *   which every client takes as final.
  *
- * Deliberately not here: coordinators of share groups (type 2, version 6), which do not exist yet: INVALID_REQUEST.
+ * Deliberately not here: coordinators of share groups (type 2, version 6), which do not
+ * exist yet: INVALID_REQUEST.
  */
 import { findCoordinator, type RequestOf, type ResponseOf } from "@ottla/kafka-protocol";
 import { type AnyKafkaHandler, type KafkaRequestContext, kafkaHandler } from "./handler.ts";

@@ -1,9 +1,11 @@
 /**
  * ApiVersions (18), versions 0 to 4: which APIs and versions this gateway serves.
  *
- * - A version that we do not know is answered in the form of version 0 with UNSUPPORTED_VERSION and the list (KIP-511).
+ * - A version that we do not know is answered in the form of version 0 with
+ *   UNSUPPORTED_VERSION and the list (KIP-511).
  * - From version 3 on the client names its software; it is checked as Kafka does and counted nowhere yet.
- * - No features are announced: there are none that a client could finalize.
+ *
+ * Deliberately not here: features, announced or finalized: there are none that a client could act on.
  */
 import { ERRORS } from "@ottla/errors";
 import { apiVersions, type FrameWriter } from "@ottla/kafka-protocol";

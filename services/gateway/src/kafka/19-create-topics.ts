@@ -2,8 +2,9 @@
  * CreateTopics (19), versions 2 to 7: creates topics, each by itself: one that fails leaves the others alone.
  *
  * - -1 partitions or replicas take the cluster's defaults. A name given twice is INVALID_REQUEST.
- * - The answer comes when this gateway knows the topic and its leaders, so that the client's next request meets it; after timeout_ms
- *   (1 s at least, 60 s at most) it is REQUEST_TIMED_OUT, and the topic may still come.
+ * - The answer comes when this gateway knows the topic and its leaders, so that the
+ *   client's next request meets it; after timeout_ms (1 s at least, 60 s at most) it is
+ *   REQUEST_TIMED_OUT, and the topic may still come.
  * - From version 5 on the answer holds the topic's settings, partitions and replicas; from 7 on its id.
  *
  * Deliberately not here: placing replicas by hand, except where there is only one way to place them.

@@ -1,10 +1,12 @@
 /**
  * DeleteTopics (20), versions 1 to 6: deletes topics by name, from version 6 on by id too.
  *
- * - Each topic is deleted by itself. A name or an id given twice is INVALID_REQUEST, as is one topic given by both.
+ * - Each topic is deleted by itself. A name or an id given twice is INVALID_REQUEST, as
+ *   is one topic given by both.
  * - The answer comes when this gateway does not know the topic any more.
  *
- * Deliberately not here: a switch that forbids deletion (delete.topic.enable); internal topics are always refused.
+ * Deliberately not here: a switch that forbids deletion (delete.topic.enable); internal
+ * topics are always refused.
  */
 import { OttlaError } from "@ottla/errors";
 import { deleteTopics, type RequestOf, type ResponseOf, ZERO_UUID } from "@ottla/kafka-protocol";
@@ -30,7 +32,7 @@ export function deleteTopicsHandler(services: KafkaServices): AnyKafkaHandler {
       const responses = await Promise.all(
         wanted
           .filter((topic, index) => wanted.findIndex((other) => keyOf(other) === keyOf(topic)) === index)
-          .map((topic) => {
+          .map(async (topic) => {
             const isTwice = twice.has(keyOf(topic));
             return isTwice
               ? refused(topic, failureOf("INVALID_REQUEST", "Duplicate topic name or id."))

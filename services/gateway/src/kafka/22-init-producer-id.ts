@@ -1,9 +1,10 @@
 /**
  * InitProducerId (22), versions 0 to 5: a producer id for an idempotent producer.
  *
- * - Each call gives an id that nobody had before, with epoch 0, also when the producer names an earlier one (version 3), as Kafka
- *   does for producers without a transactional id.
- * - A transactional id is refused with TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every client takes as final.
+ * - Each call gives an id that nobody had before, with epoch 0, also when the producer names
+ *   an earlier one (version 3), as Kafka does for producers without a transactional id.
+ * - A transactional id is refused with TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every
+ *   client takes as final.
  * - While no ids can be had, COORDINATOR_LOAD_IN_PROGRESS makes clients come back.
  *
  * Deliberately not here: transactions.

@@ -1,8 +1,9 @@
 /**
- * OffsetForLeaderEpoch (23), versions 2 to 4: where a leader epoch ends, for consumers that check their position (KIP-320).
+ * OffsetForLeaderEpoch (23), versions 2 to 4: where a leader epoch ends, for consumers
+ * that check their position (KIP-320).
  *
- * - The answer is the largest epoch at or below the one asked for, with the offset at which it ends; -1 and -1 when the
- *   partition has not come so far.
+ * - The answer is the largest epoch at or below the one asked for, with the offset at
+ *   which it ends; -1 and -1 when the partition has not come so far.
  * - current_leader_epoch is checked.
  *
  * Deliberately not here: replicas, which truncate over gRPC.

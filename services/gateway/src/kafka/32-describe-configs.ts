@@ -1,8 +1,8 @@
 /**
  * DescribeConfigs (32), versions 1 to 4: settings of topics and brokers, with their sources.
  *
- * - Topics: all settings that are served. Brokers: the virtual broker's, under Kafka's names, read-only; an empty name asks for
- *   what was changed on all brokers at run time, which is nothing.
+ * - Topics: all settings that are served. Brokers: the virtual broker's, under Kafka's names,
+ *   read-only; an empty name asks for what was changed on all brokers at run time, which is nothing.
  * - `configuration_keys` null asks for all settings; names that do not exist are left out, as in Kafka.
  * - Synonyms on request, types and documentation from version 3 on. Nothing is sensitive.
  *

@@ -1,5 +1,6 @@
 /**
- * AlterConfigs (33), versions 0 to 2: replaces all settings of a topic. Kafka has deprecated it for IncrementalAlterConfigs.
+ * AlterConfigs (33), versions 0 to 2: replaces all settings of a topic. Kafka has
+ * deprecated it for IncrementalAlterConfigs.
  *
  * - What the request does not name goes back to its default; so does a setting without a value.
  * - All settings of a topic change, or none.

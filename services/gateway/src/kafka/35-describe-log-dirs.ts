@@ -1,7 +1,8 @@
 /**
  * DescribeLogDirs (35), versions 1 to 4: how large partitions are.
  *
- * - Each storage node shows as one log directory, with the partitions that it leads. A null list of topics asks for all.
+ * - Each storage node shows as one log directory, with the partitions that it leads. A
+ *   null list of topics asks for all.
  * - A partition whose leader does not answer is left out, as a broker leaves out what it does not hold.
  *
  * Deliberately not here: sizes of followers, and of the disks (total and usable bytes are -1: unknown).

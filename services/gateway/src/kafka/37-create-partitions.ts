@@ -1,7 +1,9 @@
 /**
- * CreatePartitions (37), versions 0 to 3: adds partitions to topics. Keys hash to other partitions from then on.
+ * CreatePartitions (37), versions 0 to 3: adds partitions to topics. Keys hash to other
+ * partitions from then on.
  *
- * - `count` is how many partitions the topic is to have in all; fewer or as many as it has are INVALID_PARTITIONS.
+ * - `count` is how many partitions the topic is to have in all; fewer or as many as it
+ *   has are INVALID_PARTITIONS.
  * - A topic given twice is INVALID_REQUEST.
  *
  * Deliberately not here: placing replicas by hand, except where there is only one way to place them.
@@ -55,8 +57,10 @@ async function extend(services: KafkaServices, wanted: Wanted, terms: ChangeTerm
       throw new OttlaError("INVALID_PARTITIONS", `Topic already has ${count} partition(s).`);
     }
     if (count < partitionCount) {
-      const message = `The topic ${name} currently has ${partitionCount} partition(s); ${count} would not be an increase.`;
-      throw new OttlaError("INVALID_PARTITIONS", message);
+      throw new OttlaError(
+        "INVALID_PARTITIONS",
+        `The topic ${name} currently has ${partitionCount} partition(s); ${count} would not be an increase.`,
+      );
     }
     if (assignments !== null) checkAssignments(services, assignments, count - partitionCount);
     await changes.createPartitions(name, count, terms);
@@ -72,8 +76,10 @@ function checkAssignments(
   added: number,
 ): void {
   if (assignments.length !== added) {
-    const message = `Attempted to add ${added} additional partition(s), but only ${assignments.length} assignment(s) were specified.`;
-    throw new OttlaError("INVALID_REPLICA_ASSIGNMENT", message);
+    throw new OttlaError(
+      "INVALID_REPLICA_ASSIGNMENT",
+      `Attempted to add ${added} additional partition(s), but ${assignments.length} assignment(s) were given.`,
+    );
   }
   checkManualAssignments(
     view,

@@ -1,9 +1,10 @@
 /**
  * IncrementalAlterConfigs (44), versions 0 and 1: changes single settings of a topic.
  *
- * - SET, DELETE (back to the default), and for lists APPEND and SUBTRACT, which start from the effective value.
- * - All settings of a topic change, or none. A setting named twice, or one without a value where there must be one, is
- *   INVALID_REQUEST.
+ * - SET, DELETE (back to the default), and for lists APPEND and SUBTRACT, which start
+ *   from the effective value.
+ * - All settings of a topic change, or none. A setting named twice, or one without a
+ *   value where there must be one, is INVALID_REQUEST.
  *
  * Deliberately not here: settings of brokers, which are configured where the gateway runs.
  */

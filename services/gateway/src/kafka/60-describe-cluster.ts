@@ -4,7 +4,8 @@
  * - The brokers are virtual, as in Metadata; none is ever fenced (version 2).
  * - Asked for controllers (version 1) it answers MISMATCHED_ENDPOINT_TYPE, as a broker of Kafka does.
  *
- * Deliberately not here: storage nodes and coordinators, which no Kafka client could talk to; `ottla cluster` shows them.
+ * Deliberately not here: storage nodes and coordinators, which no Kafka client could talk
+ * to; `ottla cluster` shows them.
  */
 import { type ErrorCode, OttlaError } from "@ottla/errors";
 import { describeCluster, type ResponseOf } from "@ottla/kafka-protocol";

@@ -1,8 +1,9 @@
 /**
  * DescribeTopicPartitions (75), version 0: topics and partitions, a page at a time (KIP-966).
  *
- * - Topics come in the order of their names; an empty list asks for all. An answer holds response_partition_limit partitions,
- *   2,000 at most and one at least; `next_cursor` says where the next one begins.
+ * - Topics come in the order of their names; an empty list asks for all. An answer holds
+ *   response_partition_limit partitions, 2,000 at most and one at least; `next_cursor`
+ *   says where the next one begins.
  * - The eligible leader replicas and the last known leader are Kafka's ELR and last known ELR.
  *
  * Deliberately not here: creating topics.

@@ -15,7 +15,10 @@ export class AutoCreate {
     this.#services = services;
   }
 
-  /** Resolves when the topic shows in the view; rejects with LEADER_NOT_AVAILABLE when the client should come back. */
+  /**
+   * Resolves when the topic shows in the view; rejects with LEADER_NOT_AVAILABLE when the
+   * client should come back.
+   */
   create(name: string): Promise<void> {
     const known = this.#creating.get(name);
     if (known !== undefined) return known;

@@ -2,7 +2,10 @@ import { ConfigSource, ConfigType, type DescribedConfig, describedTopicDefaults 
 import type { KafkaServices } from "./kafka-services.ts";
 import type { VirtualBroker } from "./virtual-brokers.ts";
 
-/** The settings of a virtual broker under Kafka's names: what clients and tools look for, as far as Ottla has it. */
+/**
+ * The settings of a virtual broker under Kafka's names: what clients and tools look for,
+ * as far as Ottla has it.
+ */
 export function describedBrokerConfigs(services: KafkaServices, broker: VirtualBroker): DescribedConfig[] {
   const { cluster, limits, topicDefaults } = services;
   const own: DescribedConfig[] = [

@@ -101,22 +101,14 @@ function brokerSynonyms(topicName: string, topicDefaults: TopicConfigMap): Confi
 
 function typeOf(name: string): number {
   const type = TOPIC_SETTINGS.get(name)?.type;
-  return type === undefined ? ConfigType.STRING : typeNumber(type.kind);
+  return type === undefined ? ConfigType.STRING : TYPE_NUMBERS[type.kind];
 }
 
-function typeNumber(kind: TopicSettingType["kind"]): number {
-  switch (kind) {
-    case "boolean":
-      return ConfigType.BOOLEAN;
-    case "integer":
-      return ConfigType.INT;
-    case "long":
-      return ConfigType.LONG;
-    case "double":
-      return ConfigType.DOUBLE;
-    case "choice":
-      return ConfigType.STRING;
-    case "list":
-      return ConfigType.LIST;
-  }
-}
+const TYPE_NUMBERS: Readonly<Record<TopicSettingType["kind"], number>> = {
+  boolean: ConfigType.BOOLEAN,
+  integer: ConfigType.INT,
+  long: ConfigType.LONG,
+  double: ConfigType.DOUBLE,
+  choice: ConfigType.STRING,
+  list: ConfigType.LIST,
+};

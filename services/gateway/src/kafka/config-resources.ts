@@ -23,7 +23,8 @@ export async function topicOfResource({ topics }: KafkaServices, name: string): 
 /** An empty name stands for all brokers. Any gateway answers for any: they share their settings. */
 export function checkBrokerResource({ brokers }: KafkaServices, name: string, ids: readonly number[]): void {
   if (name === "" || ids.includes(Number(name))) return;
-  const message = `Unexpected broker id, expected ${brokers.ownId} or empty string, but received ${name.slice(0, 100)}`;
+  const received = name.slice(0, 100);
+  const message = `Unexpected broker id, expected ${brokers.ownId} or empty string, but received ${received}`;
   throw new OttlaError("INVALID_REQUEST", message);
 }
 

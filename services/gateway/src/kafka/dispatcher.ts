@@ -18,8 +18,8 @@ import type { KafkaMetrics } from "./kafka-metrics.ts";
 export interface PreparedRequest {
   readonly pipelined: boolean;
   /**
-   * Serves the request: the frame of the answer in pieces, or undefined where the protocol wants none. Rejects when the
-   * connection must be closed.
+   * Serves the request: the frame of the answer in pieces, or undefined where the
+   * protocol wants none. Rejects when the connection must be closed.
    */
   run(): Promise<readonly Uint8Array[] | undefined>;
   /** To be called once, when the answer has left or never will. */
@@ -124,7 +124,9 @@ export class KafkaDispatcher {
   }
 }
 
-/** KIP-511: a version of ApiVersions that we do not know is answered in the oldest form with what we do serve. */
+/**
+ * KIP-511: a version of ApiVersions that we do not know is answered in the oldest form with what we do serve.
+ */
 function unknownApiVersions(header: RequestHeader, handlers: Iterable<AnyKafkaHandler>): PreparedRequest {
   return {
     pipelined: false,

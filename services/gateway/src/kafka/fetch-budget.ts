@@ -1,11 +1,14 @@
 /** The least that a fetch may answer with, however many others have taken the rest. */
 const SMALLEST_GRANT_BYTES = 64 * 1024;
-/** One fetch gets at most this share of what is free, so that clients who never take their answers cannot take all. */
+/**
+ * One fetch gets at most this share of what is free, so that clients who never take their
+ * answers cannot take all.
+ */
 const SHARE = 4;
 
 /**
- * The bytes of answers to fetches that are read and not yet taken by their clients, over all connections. Nobody waits for it:
- * as it fills up, answers become smaller.
+ * The bytes of answers to fetches that are read and not yet taken by their clients, over
+ * all connections. Nobody waits for it: as it fills up, answers become smaller.
  */
 export class FetchBudget {
   readonly #limitBytes: number;

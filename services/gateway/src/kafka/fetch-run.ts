@@ -34,12 +34,16 @@ interface OpenPartition extends FetchedPartition {
   nextOffset: number;
 }
 
-/** A fetch that only waits reads this much of what arrives: what is beyond it is read afterwards, within the grant. */
+/**
+ * A fetch that only waits reads this much of what arrives: what is beyond it is read
+ * afterwards, within the grant.
+ */
 const WAKE_BYTES = 64 * 1024;
 
 /**
- * Fetches many partitions into one bounded answer: first a pass that does not wait; when it brought less than asked, all partitions
- * are waited for together, without polling, until there is enough, one fails, or the time is up.
+ * Fetches many partitions into one bounded answer: first a pass that does not wait; when
+ * it brought less than asked, all partitions are waited for together, without polling,
+ * until there is enough, one fails, or the time is up.
  */
 export class FetchRun {
   readonly #services: KafkaServices;

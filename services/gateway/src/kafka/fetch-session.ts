@@ -104,7 +104,9 @@ export interface FetchContext {
 
 export interface FetchSessionsOptions {
   readonly random: Random;
-  /** How many partitions the sessions of all connections remember: beyond it fetches work without a session. */
+  /**
+   * How many partitions the sessions of all connections remember: beyond it fetches work without a session.
+   */
   readonly maxPartitions: number;
 }
 
@@ -131,7 +133,8 @@ export class FetchSessions {
     const { sessionId, sessionEpoch } = request;
     if (sessionEpoch === INITIAL_EPOCH || sessionEpoch === FINAL_EPOCH) {
       const own = sessionOf(connection);
-      // A client that begins again, or ends, names the session that it gives up; one session a connection is the limit.
+      // A client that begins again, or ends, names the session that it gives up; one
+      // session a connection is the limit.
       if (own !== undefined && (own.id === sessionId || sessionEpoch === INITIAL_EPOCH))
         this.#end(connection, own);
       const targets = targetsOf(request, usesTopicIds);
@@ -186,7 +189,8 @@ export class FetchSessions {
     const targets = [...session.partitions.values()].map(({ target }) => target);
     if (targets.length === 0 || this.#partitionCount > this.#options.maxPartitions) {
       this.#end(connection, session);
-      // Told that its session is gone, a client begins again with all its partitions, and then gets no session.
+      // Told that its session is gone, a client begins again with all its partitions, and
+      // then gets no session.
       return targets.length === 0 ? sessionless([], usesTopicIds) : "FETCH_SESSION_ID_NOT_FOUND";
     }
     session.epoch = session.epoch === EPOCH_MAX ? 1 : session.epoch + 1;

@@ -5,9 +5,9 @@ const LENGTH_BYTES = 4;
 const FIRST_ALLOCATION_BYTES_MAX = 1 << 20;
 
 /**
- * Cuts a byte stream into frames: four bytes of length, then that many bytes. A frame that lies within one chunk is a view of
- * it; one that spans chunks is copied together once, into memory that grows with what has arrived and never with what
- * was only announced.
+ * Cuts a byte stream into frames: four bytes of length, then that many bytes. A frame that
+ * lies within one chunk is a view of it; one that spans chunks is copied together once,
+ * into memory that grows with what has arrived and never with what was only announced.
  */
 export class FrameSplitter {
   readonly #maxFrameBytes: number;
@@ -26,7 +26,9 @@ export class FrameSplitter {
     return this.#lengthFilled + this.#filled;
   }
 
-  /** Takes the next chunk and calls back for each frame that is whole. Throws when a length is out of bounds. */
+  /**
+   * Takes the next chunk and calls back for each frame that is whole. Throws when a length is out of bounds.
+   */
   push(chunk: Uint8Array, onFrame: (frame: Uint8Array) => void): void {
     let position = 0;
     while (position < chunk.byteLength) {

@@ -11,7 +11,9 @@ export interface KafkaRequestContext {
   readonly connection: KafkaConnectionState;
   /** Aborts when the connection is gone. */
   readonly signal: AbortSignal;
-  /** Aborts when an answer should come now rather than later: the client sends no more, or the gateway stops. */
+  /**
+   * Aborts when an answer should come now rather than later: the client sends no more, or the gateway stops.
+   */
   readonly hurry: AbortSignal;
   /** Runs the callback when the client has taken the answer, or never will. */
   afterSent(callback: () => void): void;
@@ -37,15 +39,15 @@ export interface KafkaHandler<Q extends Fields = Fields, S extends Fields = Fiel
   /** The lowest version that ApiVersions tells, where it is below what is served. */
   readonly advertisedMin?: number;
   /**
-   * The next request of the connection may begin before this one is answered. Answers keep their order all the same. Off, a
-   * request begins when all before it are answered, as in Kafka.
+   * The next request of the connection may begin before this one is answered. Answers keep their
+   * order all the same. Off, a request begins when all before it are answered, as in Kafka.
    */
   readonly pipelined?: boolean;
   /** Resolves with the answer, or with undefined when the protocol wants none (Produce with acks=0). */
   handle(request: Decoded<Q>, context: KafkaRequestContext): Promise<Encodable<S> | undefined>;
   /**
-   * The answer when the request as a whole fails, in the place where this API carries errors; undefined closes the
-   * connection instead.
+   * The answer when the request as a whole fails, in the place where this API carries
+   * errors; undefined closes the connection instead.
    */
   failure(request: Decoded<Q>, failure: KafkaFailure, context: KafkaRequestContext): Encodable<S> | undefined;
 }
@@ -57,6 +59,7 @@ export type AnyKafkaHandler = KafkaHandler;
 export function kafkaHandler<Q extends Fields, S extends Fields>(
   handler: KafkaHandler<Q, S>,
 ): AnyKafkaHandler {
-  // The dispatcher pairs each handler with its own API's codec, so a handler never sees another API's message.
-  return handler as unknown as AnyKafkaHandler;
+  // The dispatcher pairs each handler with its own API's codec, so a handler never sees
+  // another API's message.
+  return handler;
 }

@@ -33,8 +33,9 @@ interface WaitingRequest {
 }
 
 /**
- * One client's connection. Requests begin in order: a pipelined one (Produce) as soon as all before it have begun, any other when
- * all before it are answered. Answers leave in the order of the requests. Reading stops while too much is unanswered or while the
+ * One client's connection. Requests begin in order: a pipelined one (Produce) as soon as
+ * all before it have begun, any other when all before it are answered. Answers leave in
+ * the order of the requests. Reading stops while too much is unanswered or while the
  * client does not take its answers, so that neither costs memory without bound.
  */
 export class KafkaConnection {
@@ -91,7 +92,10 @@ export class KafkaConnection {
     return this.#connection.remoteAddress;
   }
 
-  /** Closes the connection when nothing has moved on it for the idle timeout; a client that never takes its answers is idle too. */
+  /**
+   * Closes the connection when nothing has moved on it for the idle timeout; a client
+   * that never takes its answers is idle too.
+   */
   closeIfIdle(nowMs: number): void {
     if (this.#replies.unanswered > 0) return;
     if (nowMs - this.#lastActivityMs >= this.#options.limits.idleTimeoutMs) this.close();
@@ -150,7 +154,7 @@ export class KafkaConnection {
   }
 
   #run({ request, frameBytes }: WaitingRequest): void {
-    const slot = this.#replies.open(request.onSent);
+    const slot = this.#replies.open(() => request.onSent());
     this.#running++;
     this.#runningExclusively = !request.pipelined;
     const finish = (pieces: readonly Uint8Array[] | undefined): void => {

@@ -64,7 +64,10 @@ const MAX_WAIT_MS = 300_000;
 /** Partitions that the fetch sessions of all connections remember: about 100 bytes each. */
 const MAX_SESSION_PARTITIONS = 200_000;
 
-/** Opens the door for Kafka's clients: the Kafka protocol in front of the same leaders and coordinator as the gRPC API. */
+/**
+ * Opens the door for Kafka's clients: the Kafka protocol in front of the same leaders and
+ * coordinator as the gRPC API.
+ */
 export async function startKafkaDoor(options: KafkaDoorOptions): Promise<KafkaDoor> {
   const { listen, clock, logger, view, controller } = options;
   const { settings } = listen;
@@ -144,7 +147,10 @@ function brokersOf({ listen, view, nodeId, zone }: KafkaDoorOptions): VirtualBro
   return new GatewayBrokers({ view, nodeId, zone, advertised });
 }
 
-/** A client that comes through a proxy or a Service would be sent past it: somebody should know before it happens. */
+/**
+ * A client that comes through a proxy or a Service would be sent past it: somebody should
+ * know before it happens.
+ */
 function warnOfLocalAddress({ listen, logger }: KafkaDoorOptions): void {
   const { host, settings } = listen;
   const isLoopback = host === "localhost" || host === "::1" || host.startsWith("127.");

@@ -1,4 +1,4 @@
-import { ERRORS, type ErrorCode, NOT_APPENDED, OttlaError, toOttlaError } from "@ottla/errors";
+import { ERRORS, type ErrorCode, NOT_APPENDED, type OttlaError, toOttlaError } from "@ottla/errors";
 import type { LimitedLogger } from "@ottla/runtime";
 import { isForeignError, publicError } from "../public-error.ts";
 
@@ -44,8 +44,8 @@ const FETCH_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ]);
 
 /**
- * Turns what was thrown into the error that Kafka's clients act on. A fault that is none of ours becomes UNKNOWN_SERVER_ERROR
- * and a line in the log.
+ * Turns what was thrown into the error that Kafka's clients act on. A fault that is none
+ * of ours becomes UNKNOWN_SERVER_ERROR and a line in the log.
  */
 export class KafkaFailures {
   readonly #logger: LimitedLogger;
@@ -61,8 +61,9 @@ export class KafkaFailures {
   }
 
   /**
-   * For Produce: an append that surely did not happen is refused with NOT_LEADER_OR_FOLLOWER, which makes every client look
-   * again and send again; one whose outcome is unknown with REQUEST_TIMED_OUT, after which clients reckon with a duplicate.
+   * For Produce: an append that surely did not happen is refused with
+   * NOT_LEADER_OR_FOLLOWER, which makes every client look again and send again; one whose
+   * outcome is unknown with REQUEST_TIMED_OUT, after which clients reckon with a duplicate.
    */
   ofAppend(thrown: unknown, api: string): KafkaFailure {
     const error = toOttlaError(thrown);
@@ -71,7 +72,10 @@ export class KafkaFailures {
     return failureOf(isSafe ? "NOT_LEADER_OR_FOLLOWER" : "REQUEST_TIMED_OUT", publicError(error).message);
   }
 
-  /** For reads of a partition: what consumers do not know becomes NOT_LEADER_OR_FOLLOWER, after which they look again. */
+  /**
+   * For reads of a partition: what consumers do not know becomes NOT_LEADER_OR_FOLLOWER,
+   * after which they look again.
+   */
   ofRead(thrown: unknown, api: string): KafkaFailure {
     const error = toOttlaError(thrown);
     if (NO_LEADER.has(error.code) || error.code === "REQUEST_TIMED_OUT") {

@@ -4,9 +4,9 @@ type Child = ReturnType<Histogram<"api">["labels"]>;
 
 /** What is counted when somebody asks. */
 export interface KafkaGauges {
-  produceBytes(): number;
-  fetchBytes(): number;
-  sessionPartitions(): number;
+  readonly produceBytes: () => number;
+  readonly fetchBytes: () => number;
+  readonly sessionPartitions: () => number;
 }
 
 /** What the Kafka door measures: requests by API, errors by code, connections. */

@@ -23,7 +23,10 @@ export interface KafkaServerOptions {
   readonly metrics: KafkaMetrics;
 }
 
-/** The Kafka door: accepts connections, bounds their number, and closes those that break the protocol or fall silent. */
+/**
+ * The Kafka door: accepts connections, bounds their number, and closes those that break
+ * the protocol or fall silent.
+ */
 export class KafkaServer {
   readonly #options: KafkaServerOptions;
   readonly #dispatcher: KafkaDispatcher;
@@ -48,7 +51,10 @@ export class KafkaServer {
     this.#scheduleSweep();
   }
 
-  /** Accepts no more, lets each connection answer what it has begun for at most `graceMs`, then drops what is left. */
+  /**
+   * Accepts no more, lets each connection answer what it has begun for at most `graceMs`,
+   * then drops what is left.
+   */
   async close(graceMs: number): Promise<void> {
     this.#sweep?.cancel();
     await this.#listener?.close();

@@ -3,8 +3,9 @@ import { failureOf, type KafkaFailure } from "./kafka-failures.ts";
 import type { KafkaServices } from "./kafka-services.ts";
 
 /**
- * Compares the leader epoch that a client believes in with the metadata (KIP-320): an older one is fenced, a newer one is
- * unknown even after a look at the store. Undefined when they agree, or when the client names none.
+ * Compares the leader epoch that a client believes in with the metadata (KIP-320): an
+ * older one is fenced, a newer one is unknown even after a look at the store. Undefined
+ * when they agree, or when the client names none.
  */
 export async function checkLeaderEpoch(
   { view, topics }: Pick<KafkaServices, "view" | "topics">,

@@ -2,8 +2,9 @@ import { OttlaError } from "@ottla/errors";
 import type { ClusterView } from "@ottla/metadata";
 
 /**
- * Checks replicas that a client has placed by hand. Ottla places replicas itself, so an assignment is taken only where there is no
- * choice: each partition on all storage nodes of the cluster. Returns the number of replicas.
+ * Checks replicas that a client has placed by hand. Ottla places replicas itself, so an
+ * assignment is taken only where there is no choice: each partition on all storage nodes
+ * of the cluster. Returns the number of replicas.
  */
 export function checkManualAssignments(
   view: ClusterView,

@@ -8,8 +8,8 @@ const CURRENT_MAGIC = 2;
 const FIRST_VERSION_WITH_ZSTD = 7;
 
 /**
- * Checks a batch as Kafka's broker does, with Kafka's codes, and gives it the form in which it is stored. No record is
- * decoded unless the topic's compression.type asks for another codec.
+ * Checks a batch as Kafka's broker does, with Kafka's codes, and gives it the form in which it
+ * is stored. No record is decoded unless the topic's compression.type asks for another codec.
  */
 export function prepareProducedBatch(
   topic: Topic,
@@ -61,7 +61,8 @@ export function prepareProducedBatch(
     );
   }
   if (header.producerId >= 0 && header.baseSequence < 0) {
-    const message = `records: the batch of producer ${header.producerId} has the sequence ${header.baseSequence}`;
+    const { producerId, baseSequence } = header;
+    const message = `records: the batch of producer ${producerId} has the sequence ${baseSequence}`;
     throw new OttlaError("INVALID_RECORD", message);
   }
   return prepareEncodedBatch(topic, records);

@@ -1,4 +1,7 @@
-/** Lets the preparations of one connection's requests run one after another, each when the one before it is over. */
+/**
+ * Lets the preparations of one connection's requests run one after another, each when the
+ * one before it is over.
+ */
 export class RequestOrder {
   #last: Promise<unknown> | undefined;
 

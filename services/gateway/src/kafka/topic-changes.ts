@@ -39,8 +39,9 @@ const SHORTEST_TIMEOUT_MS = 1_000;
 const LONGEST_TIMEOUT_MS = 60_000;
 
 /**
- * Changes of topics through the coordinator. Each resolves when this gateway's view shows the change, so that the
- * client's next request meets it, and rejects with REQUEST_TIMED_OUT when that takes too long: the change may still come.
+ * Changes of topics through the coordinator. Each resolves when this gateway's view shows
+ * the change, so that the client's next request meets it, and rejects with
+ * REQUEST_TIMED_OUT when that takes too long: the change may still come.
  */
 export class TopicChanges {
   readonly #options: TopicChangesOptions;

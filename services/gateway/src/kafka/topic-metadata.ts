@@ -4,7 +4,9 @@ import type { Topic } from "../topics.ts";
 import { NO_ERROR } from "./kafka-failures.ts";
 import type { KafkaServices } from "./kafka-services.ts";
 
-/** What metadata answers say about a partition. The leader is a virtual broker; replicas are storage nodes. */
+/**
+ * What metadata answers say about a partition. The leader is a virtual broker; replicas are storage nodes.
+ */
 export interface PartitionMetadata {
   readonly errorCode: number;
   readonly partitionIndex: number;
@@ -65,7 +67,10 @@ function describe(
   };
 }
 
-/** Without authorization everybody may do everything: Kafka's bit fields of all operations on a topic and on the cluster. */
+/**
+ * Without authorization everybody may do everything: Kafka's bit fields of all operations
+ * on a topic and on the cluster.
+ */
 export const ALL_TOPIC_OPERATIONS = bits([3, 4, 5, 6, 7, 8, 10, 11]);
 export const ALL_CLUSTER_OPERATIONS = bits([5, 7, 8, 9, 10, 11, 12]);
 /** "Not asked for". */

@@ -2,7 +2,10 @@ import type { ClusterNode, ClusterView } from "@ottla/metadata";
 import { murmur2 } from "@ottla/records";
 import type { KafkaConnectionState } from "./handler.ts";
 
-/** A broker as Kafka's clients see it. No storage node is one: gateways are, and any of them serves every partition. */
+/**
+ * A broker as Kafka's clients see it. No storage node is one: gateways are, and any of
+ * them serves every partition.
+ */
 export interface VirtualBroker {
   readonly nodeId: number;
   readonly host: string;
@@ -31,8 +34,8 @@ export interface VirtualBrokers {
 }
 
 /**
- * `shared` mode: all gateways are one broker behind one address. Several ids behind one address would make librdkafka
- * open, and confuse, several connections to the same place.
+ * `shared` mode: all gateways are one broker behind one address. Several ids behind one
+ * address would make librdkafka open, and confuse, several connections to the same place.
  */
 export class SharedBroker implements VirtualBrokers {
   readonly ownId = SHARED_BROKER_ID;
@@ -64,7 +67,10 @@ export interface GatewayBrokersOptions {
   readonly advertised: HostAndPort | undefined;
 }
 
-/** `per-gateway` mode: each gateway is a broker with an address of its own; partitions are spread over them by rendezvous hash. */
+/**
+ * `per-gateway` mode: each gateway is a broker with an address of its own; partitions are
+ * spread over them by rendezvous hash.
+ */
 export class GatewayBrokers implements VirtualBrokers {
   readonly #options: GatewayBrokersOptions;
 
