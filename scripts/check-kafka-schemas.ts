@@ -21,7 +21,7 @@ interface FactOptions {
   nullableVersions?: VersionText;
   taggedVersions?: VersionText;
   tag?: number;
-  default?: unknown;
+  default?: string | number | boolean | null;
   fields?: Fact[];
 }
 interface MessageFacts {
@@ -55,7 +55,7 @@ function inVersions(text: VersionText | undefined, version: number): boolean {
   return text !== undefined && includesVersion(parseVersions(text), version);
 }
 
-function factDefault(value: unknown, type: string): string {
+function factDefault(value: FactOptions["default"], type: string): string {
   if (value === "null" || value === null) return "null";
   if (type === "string") return JSON.stringify(value ?? "");
   if (type === "bool") return String(value ?? false);

@@ -69,5 +69,5 @@ export class Api<Q extends Fields = Fields, S extends Fields = Fields> {
   }
 }
 
-export type RequestOf<A> = A extends Api<infer Q, Fields> ? Decoded<Q> : never;
-export type ResponseOf<A> = A extends Api<Fields, infer S> ? Encodable<S> : never;
+export type RequestOf<A> = A extends Api<infer Q> ? Decoded<Q> : never;
+export type ResponseOf<A> = A extends Api<infer _, infer S> ? Encodable<S> : never;

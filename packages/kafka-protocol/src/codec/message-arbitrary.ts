@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { defaultOf, type Field, type Fields, type FieldType } from "./field.ts";
 import { includesVersion } from "./versions.ts";
 
