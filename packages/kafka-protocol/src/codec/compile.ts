@@ -134,13 +134,10 @@ class Generator {
   #bytesMin(type: FieldType): number {
     switch (type.kind) {
       case "int16":
-      case "uint16":
         return 2;
       case "int32":
-      case "uint32":
         return 4;
       case "int64":
-      case "float64":
         return 8;
       case "uuid":
         return 16;

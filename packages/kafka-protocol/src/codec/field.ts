@@ -4,11 +4,8 @@ export type PrimitiveKind =
   | "bool"
   | "int8"
   | "int16"
-  | "uint16"
   | "int32"
-  | "uint32"
   | "int64"
-  | "float64"
   | "uuid"
   | "string"
   | "bytes"
@@ -105,12 +102,9 @@ export type RecordsGiven = Uint8Array | readonly Uint8Array[];
 export const bool: Field<boolean, boolean, false> = new Field({ kind: "bool" });
 export const int8: Field<number, number, false> = new Field({ kind: "int8" });
 export const int16: Field<number, number, false> = new Field({ kind: "int16" });
-export const uint16: Field<number, number, false> = new Field({ kind: "uint16" });
 export const int32: Field<number, number, false> = new Field({ kind: "int32" });
-export const uint32: Field<number, number, false> = new Field({ kind: "uint32" });
 /** As a number: exact up to 2^53, beyond it the nearest (no offset, timestamp or id of ours reaches that). */
 export const int64: Field<number, number, false> = new Field({ kind: "int64" });
-export const float64: Field<number, number, false> = new Field({ kind: "float64" });
 /** In the text form, lower-case; all zeroes is Kafka's "no id". */
 export const uuid: Field<string, string, false> = new Field({ kind: "uuid" });
 export const string: Field<string, string, false> = new Field({ kind: "string" });

@@ -52,25 +52,13 @@ export class FrameReader {
     return this.#buffer.readInt16BE(this.take(2));
   }
 
-  uint16(): number {
-    return this.#buffer.readUInt16BE(this.take(2));
-  }
-
   int32(): number {
     return this.#buffer.readInt32BE(this.take(4));
-  }
-
-  uint32(): number {
-    return this.#buffer.readUInt32BE(this.take(4));
   }
 
   int64(): number {
     const start = this.take(8);
     return this.#buffer.readInt32BE(start) * 0x1_0000_0000 + this.#buffer.readUInt32BE(start + 4);
-  }
-
-  float64(): number {
-    return this.#buffer.readDoubleBE(this.take(8));
   }
 
   uuid(): string {

@@ -67,19 +67,9 @@ export class FrameWriter {
     this.#buffer.writeInt16BE(value, at);
   }
 
-  uint16(value: number): void {
-    const at = this.#reserve(2);
-    this.#buffer.writeUInt16BE(value, at);
-  }
-
   int32(value: number): void {
     const at = this.#reserve(4);
     this.#buffer.writeInt32BE(value, at);
-  }
-
-  uint32(value: number): void {
-    const at = this.#reserve(4);
-    this.#buffer.writeUInt32BE(value, at);
   }
 
   int64(value: number): void {
@@ -93,11 +83,6 @@ export class FrameWriter {
     const high = Math.floor(value / 0x1_0000_0000);
     this.#buffer.writeInt32BE(high, at);
     this.#buffer.writeUInt32BE(value - high * 0x1_0000_0000, at + 4);
-  }
-
-  float64(value: number): void {
-    const at = this.#reserve(8);
-    this.#buffer.writeDoubleBE(value, at);
   }
 
   uuid(value: string): void {
