@@ -118,16 +118,16 @@ export class Accumulator {
   #schedule(): void {
     const { clock, lingerMs } = this.#options;
     if (this.#timer !== undefined || this.#turnScheduled) return;
-    if (lingerMs === 0) {
-      this.#turnScheduled = true;
-      clock.nextTurn(() => this.#tick());
-      return;
-    }
     for (const [queue, { batch }] of this.#open) {
       // Those wait for room in flight, not for time.
       if (queue.isBackedUp) continue;
-      const delayMs = Math.max(0, batch.createdAtMs + lingerMs - clock.monotonic());
-      this.#timer = clock.setTimer(delayMs, () => this.#tick());
+      if (lingerMs === 0) {
+        this.#turnScheduled = true;
+        clock.nextTurn(() => this.#tick());
+      } else {
+        const delayMs = Math.max(0, batch.createdAtMs + lingerMs - clock.monotonic());
+        this.#timer = clock.setTimer(delayMs, () => this.#tick());
+      }
       return;
     }
   }

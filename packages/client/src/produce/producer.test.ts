@@ -245,6 +245,16 @@ describe("Producer", () => {
     expect(values(logs[0])).toEqual(Array.from({ length: 50 }, (_, index) => String(index)));
   });
 
+  test("without linger a batch leaves at the next turn, and an idle producer sets no timers", async () => {
+    const { producer, logs, clock } = setUp({ lingerMs: 0 });
+    await settle(clock, Promise.all(["a", "b"].map((value) => producer.send({ topic: "t", value }))));
+    expect(logs[0]?.batches).toHaveLength(1);
+    await settle(clock, producer.close());
+    expect(clock.pendingTimers).toBe(0);
+    // Would never end if a turn asked for another one.
+    await clock.runUntilIdle();
+  });
+
   test("close flushes, and a closed producer refuses", async () => {
     const { producer, logs, clock } = setUp({ lingerMs: 60_000 });
     const sent = producer.send({ topic: "t", value: "a" });
