@@ -153,15 +153,15 @@ async function idleConnections(product: Product): Promise<number> {
 }
 
 function print(): void {
-  const rows = [...figures].flatMap(([workload, subjects]) =>
-    [...subjects].map(([subject, all]) => ({ workload, subject, ...best(all) })),
-  );
-  for (const { workload, subject, megabytesPerSecond, cpuMsPerGigabyte } of rows) {
-    const product = rows.find((row) => row.workload === workload && row.subject === "product");
-    const share = subject === "product" || product === undefined ? "" : shareOf(product, megabytesPerSecond);
-    const rate = `${megabytesPerSecond.toFixed(0).padStart(5)} MB/s`;
-    const cpu = `${cpuMsPerGigabyte.toFixed(0).padStart(6)} ms of processor a GB`;
-    process.stdout.write(`${workload.padEnd(46)} ${subject.padEnd(21)} ${rate} ${cpu}  ${share}\n`);
+  for (const [workload, subjects] of figures) {
+    const product = best(subjects.get("product") ?? []);
+    for (const [subject, all] of subjects) {
+      const figure = best(all);
+      const rate = `${figure.megabytesPerSecond.toFixed(0).padStart(5)} MB/s`;
+      const cpu = `${figure.cpuMsPerGigabyte.toFixed(0).padStart(6)} ms of processor a GB`;
+      const comparison = subject === "product" ? "" : compare(product, figure);
+      process.stdout.write(`${workload.padEnd(46)} ${subject.padEnd(21)} ${rate} ${cpu}  ${comparison}\n`);
+    }
   }
 }
 
@@ -172,8 +172,10 @@ function best(all: readonly Figure[]): Figure {
   };
 }
 
-function shareOf(product: Figure, floor: number): string {
-  return `product keeps ${((100 * product.megabytesPerSecond) / floor).toFixed(0)} % (target 80 %)`;
+function compare(product: Figure, floor: Figure): string {
+  const share = (100 * product.megabytesPerSecond) / floor.megabytesPerSecond;
+  const cpu = product.cpuMsPerGigabyte / floor.cpuMsPerGigabyte;
+  return `the product keeps ${share.toFixed(0)} % (target 80 %) for ${cpu.toFixed(1)} times the processor`;
 }
 
 const product = await startProduct();
