@@ -1,6 +1,7 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
 import { type ChannelInterface, status as GrpcCode, type Metadata, type StatusObject } from "@grpc/grpc-js";
 import { OttlaError } from "@ottla/errors";
+import type { Clock } from "@ottla/runtime";
 import { decodeResponse, encodeRequest } from "./codec.ts";
 import { Fifo } from "./fifo.ts";
 import { ReceiveQueue } from "./receive-queue.ts";
@@ -9,7 +10,17 @@ import type { ClientStream } from "./service.ts";
 
 export type GrpcCall = ReturnType<ChannelInterface["createCall"]>;
 
+/** Cancels a call for good. */
+export function cancelCall(call: GrpcCall, clock: Clock, message: string): void {
+  call.cancelWithStatus(GrpcCode.CANCELLED, message);
+  // grpc-js prepares a call over some microtasks and starts it even if it was cancelled
+  // meanwhile: the server would serve it to nobody, and it would count against the
+  // connection's limit. By the next turn it can be cancelled.
+  clock.nextTurn(() => call.cancelWithStatus(GrpcCode.CANCELLED, message));
+}
+
 export interface GrpcClientStreamOptions {
+  readonly clock: Clock;
   readonly maxUnsentBytes: number;
   readonly maxUnreadBytes: number;
   /** Throws where the encoded message is too large to be sent. */
@@ -87,7 +98,7 @@ export class GrpcClientStream implements ClientStream<object, Message> {
     if (this.#finished) return;
     this.received.discard(error);
     this.#finish(error);
-    this.#call.cancelWithStatus(GrpcCode.CANCELLED, error.message);
+    cancelCall(this.#call, this.#options.clock, error.message);
   }
 
   #write(): void {

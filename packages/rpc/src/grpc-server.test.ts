@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 import { createClient } from "./create-client.ts";
 import { GrpcServer } from "./grpc-server.ts";
 import { GrpcTransport } from "./grpc-transport.ts";
-import { reachHttp2Server, type ServerReachOptions } from "./http2-window.ts";
+import { reachHttp2Server, type ServerReachOptions } from "./http2-server.ts";
 import { ServiceRegistry } from "./service-registry.ts";
 import { aborted, collect, event, failureOf, logRegistry, serveOverGrpc } from "./transport-harness.ts";
 
@@ -84,6 +84,24 @@ describe("the gRPC server", () => {
     expect(most).toBe(3);
     await transport.close();
     await server.stop(0);
+  });
+
+  test("keeps a connection whose caller cancels thousands of calls", async () => {
+    const served = await serveOverGrpc({ fetch: () => new Promise(() => undefined) });
+    await served.client.append({});
+    for (let round = 0; round < 15; round += 1) {
+      const controller = new AbortController();
+      const { signal } = controller;
+      const calls = Array.from({ length: 200 }, () => failureOf(served.client.fetch({}, { signal })));
+      // An answer to a later call says that these have reached the server.
+      await served.client.append({});
+      controller.abort();
+      expect(new Set((await Promise.all(calls)).map((error) => (error as OttlaError).code))).toEqual(
+        new Set(["CANCELLED"]),
+      );
+    }
+    await served.client.append({});
+    await served.close();
   });
 
   test("refuses what it cannot decode, and does not fall over it", async () => {

@@ -20,7 +20,7 @@ import type { GrpcCallContext, ServedCall, ServedCallOptions } from "./grpc-serv
 import { GrpcServedStream } from "./grpc-served-stream.ts";
 import { GrpcServedUnary } from "./grpc-served-unary.ts";
 import { HealthService } from "./health.ts";
-import { reachHttp2Server } from "./http2-window.ts";
+import { reachHttp2Server } from "./http2-server.ts";
 import { REFLECTION_ALIAS, reflectionRegistry } from "./reflection.ts";
 import { RpcMetrics } from "./rpc-metrics.ts";
 import type { ServedMethod, ServiceRegistry } from "./service-registry.ts";

@@ -53,6 +53,11 @@ export function errorOfGrpcStatus(status: StatusObject, address: string): OttlaE
     return errorFromStatus({ code: status.code, message: status.details, details });
   }
   if (status.code === GrpcCode.UNAVAILABLE) return unavailable(address, status.details);
+  // Our servers always send details: this is HTTP/2 itself, for example a session that
+  // was closed under the call.
+  if (status.code === GrpcCode.INTERNAL && /RST_STREAM|Session closed/iu.test(status.details)) {
+    return broken(address, status.details);
+  }
   if (status.code === GrpcCode.DEADLINE_EXCEEDED) {
     return new OttlaError("REQUEST_TIMED_OUT", `${address} did not answer in time`, {
       metadata: { address },
@@ -72,8 +77,13 @@ const BROKEN = /Connection dropped|ECONNRESET|EPIPE|ETIMEDOUT|Write error|Write 
 function unavailable(address: string, details: string): OttlaError {
   const options = { metadata: { address }, cause: new Error(details) };
   if (NOT_REACHED.test(details)) return new OttlaError("UNAVAILABLE", `cannot reach ${address}`, options);
-  if (BROKEN.test(details)) {
-    return new OttlaError("NETWORK_EXCEPTION", `the connection to ${address} broke`, options);
-  }
+  if (BROKEN.test(details)) return broken(address, details);
   return new OttlaError("UNAVAILABLE", details === "" ? `${address} is unavailable` : details, options);
+}
+
+function broken(address: string, details: string): OttlaError {
+  return new OttlaError("NETWORK_EXCEPTION", `the connection to ${address} broke`, {
+    metadata: { address },
+    cause: new Error(details),
+  });
 }

@@ -1,11 +1,11 @@
 import type { DescMethod, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
-import { Channel, type ChannelOptions, credentials, status as GrpcCode, Metadata } from "@grpc/grpc-js";
+import { Channel, type ChannelOptions, credentials, Metadata } from "@grpc/grpc-js";
 import { invalidRequest, OttlaError, toOttlaError } from "@ottla/errors";
 import type { Clock, MetricsRegistry } from "@ottla/runtime";
 import { abortReason } from "./abort-reason.ts";
 import { decodeResponse, encodeRequest, tooLarge } from "./codec.ts";
 import { failedStream } from "./failed-stream.ts";
-import { type GrpcCall, GrpcClientStream } from "./grpc-client-stream.ts";
+import { cancelCall, type GrpcCall, GrpcClientStream } from "./grpc-client-stream.ts";
 import { errorOfGrpcStatus } from "./grpc-status.ts";
 import { RpcMetrics } from "./rpc-metrics.ts";
 import type { CallOptions, ClientStream, Transport } from "./service.ts";
@@ -89,6 +89,7 @@ export class GrpcTransport implements Transport {
     if (metadata instanceof OttlaError) return failedStream(metadata);
     const call = this.#createCall(method, options.timeoutMs);
     const stream: GrpcClientStream = new GrpcClientStream(method, call, {
+      clock: this.#clock,
       maxUnsentBytes: this.#options.maxUnsentBytesPerStream ?? 8 * MEBIBYTE,
       maxUnreadBytes: this.#options.maxUnreadBytesPerStream ?? 8 * MEBIBYTE,
       checkSize: (sizeBytes) => this.#checkSize(sizeBytes),
@@ -134,7 +135,7 @@ export class GrpcTransport implements Transport {
       };
       const finish = this.#follow(method, options, (error) => {
         settle(error);
-        call.cancelWithStatus(GrpcCode.CANCELLED, error.message);
+        cancelCall(call, this.#clock, error.message);
       });
       call.start(metadata, {
         onReceiveMetadata: () => undefined,

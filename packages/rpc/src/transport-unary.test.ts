@@ -121,6 +121,33 @@ describe.each(harnesses)("a unary call over $name", ({ name, serve }) => {
     await served.close();
   });
 
+  test("is cancelled on the other side too when it is given up before it has left", async () => {
+    const reasons: Promise<unknown>[] = [];
+    const settled = event();
+    const served = await serve({
+      append: (_request, context) => {
+        reasons.push(aborted(context.signal));
+        return never();
+      },
+      fetch: async () => {
+        await Promise.all(reasons);
+        settled.fire();
+        return {};
+      },
+    });
+    await served.client.initProducer({});
+    for (const later of [0, 1, 2, 4, 8]) {
+      const controller = new AbortController();
+      const call = failureOf(served.client.append({}, { signal: controller.signal, timeoutMs: 60_000 }));
+      for (let microtask = 0; microtask < later; microtask += 1) await Promise.resolve();
+      controller.abort();
+      expect(await call).toMatchObject({ code: "CANCELLED" });
+    }
+    await served.client.fetch({});
+    await settled.happened;
+    await served.close();
+  });
+
   test("passes on why the caller's signal aborted", async () => {
     const served = await serve({ append: never });
     const controller = new AbortController();

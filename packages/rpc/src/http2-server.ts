@@ -1,9 +1,15 @@
 /**
- * grpc-js ignores `grpc-node.flow_control_window` on servers, so every upload would run
- * at HTTP/2's default window of 64 KiB: half the throughput of an 8 MiB one. There is no
- * public way to set it. This module is the one place that reaches into grpc-js for it;
- * where grpc-js has changed, nothing is raised and the server serves all the same.
+ * grpc-js offers no way to set what its servers need of HTTP/2. It ignores
+ * `grpc-node.flow_control_window` there, so that every upload would run at the default window
+ * of 64 KiB, half as fast as with 8 MiB. And Node closes a connection whose peer resets more
+ * than 33 streams per second, which is what cancelled calls and passed deadlines are.
+ * This module is the one place that reaches into grpc-js for it; where grpc-js has changed,
+ * nothing is set and the server serves all the same.
  */
+
+/** Cancelled calls in a row, and per second in the long run, until a connection is taken for an attack. */
+const RESET_BURST = 10_000;
+const RESETS_PER_SECOND = 1000;
 
 interface Http2Session {
   setLocalWindowSize(sizeBytes: number): void;
@@ -25,7 +31,7 @@ export interface ServerReachOptions {
 }
 
 /**
- * Raises the session and stream windows of the HTTP/2 servers that a grpc-js server will
+ * Raises the windows and the limit of resets of the HTTP/2 servers that a grpc-js server will
  * create, and limits their connections. To be called before `bindAsync`. Returns false
  * where this version of grpc-js cannot be reached.
  */
@@ -39,6 +45,7 @@ export function reachHttp2Server(grpcServer: object, options: ServerReachOptions
     ...(typeof settings === "object" ? settings : {}),
     initialWindowSize: options.windowBytes,
   });
+  Object.assign(common, { streamResetBurst: RESET_BURST, streamResetRate: RESETS_PER_SECOND });
   return Reflect.set(grpcServer, "createHttp2Server", (...credentials: unknown[]): unknown => {
     const server: unknown = Reflect.apply(create, grpcServer, credentials);
     if (isHttp2Server(server)) {
