@@ -68,7 +68,10 @@ export class OttlaServer {
     child.stdout.on("data", (chunk: Buffer) => this.#keep(chunk));
     child.stderr.on("data", (chunk: Buffer) => this.#keep(chunk));
     this.#process = child;
-    await Promise.race([this.#untilReady(), this.#untilExit(child)]);
+    const ended = this.#untilExit(child);
+    await Promise.race([this.#untilReady(child, ended), ended]);
+    // It may end later, at a test's wish: that is no rejection nobody waits for.
+    ended.catch(() => undefined);
   }
 
   /** Kills the process as a power cut of the process would: no handler runs. */
@@ -102,13 +105,13 @@ export class OttlaServer {
     return child.exitCode;
   }
 
-  async #untilReady(): Promise<void> {
+  async #untilReady(child: ChildProcess, ended: Promise<void>): Promise<void> {
     const url = `http://127.0.0.1:${this.httpPort}/readyz`;
     for (;;) {
       const answer = await fetch(url).catch(() => undefined);
       if (answer?.ok === true) return;
       await new Promise((resume) => setTimeout(resume, 10));
-      if (this.#process?.exitCode !== null) return;
+      if (child.exitCode !== null || child.signalCode !== null) return ended;
     }
   }
 
