@@ -22,5 +22,7 @@ export type FollowerEffect =
   | { readonly kind: "deleteRecordsBefore"; readonly offset: number }
   /** Readers of this replica may see records below (it is never beyond what is synced here). */
   | { readonly kind: "advanceHighWatermark"; readonly highWatermark: number }
+  /** All that this replica had is there again, on disk: its mark goes, it may lead (R12). */
+  | { readonly kind: "damageRepaired" }
   /** The two logs contradict each other in a way that the rules exclude: someone must look. */
   | { readonly kind: "cannotFollow"; readonly message: string };

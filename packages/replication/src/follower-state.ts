@@ -24,6 +24,8 @@ export interface FollowerStateOptions {
   readonly highWatermark: number;
   /** From here on the log is damaged (R12); it is cut once a leader is known to have the records. */
   readonly damagedFrom?: number | undefined;
+  /** Records that this replica had acknowledged are gone, whether or not the damage was cut. */
+  readonly hasLostRecords: boolean;
   /** Counts positions over all terms of one run of the node. */
   readonly nextPositionVersion: () => number;
   readonly mutants?: Mutants;
@@ -50,6 +52,9 @@ export class FollowerState {
   #positionVersion = 0;
   #highWatermark: number;
   #damagedFrom: number | undefined;
+  #hasLostRecords: boolean;
+  /** Where the leader's log ended when it accepted the position. */
+  #wholeAtOffset = Number.MAX_SAFE_INTEGER;
   #acknowledged: Acknowledgement | undefined;
   #askAgainAtMs: number | undefined;
 
@@ -60,6 +65,7 @@ export class FollowerState {
     this.#term = options.term;
     this.#highWatermark = options.highWatermark;
     this.#damagedFrom = options.damagedFrom;
+    this.#hasLostRecords = options.hasLostRecords;
   }
 
   get leader(): number {
@@ -81,6 +87,11 @@ export class FollowerState {
   /** Where the log is damaged and not yet cut; undefined when it is whole. */
   get damagedFrom(): number | undefined {
     return this.#damagedFrom;
+  }
+
+  /** Until it has again all that its leader had (R12). */
+  get hasLostRecords(): boolean {
+    return this.#hasLostRecords;
   }
 
   /** Begins to follow, if there is anyone to follow. */
@@ -149,6 +160,10 @@ export class FollowerState {
   /** The log grew or was synced further. */
   onLogProgress(): readonly FollowerEffect[] {
     if (this.#phase !== "following") return NOTHING;
+    return [...this.#acknowledge(), ...this.#noteRepair()];
+  }
+
+  #acknowledge(): readonly FollowerEffect[] {
     const acknowledgement = this.#acknowledgement();
     const before = this.#acknowledged;
     if (
@@ -164,15 +179,15 @@ export class FollowerState {
   /** The owner has done what `truncate` or `restartAt` asked for. */
   onTruncated(): readonly FollowerEffect[] {
     if (this.#phase !== "truncating") return NOTHING;
-    if (this.#damagedFrom !== undefined && this.#log.logEndOffset <= this.#damagedFrom) {
-      this.#damagedFrom = undefined;
-    }
+    // Anew from the leader's log start, which is below the leader's high watermark. Not before the old records are gone.
+    this.#highWatermark = Math.max(this.#highWatermark, this.#log.logStartOffset);
     return this.#ask();
   }
 
   /** The owner could not read a batch, or its CRC or continuity is wrong (R12). */
   onDamage(fromOffset: number): readonly FollowerEffect[] {
     this.#damagedFrom = Math.min(fromOffset, this.#damagedFrom ?? fromOffset);
+    this.#hasLostRecords = true;
     return this.#phase === "following" ? this.#cutDamage() : NOTHING;
   }
 
@@ -183,6 +198,7 @@ export class FollowerState {
 
   #ask(): readonly FollowerEffect[] {
     const offset = this.#log.logEndOffset;
+    if (offset <= (this.#damagedFrom ?? -1)) this.#damagedFrom = undefined;
     this.#phase = "aligning";
     this.#askAgainAtMs = undefined;
     this.#positionVersion = this.#options.nextPositionVersion();
@@ -192,6 +208,7 @@ export class FollowerState {
 
   #follow(answer: PositionAnswer): readonly FollowerEffect[] {
     this.#phase = "following";
+    this.#wholeAtOffset = answer.logEndOffset;
     if (this.#damagedFrom !== undefined) return this.#cutDamage();
     return [...this.#learn(answer), ...this.onLogProgress()];
   }
@@ -215,7 +232,6 @@ export class FollowerState {
   #restart(logStartOffset: number): readonly FollowerEffect[] {
     this.#phase = "truncating";
     this.#damagedFrom = undefined;
-    this.#highWatermark = Math.max(this.#highWatermark, logStartOffset);
     return [{ kind: "restartAt", offset: logStartOffset }];
   }
 
@@ -224,6 +240,14 @@ export class FollowerState {
     if (offset < this.#log.logEndOffset) return this.#truncate(offset, "damaged");
     this.#damagedFrom = undefined;
     return this.#ask();
+  }
+
+  /** Whatever it acknowledged and is committed, its leader's log holds: with all of that it lacks nothing. */
+  #noteRepair(): readonly FollowerEffect[] {
+    const isWhole = this.#damagedFrom === undefined && this.#log.syncedEndOffset >= this.#wholeAtOffset;
+    if (!this.#hasLostRecords || !isWhole) return NOTHING;
+    this.#hasLostRecords = false;
+    return [{ kind: "damageRepaired" }];
   }
 
   #truncate(offset: number, reason: "diverged" | "damaged"): readonly FollowerEffect[] {

@@ -6,7 +6,7 @@ import type { LeaderEffect, ResignReason } from "./leader-effects.ts";
 import { divergingEpoch, logsAgree } from "./log-agreement.ts";
 import { type Mutants, NO_MUTANTS } from "./mutants.ts";
 import type { NodeIdentity, PartitionTerm, RegisteredNodes } from "./partition-term.ts";
-import type { ReplicaLog } from "./replica-log.ts";
+import { NO_EPOCH, type ReplicaLog } from "./replica-log.ts";
 import type {
   AnswerHead,
   FetchPosition,
@@ -230,7 +230,10 @@ export class LeaderState {
   #judge(position: FetchPosition): PositionOutcome {
     const { offset, lastEpoch } = position;
     if (this.#mutants.has("agreement-unchecked")) return { kind: "accepted" };
-    if (offset < this.#log.logStartOffset) return { kind: "outOfRange" };
+    const { logStartOffset } = this.#log;
+    if (offset < logStartOffset) return { kind: "outOfRange" };
+    // Nobody can tell any more whether the follower's records below are the leader's: it is to forget them, as the leader did.
+    if (offset === logStartOffset && lastEpoch !== NO_EPOCH) return { kind: "outOfRange" };
     if (logsAgree(this.#log, offset, lastEpoch)) return { kind: "accepted" };
     return { kind: "diverging", end: divergingEpoch(this.#log, lastEpoch) };
   }
@@ -351,6 +354,7 @@ export class LeaderState {
       positionVersion: update.positionVersion,
       highWatermark: this.#highWatermark,
       logStartOffset: this.#log.logStartOffset,
+      logEndOffset: this.#log.logEndOffset,
     };
   }
 

@@ -13,6 +13,8 @@ export interface PartitionTerm {
   /** Replicas that are being added are among them, those being removed until that is committed. */
   readonly replicas: readonly number[];
   readonly isr: readonly number[];
+  /** Out of the ISR, with all that was acknowledged (R8). */
+  readonly eligibleReplicas: readonly number[];
   readonly minInsyncReplicas: number;
 }
 

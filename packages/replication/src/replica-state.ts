@@ -86,6 +86,7 @@ export class ReplicaState {
 
   /** The replica has lost records and must not lead (R12). */
   get isUnfitToLead(): boolean {
+    if (this.#role.kind === "follower") return this.#role.follower.hasLostRecords;
     return this.#isUnfit;
   }
 
@@ -146,7 +147,6 @@ export class ReplicaState {
     if (this.#role.kind !== "follower") return [];
     const { follower } = this.#role;
     const effects = follower.onTruncated();
-    this.#damagedFrom = follower.damagedFrom;
     const term = this.#waitingTerm ?? this.#term;
     const hasWaited = this.#waitingTerm !== undefined;
     const hasRegistered = this.#hasRegisteredMeanwhile;
@@ -155,14 +155,14 @@ export class ReplicaState {
     if (term === undefined || !(hasWaited || hasRegistered)) return effects;
     if (!hasRegistered) return this.#apply(term, nowMs);
     this.#term = term;
-    return [...this.#noteRepair(term), ...this.#beginRole(term, nowMs)];
+    return [...this.#reportAgain(term), ...this.#beginRole(term, nowMs)];
   }
 
   /** A batch cannot be read, or its CRC or continuity is wrong (R12). A leader with a hole resigns. */
   onDamage(fromOffset: number): readonly ReplicaEffect[] {
     this.#damagedFrom = Math.min(fromOffset, this.#damagedFrom ?? fromOffset);
     this.#isUnfit = true;
-    const effects: ReplicaEffect[] = [{ kind: "reportDamage", fromOffset: this.#damagedFrom }];
+    const effects: ReplicaEffect[] = [{ kind: "reportDamage", fromOffset }];
     if (this.#role.kind === "follower") effects.push(...this.#role.follower.onDamage(fromOffset));
     if (this.#role.kind === "leader" && !this.#mutants.has("damaged-leads")) {
       effects.push(...this.#role.leader.resign("damaged-log"));
@@ -186,8 +186,10 @@ export class ReplicaState {
 
   #leaveRole(): void {
     this.#highWatermark = this.#ofRole();
-    if (this.#role.kind === "follower")
-      this.#damagedFrom = this.#role.follower.damagedFrom ?? this.#damagedFrom;
+    if (this.#role.kind === "follower") {
+      this.#damagedFrom = this.#role.follower.damagedFrom;
+      this.#isUnfit = this.#role.follower.hasLostRecords;
+    }
     this.#role = NONE;
   }
 
@@ -198,20 +200,20 @@ export class ReplicaState {
   #apply(term: PartitionTerm, nowMs: number): readonly ReplicaEffect[] {
     const before = this.#term;
     this.#term = term;
-    const repaired = this.#noteRepair(term);
+    const reports = this.#reportAgain(term);
     if (before?.leaderEpoch === term.leaderEpoch && term.replicas.includes(this.#node.nodeId)) {
-      if (this.#role.kind === "leader") return [...repaired, ...this.#role.leader.onTerm(term, nowMs)];
-      if (this.#role.kind === "follower") return [...repaired, ...this.#role.follower.onTerm(term)];
-      if (before.replicas.includes(this.#node.nodeId)) return repaired;
+      if (this.#role.kind === "leader") return [...reports, ...this.#role.leader.onTerm(term, nowMs)];
+      if (this.#role.kind === "follower") return [...reports, ...this.#role.follower.onTerm(term)];
+      if (before.replicas.includes(this.#node.nodeId)) return reports;
     }
-    return [...repaired, ...this.#beginRole(term, nowMs)];
+    return [...reports, ...this.#beginRole(term, nowMs)];
   }
 
-  /** Out of the ISR, it comes back by R7 only, with all that it had lost. */
-  #noteRepair(term: PartitionTerm): readonly ReplicaEffect[] {
-    if (!this.#isUnfit || term.isr.includes(this.#node.nodeId)) return [];
-    this.#isUnfit = false;
-    return [{ kind: "damageRepaired" }];
+  /** The coordinator still counts on a replica that has lost records: it has not heard of it, or not before it decided. */
+  #reportAgain(term: PartitionTerm): readonly ReplicaEffect[] {
+    const counts = [...term.isr, ...term.eligibleReplicas].includes(this.#node.nodeId);
+    if (!counts || !this.isUnfitToLead) return [];
+    return [{ kind: "reportDamage", fromOffset: this.#damagedFrom ?? this.#log.logEndOffset }];
   }
 
   #beginRole(term: PartitionTerm, nowMs: number): readonly ReplicaEffect[] {
@@ -255,10 +257,7 @@ export class ReplicaState {
   }
 
   #refuseToLead(term: PartitionTerm): readonly ReplicaEffect[] {
-    return [
-      { kind: "reportDamage", fromOffset: this.#damagedFrom ?? this.#log.logEndOffset },
-      { kind: "resign", leaderEpoch: term.leaderEpoch, reason: "damaged-log" },
-    ];
+    return [{ kind: "resign", leaderEpoch: term.leaderEpoch, reason: "damaged-log" }];
   }
 
   #follow(term: PartitionTerm): readonly ReplicaEffect[] {
@@ -269,6 +268,7 @@ export class ReplicaState {
       limits: this.#options.limits,
       highWatermark: this.#highWatermark,
       damagedFrom: this.#damagedFrom,
+      hasLostRecords: this.#isUnfit,
       nextPositionVersion: () => {
         this.#positionVersion += 1;
         return this.#positionVersion;

@@ -35,6 +35,8 @@ export interface AnswerHead {
   readonly positionVersion: number;
   readonly highWatermark: number;
   readonly logStartOffset: number;
+  /** Where the leader's log ended when it spoke: the follower's lag, and when a damaged replica is whole again (R12). */
+  readonly logEndOffset: number;
 }
 
 export type ReplicationRefusal =

@@ -1,0 +1,298 @@
+import type { Mutant } from "../mutants.ts";
+import { ModelChecks } from "./model-checks.ts";
+import { type CoordinatorMutant, ModelCoordinator } from "./model-coordinator.ts";
+import { LAG_TIME_MAX_MS, type ModelMessage, ModelNode, type ModelWorld } from "./model-node.ts";
+import { SeededChoices } from "./seeded-choices.ts";
+
+export type ModelMutant = Mutant | CoordinatorMutant;
+
+const NODE_IDS = [1, 2, 3];
+
+/** Beyond it the oldest messages are lost: as a broken stream loses them. */
+const MAX_MESSAGES = 60;
+
+/** Three nodes, a coordinator and a network that loses, repeats and reorders; everything that happens is chosen by one seed. */
+export class ModelCluster implements ModelWorld {
+  readonly choices: SeededChoices;
+  readonly coordinator: ModelCoordinator;
+  readonly checks = new ModelChecks();
+  readonly mutants: ReadonlySet<Mutant>;
+  readonly nodes: readonly ModelNode[];
+  readonly #messages: ModelMessage[] = [];
+  nowMs = 0;
+  #lastValue = 0;
+  #lastDirectoryId = 100;
+
+  constructor(seed: number, mutant: ModelMutant | undefined) {
+    this.choices = new SeededChoices(seed);
+    // Each side asks for the names that it knows.
+    this.mutants = new Set(mutant === undefined ? [] : [mutant as Mutant]);
+    const coordinatorMutants = new Set(mutant === undefined ? [] : [mutant as CoordinatorMutant]);
+    const minInsyncReplicas = this.choices.happens(0.7) ? 2 : 1;
+    this.coordinator = new ModelCoordinator(NODE_IDS, minInsyncReplicas, coordinatorMutants);
+    this.nodes = NODE_IDS.map((nodeId) => new ModelNode(nodeId, this));
+    for (const node of this.nodes) node.start();
+    this.coordinator.round();
+  }
+
+  send(message: ModelMessage): void {
+    this.#messages.push(message);
+    if (this.#messages.length > MAX_MESSAGES) this.#drop(this.#messages.shift());
+  }
+
+  check(): void {
+    this.checks.state(this.coordinator.partition, this.nodes);
+  }
+
+  append(): void {
+    const node = this.#pick((candidate) => candidate.replica?.role.kind === "leader");
+    const values = Array.from({ length: this.choices.between(1, 3) }, () => {
+      this.#lastValue += 1;
+      return this.#lastValue;
+    });
+    node?.append(values, this.choices.happens(0.8) ? "all" : "leader");
+  }
+
+  sync(): void {
+    const node = this.#pick(({ log }) => log.syncedEndOffset < log.logEndOffset);
+    if (node === undefined) return;
+    node.log.sync(this.choices.between(node.log.syncedEndOffset + 1, node.log.logEndOffset));
+    node.logProgressed();
+  }
+
+  /** Mostly in order, as on streams; the rest shows that nothing relies on it. */
+  deliver(): void {
+    const index = this.choices.happens(0.6) ? 0 : this.choices.between(0, this.#messages.length - 1);
+    const message = this.#messages[index];
+    if (message === undefined) return;
+    if (!this.choices.happens(0.05)) this.#messages.splice(index, 1);
+    this.#receive(message);
+  }
+
+  lose(): void {
+    const index = this.choices.between(0, this.#messages.length - 1);
+    this.#drop(this.#messages.splice(index, 1)[0]);
+  }
+
+  pump(): void {
+    const node = this.#pick(({ replica }) => replica?.role.kind === "leader");
+    node?.pump(this.choices.pick(NODE_IDS) ?? 1, this.choices.between(0, 4));
+  }
+
+  tick(): void {
+    this.nowMs += this.choices.between(1, LAG_TIME_MAX_MS / 4);
+    for (const node of this.nodes) node.do(node.replica?.onTick(this.nowMs) ?? []);
+  }
+
+  seeMetadata(): void {
+    const newest = this.coordinator.history.length - 1;
+    const node = this.#pick(({ viewIndex }) => viewIndex < newest);
+    node?.see(this.choices.between(node.viewIndex + 1, newest));
+  }
+
+  reconnect(): void {
+    this.#pick(({ isAlive }) => isAlive)?.reconnect();
+  }
+
+  finishTruncation(): void {
+    this.#pick(({ truncation }) => truncation !== undefined)?.finishTruncation();
+  }
+
+  checkpoint(): void {
+    const node = this.#pick(({ isAlive }) => isAlive);
+    if (node?.replica !== undefined) node.checkpointedHighWatermark = node.replica.highWatermark;
+  }
+
+  deleteRecords(): void {
+    const node = this.#pick(({ replica }) => replica?.role.kind === "leader");
+    if (node?.replica === undefined) return;
+    const { log, replica } = node;
+    const offset = this.choices.between(
+      log.logStartOffset,
+      Math.max(log.logStartOffset, replica.highWatermark),
+    );
+    log.deleteBefore(offset);
+    node.logProgressed();
+  }
+
+  crash(): boolean {
+    const node = this.#pick(({ isAlive }) => isAlive);
+    node?.crash();
+    return node !== undefined;
+  }
+
+  crashAll(): boolean {
+    for (const node of this.nodes) if (node.isAlive) node.crash();
+    return true;
+  }
+
+  restart(): void {
+    this.#pick(({ isAlive }) => !isAlive)?.start();
+  }
+
+  /** Of a node that is down, and never of the last that holds what was acknowledged: no rule could bring that back. */
+  loseDirectory(): boolean {
+    const node = this.#pick(({ isAlive }) => !isAlive);
+    if (node === undefined || !this.#mayLose(node)) return false;
+    this.#lastDirectoryId += 1;
+    node.loseDirectory(this.#lastDirectoryId);
+    return true;
+  }
+
+  damage(): boolean {
+    const node = this.#pick(({ isAlive, truncation }) => isAlive && truncation === undefined);
+    if (node === undefined || node.log.logEndOffset === node.log.logStartOffset || !this.#mayLose(node))
+      return false;
+    node.damage(this.choices.between(node.log.logStartOffset, node.log.logEndOffset - 1));
+    return true;
+  }
+
+  failLog(): boolean {
+    const node = this.#pick(({ isAlive }) => isAlive);
+    node?.failLog();
+    return node !== undefined;
+  }
+
+  loseLease(): boolean {
+    const node = this.#pick(({ hasLease, isAlive }) => isAlive && hasLease);
+    if (node?.replica === undefined) return false;
+    node.hasLease = false;
+    node.do(node.replica.onLease(false, this.nowMs));
+    return true;
+  }
+
+  regainLease(): void {
+    const node = this.#pick(({ hasLease, isAlive }) => isAlive && !hasLease);
+    if (node?.replica === undefined) return;
+    if (this.coordinator.nodeEpochOf(node.nodeId) === node.nodeEpoch) {
+      node.hasLease = true;
+      node.do(node.replica.onLease(true, this.nowMs));
+    } else node.registerAgain();
+  }
+
+  /** Mostly of nodes that are gone or know that their lease is; sometimes one that thinks it has it. */
+  expireLease(): boolean {
+    const isEarly = this.choices.happens(0.2);
+    const node = this.#pick(({ hasLease, nodeId }) => {
+      return (isEarly || !hasLease) && this.coordinator.nodeEpochOf(nodeId) !== undefined;
+    });
+    if (node === undefined) return false;
+    this.coordinator.expire(node.nodeId);
+    return isEarly;
+  }
+
+  /** A node whose registration was taken away while it ran finds out. */
+  noticeExpiry(): void {
+    this.#pick(
+      ({ hasLease, isAlive, nodeEpoch, nodeId }) =>
+        isAlive && hasLease && this.coordinator.nodeEpochOf(nodeId) !== nodeEpoch,
+    )?.registerAgain();
+  }
+
+  round(): void {
+    this.coordinator.round();
+  }
+
+  moveLeader(): boolean {
+    this.coordinator.moveLeader(this.coordinator.partition.leaderEpoch);
+    return true;
+  }
+
+  /** Not while a replica's losses are being dealt with: the lower one would give up who else has everything. */
+  changeMinInsyncReplicas(): boolean {
+    if (this.nodes.some(({ isExcused }) => isExcused)) return false;
+    this.coordinator.setMinInsyncReplicas(this.choices.between(1, 2));
+    return true;
+  }
+
+  /** Faults are over: after some rounds all is as it should be, or something is stuck. */
+  heal(): void {
+    for (const node of this.nodes) if (!node.isAlive) node.start();
+    for (let round = 0; round < 80 && !this.#isHealthy(round); round += 1) {
+      this.nowMs += 200;
+      for (const node of this.nodes) {
+        if (this.coordinator.nodeEpochOf(node.nodeId) !== node.nodeEpoch) node.registerAgain();
+        else if (!node.hasLease) this.regainLease();
+      }
+      this.coordinator.round();
+      for (const node of this.nodes) this.#healNode(node, round);
+      for (let count = this.#messages.length; count > 0; count -= 1) {
+        const message = this.#messages.shift();
+        if (message !== undefined) this.#receive(message);
+      }
+      this.check();
+    }
+    if (!this.#isHealthy(80)) throw new Error(`the partition does not recover: ${this.describe()}`);
+  }
+
+  describe(): string {
+    const nodes = this.nodes.map(({ log, nodeId, replica }) => {
+      const { role } = replica ?? {};
+      const what = role?.kind === "follower" ? role.follower.phase : role?.kind;
+      const offsets = `${log.logStartOffset}..${log.syncedEndOffset}..${log.logEndOffset}`;
+      return `node ${nodeId} ${what} ${offsets} hw ${replica?.highWatermark}${replica?.isUnfitToLead ? " unfit" : ""}`;
+    });
+    return `${nodes.join("; ")}; ${JSON.stringify(this.coordinator.partition)}`;
+  }
+
+  #healNode(node: ModelNode, round: number): void {
+    node.see(this.coordinator.history.length - 1);
+    node.finishTruncation();
+    if (round % 8 === 0) node.reconnect();
+    node.log.sync(node.log.logEndOffset);
+    node.logProgressed();
+    node.do(node.replica?.onTick(this.nowMs) ?? []);
+    for (const nodeId of NODE_IDS) node.pump(nodeId, 50);
+  }
+
+  #isHealthy(round: number): boolean {
+    const { isr, leader } = this.coordinator.partition;
+    const end = this.nodes.find(({ nodeId }) => nodeId === leader)?.log.logEndOffset;
+    if (round < 10 || isr.length < NODE_IDS.length) return false;
+    return this.nodes.every(
+      ({ isExcused, log, replica }) =>
+        log.logEndOffset === end && replica?.highWatermark === end && !isExcused && !replica.isUnfitToLead,
+    );
+  }
+
+  #mayLose(node: ModelNode): boolean {
+    const { eligibleReplicas, isr, minInsyncReplicas } = this.coordinator.partition;
+    const holders = [...isr, ...eligibleReplicas];
+    if (minInsyncReplicas < 2 || this.nodes.some(({ isExcused }) => isExcused)) return false;
+    return holders.some((nodeId) => nodeId !== node.nodeId);
+  }
+
+  #receive(message: ModelMessage): void {
+    if (message.kind !== "proposal") {
+      this.nodes.find(({ nodeId }) => nodeId === message.to)?.receive(message);
+      return;
+    }
+    const { from, proposal, run } = message;
+    const { leaderEpoch, proposalId } = proposal;
+    const outcome = this.coordinator.proposeIsr(proposal);
+    this.send({ kind: "outcome", to: from, run, leaderEpoch, proposalId, outcome });
+  }
+
+  /** Who has asked learns that there is no answer; the request itself may still be on its way when it was repeated. */
+  #drop(message: ModelMessage | undefined): void {
+    if (message === undefined) return;
+    const isProposal = message.kind === "proposal";
+    if (!isProposal && message.kind !== "outcome") return;
+    const { leaderEpoch, proposalId } = isProposal ? message.proposal : message;
+    const to = isProposal ? message.from : message.to;
+    this.nodes
+      .find(({ nodeId }) => nodeId === to)
+      ?.receive({
+        kind: "outcome",
+        to,
+        run: message.run,
+        leaderEpoch,
+        proposalId,
+        outcome: { kind: "unknown" },
+      });
+  }
+
+  #pick(fits: (node: ModelNode) => boolean): ModelNode | undefined {
+    return this.choices.pick(this.nodes.filter(fits));
+  }
+}

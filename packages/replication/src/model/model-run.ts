@@ -1,0 +1,85 @@
+import { RuleBroken } from "./model-checks.ts";
+import { ModelCluster, type ModelMutant } from "./model-cluster.ts";
+
+type Step = (cluster: ModelCluster) => unknown;
+
+/** What may happen next, and how often beside the rest. */
+const STEPS: readonly (readonly [string, number, Step])[] = [
+  ["append", 12, (cluster) => cluster.append()],
+  ["sync", 16, (cluster) => cluster.sync()],
+  ["deliver", 40, (cluster) => cluster.deliver()],
+  ["pump", 20, (cluster) => cluster.pump()],
+  ["tick", 5, (cluster) => cluster.tick()],
+  ["see metadata", 12, (cluster) => cluster.seeMetadata()],
+  ["round", 4, (cluster) => cluster.round()],
+  ["reconnect", 4, (cluster) => cluster.reconnect()],
+  ["finish truncation", 6, (cluster) => cluster.finishTruncation()],
+  ["checkpoint", 2, (cluster) => cluster.checkpoint()],
+  ["delete records", 0.3, (cluster) => cluster.deleteRecords()],
+  ["restart", 4, (cluster) => cluster.restart()],
+  ["regain lease", 2, (cluster) => cluster.regainLease()],
+  ["notice expiry", 2, (cluster) => cluster.noticeExpiry()],
+];
+
+const FAULTS: readonly (readonly [string, number, Step])[] = [
+  ["message lost", 3, (cluster) => cluster.lose()],
+  ["crash", 1, (cluster) => cluster.crash()],
+  ["crash of all", 0.1, (cluster) => cluster.crashAll()],
+  ["directory lost", 0.8, (cluster) => cluster.loseDirectory()],
+  ["damage", 0.3, (cluster) => cluster.damage()],
+  ["log failure", 0.3, (cluster) => cluster.failLog()],
+  ["lease lost", 0.8, (cluster) => cluster.loseLease()],
+  ["lease revoked early", 1.5, (cluster) => cluster.expireLease()],
+  ["leader moved", 0.8, (cluster) => cluster.moveLeader()],
+  ["min.insync.replicas changed", 0.4, (cluster) => cluster.changeMinInsyncReplicas()],
+];
+
+const ALL = [...STEPS, ...FAULTS];
+const TOTAL_WEIGHT = ALL.reduce((sum, [, weight]) => sum + weight, 0);
+
+export interface ModelOutcome {
+  readonly steps: number;
+  readonly committed: number;
+  readonly acknowledged: number;
+  readonly faults: ReadonlyMap<string, number>;
+  /** Undefined when all rules held and the partition recovered. */
+  readonly broken: Error | undefined;
+}
+
+/** One run from one seed: the same seed, steps and mutant give the same run. */
+export function runModel(
+  seed: number,
+  steps: number,
+  mutant?: ModelMutant,
+  trace?: (line: string) => void,
+): ModelOutcome {
+  const cluster = new ModelCluster(seed, mutant);
+  const faults = new Map<string, number>();
+  let done = 0;
+  let broken: Error | undefined;
+  try {
+    for (; done < steps; done += 1) {
+      const [name, , step] = nextStep(cluster);
+      const happened = step(cluster) === true;
+      if (happened) faults.set(name, (faults.get(name) ?? 0) + 1);
+      trace?.(`${done} ${name}: ${cluster.describe()}`);
+      cluster.check();
+    }
+    cluster.heal();
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    if (!(error instanceof RuleBroken) && mutant === undefined) trace?.(error.stack ?? "");
+    broken = error;
+  }
+  const { acknowledged, committed } = cluster.checks;
+  return { steps: done, committed: committed.length, acknowledged, faults, broken };
+}
+
+function nextStep(cluster: ModelCluster): (typeof ALL)[number] {
+  let point = cluster.choices.float() * TOTAL_WEIGHT;
+  for (const entry of ALL) {
+    point -= entry[1];
+    if (point < 0) return entry;
+  }
+  return ["tick", 1, () => cluster.tick()];
+}
