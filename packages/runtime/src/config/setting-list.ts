@@ -26,6 +26,7 @@ const HEADINGS: Readonly<Record<string, string>> = {
   shutdown: "Shutdown",
   storage: "Storage",
   cluster: "Cluster",
+  internal: "Between nodes",
   etcd: "etcd",
 };
 

@@ -1,9 +1,40 @@
 import * as z from "zod";
-import { durationMs, optionalText, textList } from "./setting-kinds.ts";
+import { durationMs, optionalText, port, text, textList } from "./setting-kinds.ts";
 
 /** The settings that matter once the metadata is in etcd: a part of the schema in settings-schema.ts. */
 
+const FILE_NAME = { pattern: /^[^\0]+$/, maxLength: 4_096, expected: "a path of at most 4096 characters" };
+
+/** What clients and nodes connect to. */
+export const HOST_AND_PORT =
+  /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?):[1-9][0-9]{0,4}$/;
+
 export const cluster = z.strictObject({
+  name: text({
+    default: "ottla",
+    pattern: /^[A-Za-z0-9][A-Za-z0-9._-]*$/,
+    maxLength: 64,
+    expected: '1 to 64 letters, digits, ".", "_" and "-", the first a letter or digit',
+    documentation:
+      "Name under which etcd keeps this cluster, below /ottla/: several clusters can share one etcd. Not used " +
+      "without etcd.",
+  }),
+  secret: optionalText({
+    pattern: /^[^\0]{16,}$/,
+    maxLength: 1_024,
+    expected: "16 to 1024 characters",
+    secret: true,
+    defaultDocumentation: "none; required with etcd",
+    documentation:
+      "What the cluster's nodes prove to one another that they belong together: the same on all of them. Other " +
+      "users of the machine can see flags: prefer the environment variable or cluster.secret-file.",
+  }),
+  secretFile: optionalText({
+    ...FILE_NAME,
+    defaultDocumentation: "none",
+    documentation:
+      "File that holds the secret instead, such as a mounted one. A newline at its end is ignored.",
+  }),
   leaseTtlMs: durationMs({
     min: 3_000,
     max: 10_000,
@@ -14,7 +45,30 @@ export const cluster = z.strictObject({
   }),
 });
 
-const FILE_NAME = { pattern: /^[^\0]+$/, maxLength: 4_096, expected: "a path of at most 4096 characters" };
+export const internal = z.strictObject({
+  port: port({
+    default: 50_052,
+    documentation:
+      "Port at which the cluster's other nodes reach this one. Only used with etcd, and not by a node that is " +
+      "a gateway only. 0 takes any free port, which the log names at start.",
+  }),
+  listen: optionalText({
+    pattern: /^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$/,
+    maxLength: 253,
+    expected: "an IP address or a host name, without a port",
+    defaultDocumentation: "the value of listen",
+    documentation: "Address to listen on for the cluster's other nodes.",
+  }),
+  advertisedAddress: optionalText({
+    pattern: HOST_AND_PORT,
+    maxLength: 260,
+    expected: "host:port",
+    defaultDocumentation: "the address and the port that it listens on",
+    documentation:
+      "Where the other nodes are told to reach this one. Required where internal.listen is an address that " +
+      "stands for all (0.0.0.0 or ::).",
+  }),
+});
 
 export const etcd = z.strictObject({
   endpoints: textList({
@@ -73,6 +127,31 @@ export const etcd = z.strictObject({
 });
 
 type EtcdValues = z.output<typeof etcd>;
+
+type ClusterValues = z.output<typeof cluster>;
+type InternalValues = z.output<typeof internal>;
+
+/** What is wrong with the settings by which nodes reach one another, as path and message. */
+export function clusterFault(values: {
+  readonly cluster: ClusterValues;
+  readonly internal: InternalValues;
+  readonly etcd: EtcdValues;
+  readonly listen: string;
+}): readonly [readonly string[], string] | undefined {
+  if (values.cluster.secret !== undefined && values.cluster.secretFile !== undefined) {
+    return [["cluster", "secretFile"], "must be left out when cluster.secret is set"];
+  }
+  if (values.etcd.endpoints.length === 0) return undefined;
+  if (values.cluster.secret === undefined && values.cluster.secretFile === undefined) {
+    return [["cluster", "secret"], "must be set, or cluster.secret-file, where etcd.endpoints is"];
+  }
+  const { listen = values.listen, advertisedAddress } = values.internal;
+  if (advertisedAddress === undefined && (listen === "0.0.0.0" || listen === "::")) {
+    const message = `must be set where the node listens on ${listen}, which others cannot connect to`;
+    return [["internal", "advertisedAddress"], message];
+  }
+  return undefined;
+}
 
 /** What is wrong with settings of etcd that do not go together: the setting at fault and what it must be. */
 export function etcdFault(values: EtcdValues): readonly [keyof EtcdValues, string] | undefined {

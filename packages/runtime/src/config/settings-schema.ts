@@ -12,7 +12,7 @@ import {
   topicSettings,
   wholeNumber,
 } from "./setting-kinds.ts";
-import { cluster, etcd, etcdFault } from "./settings-etcd.ts";
+import { cluster, clusterFault, etcd, etcdFault, HOST_AND_PORT, internal } from "./settings-etcd.ts";
 
 /**
  * The one source of all settings of `ottla serve`. Flag, environment variable and YAML path follow from the
@@ -85,8 +85,6 @@ const http = z.strictObject({
     documentation: "HTTP connections served at once. Further ones are closed as soon as they are accepted.",
   }),
 });
-
-const HOST_AND_PORT = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?):[1-9][0-9]{0,4}$/;
 
 const kafka = z.strictObject({
   port: port({
@@ -294,6 +292,7 @@ export const settingsSchema = z
     shutdown,
     storage,
     cluster,
+    internal,
     etcd,
     numPartitions: wholeNumber({
       section: TOPICS,
@@ -332,6 +331,8 @@ export const settingsSchema = z
     }
     const [name, message] = etcdFault(settings.etcd) ?? [];
     if (name !== undefined) context.addIssue({ code: "custom", path: ["etcd", name], message });
+    const [path, fault] = clusterFault(settings) ?? [];
+    if (path !== undefined) context.addIssue({ code: "custom", path: [...path], message: fault });
     const others = [settings.grpc.port, settings.http.port];
     if (settings.kafka.port !== 0 && others.includes(settings.kafka.port)) {
       const message = "must differ from grpc.port and http.port";
