@@ -7,7 +7,6 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { Ottla } from "@ottla/client";
-import { OttlaServer } from "../tests/support/ottla-server.ts";
 
 export const root = resolve(import.meta.dirname, "..");
 
@@ -54,23 +53,50 @@ async function end(child: ChildProcess): Promise<void> {
 
 export type Product = Subject & { readonly grpcAddress: string };
 
+/** `ottla serve` as it comes, on free ports, which its log names when it is ready. */
 export async function startProduct(): Promise<Product> {
-  const server = await OttlaServer.start();
-  const client = new Ottla({ address: server.address });
+  const directory = mkdtempSync(join(tmpdir(), "ottla-bench-"));
+  const ports = ["--grpc-port", "0", "--kafka-port", "0", "--http-port", "0"];
+  const child = spawn(join(root, "bin/ottla"), ["serve", "--data-dir", directory, ...ports], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const { grpcPort, kafkaPort } = await untilReady(child);
+  const grpcAddress = `127.0.0.1:${grpcPort}`;
+  const client = new Ottla({ address: grpcAddress });
   return {
     name: "product",
-    kafkaAddress: server.kafkaAddress,
-    grpcAddress: server.address,
-    processId: server.processId,
+    kafkaAddress: `127.0.0.1:${kafkaPort}`,
+    grpcAddress,
+    processId: child.pid ?? -1,
     createTopic: async (name, partitions) => {
       await client.admin().createTopic({ name, partitions });
     },
     deleteTopic: (name) => client.admin().deleteTopic(name),
     stop: async () => {
       await client.close();
-      await server.stop();
+      await end(child);
+      rmSync(directory, { recursive: true });
     },
   };
+}
+
+interface Ports {
+  readonly grpcPort: number;
+  readonly kafkaPort: number;
+}
+
+async function untilReady(child: ChildProcess): Promise<Ports> {
+  const { promise, resolve: ready, reject } = Promise.withResolvers<Ports>();
+  let output = "";
+  const look = (chunk: Buffer): void => {
+    output += chunk.toString();
+    const line = output.split("\n").find((text) => text.includes('"msg":"ready"') && text.endsWith("}"));
+    if (line !== undefined) ready(JSON.parse(line) as Ports);
+  };
+  child.stdout?.on("data", look);
+  child.stderr?.on("data", look);
+  child.once("exit", () => reject(new Error(`ottla serve ended before it was ready:\n${output}`)));
+  return promise;
 }
 
 const CLOCK_TICK_MS = 10;

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Brings the clients that `make conformance` proves Ottla with, under .cache/conformance. Quick when they are there.
-# Each client's tests need its part alone: one that cannot be brought is named at the end, and its tests say what
-# they skip.
+# Brings the clients that `make conformance` needs, under .cache/conformance. Quick when they are there.
+# Each client's tests need its part alone: one that cannot be brought is named at the end, and its tests say
+# what they skip.
 set -u
 cd "$(dirname -- "$0")"
 here=$(pwd)
