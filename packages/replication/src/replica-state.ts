@@ -229,8 +229,14 @@ export class ReplicaState {
     this.#leaveRole();
     if (!term.replicas.includes(this.#node.nodeId)) return [...effects, { kind: "leaveReplicas" }];
     if (!this.#isLedHere(term)) return [...effects, ...this.#follow(term)];
-    if (this.#isUnfit && !this.#mutants.has("damaged-leads"))
-      return [...effects, ...this.#refuseToLead(term)];
+    const { leaderEpoch } = term;
+    if (this.#isUnfit && !this.#mutants.has("damaged-leads")) {
+      return [...effects, { kind: "resign", leaderEpoch, reason: "damaged-log" }];
+    }
+    // Its log may have lost records of this very epoch that others have: their offsets must not be given out twice (R2).
+    if (leaderEpoch <= this.#formerLedEpoch && !this.#mutants.has("epoch-led-twice")) {
+      return [...effects, { kind: "resign", leaderEpoch, reason: "log-failed" }];
+    }
     return [...effects, ...this.#lead(term, nowMs)];
   }
 
@@ -254,10 +260,6 @@ export class ReplicaState {
     this.#role = { kind: "leader", leader };
     this.#lastLedEpoch = term.leaderEpoch;
     return [{ kind: "becomeLeader", leaderEpoch: term.leaderEpoch }, ...leader.begin()];
-  }
-
-  #refuseToLead(term: PartitionTerm): readonly ReplicaEffect[] {
-    return [{ kind: "resign", leaderEpoch: term.leaderEpoch, reason: "damaged-log" }];
   }
 
   #follow(term: PartitionTerm): readonly ReplicaEffect[] {

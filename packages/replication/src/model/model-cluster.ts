@@ -206,7 +206,7 @@ export class ModelCluster implements ModelWorld {
   }
 
   /** Faults are over: after some rounds all is as it should be, or something is stuck. */
-  heal(): void {
+  heal(trace?: (line: string) => void): void {
     for (const node of this.nodes) if (!node.isAlive) node.start();
     for (let round = 0; round < 80 && !this.#isHealthy(round); round += 1) {
       this.nowMs += 200;
@@ -220,17 +220,18 @@ export class ModelCluster implements ModelWorld {
         const message = this.#messages.shift();
         if (message !== undefined) this.#receive(message);
       }
+      trace?.(`healing: ${this.describe()}`);
       this.check();
     }
     if (!this.#isHealthy(80)) throw new Error(`the partition does not recover: ${this.describe()}`);
   }
 
   describe(): string {
-    const nodes = this.nodes.map(({ log, nodeId, replica }) => {
+    const nodes = this.nodes.map(({ isExcused, log, nodeId, replica }) => {
       const { role } = replica ?? {};
       const what = role?.kind === "follower" ? role.follower.phase : role?.kind;
       const offsets = `${log.logStartOffset}..${log.syncedEndOffset}..${log.logEndOffset}`;
-      return `node ${nodeId} ${what} ${offsets} hw ${replica?.highWatermark}${replica?.isUnfitToLead ? " unfit" : ""}`;
+      return `node ${nodeId} ${what} ${offsets} hw ${replica?.highWatermark}${replica?.isUnfitToLead ? " unfit" : ""}${isExcused ? " excused" : ""}`;
     });
     return `${nodes.join("; ")}; ${JSON.stringify(this.coordinator.partition)}`;
   }

@@ -109,7 +109,9 @@ export class ModelCoordinator {
 
   setMinInsyncReplicas(minInsyncReplicas: number): void {
     const keeps = this.#mutants.has("min-change-keeps-eligible");
-    const eligibleReplicas = keeps ? this.#state.eligibleReplicas : [];
+    // Without an ISR nothing is acknowledged, whatever the setting: the eligible replicas have everything still.
+    const isSafe = this.#state.isr.length === 0;
+    const eligibleReplicas = keeps || isSafe ? this.#state.eligibleReplicas : [];
     this.#commit({ ...this.#state, minInsyncReplicas, eligibleReplicas });
   }
 
@@ -153,7 +155,11 @@ export class ModelCoordinator {
   }
 
   #elect(state: ModelPartition, notThisOne: number): ModelPartition {
-    const isLive = (nodeId: number): boolean => this.#registered.has(nodeId);
+    // A registration that was not dealt with yet may have come without its data (R9).
+    const isLive = (nodeId: number): boolean => {
+      const nodeEpoch = this.nodeEpochOf(nodeId);
+      return nodeEpoch !== undefined && this.#known.get(nodeId)?.nodeEpoch === nodeEpoch;
+    };
     if (state.isr.includes(state.leader) && this.nodeEpochOf(state.leader) === state.leaderNodeEpoch)
       return state;
     const fit = this.#mutants.has("unclean-election") ? state.replicas : state.isr;

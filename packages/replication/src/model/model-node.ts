@@ -275,7 +275,8 @@ export class ModelNode {
     else this.log.truncateTo(truncation.offset);
     const { logEndOffset } = this.log;
     this.checkpointedHighWatermark = Math.min(this.checkpointedHighWatermark, logEndOffset);
-    if (logEndOffset <= (this.#badFrom ?? -1)) this.#badFrom = undefined;
+    const badFrom = this.#badFrom ?? logEndOffset;
+    if (logEndOffset <= badFrom || this.log.logStartOffset > badFrom) this.#badFrom = undefined;
   }
 
   #settleWaiters(highWatermark: number): void {

@@ -65,7 +65,7 @@ export function runModel(
       trace?.(`${done} ${name}: ${cluster.describe()}`);
       cluster.check();
     }
-    cluster.heal();
+    cluster.heal(trace);
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     if (!(error instanceof RuleBroken) && mutant === undefined) trace?.(error.stack ?? "");
