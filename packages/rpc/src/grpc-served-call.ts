@@ -1,5 +1,5 @@
 import type { Metadata, ServerInterceptingCallInterface } from "@grpc/grpc-js";
-import { OttlaError } from "@ottla/errors";
+import { OttlaError, toOttlaError } from "@ottla/errors";
 import type { Clock } from "@ottla/runtime";
 import { LazyAbort } from "./lazy-abort.ts";
 import type { CallContext } from "./service.ts";
@@ -10,6 +10,8 @@ export interface ServedCallOptions {
   readonly maxMessageBytes: number;
   readonly maxUnsentBytesPerStream: number;
   readonly maxUnreadBytesPerStream: number;
+  /** Throws for a call that may not be made; sees its metadata, before anything of its messages is read. */
+  readonly authorize: ((context: CallContext) => void) | undefined;
   /** Called once when the call is over; `thrown` is undefined when it ended well. */
   readonly onFinished: (call: ServedCall, context: GrpcCallContext, thrown: unknown) => void;
 }
@@ -70,6 +72,16 @@ export class GrpcCallContext implements CallContext {
 
   setMetadata(metadata: Metadata): void {
     this.#requestMetadata = metadata;
+  }
+
+  /** Why the call may not be made; undefined when it may. */
+  refusal(authorize: ((context: CallContext) => void) | undefined): OttlaError | undefined {
+    try {
+      authorize?.(this);
+      return undefined;
+    } catch (thrown) {
+      return toOttlaError(thrown);
+    }
   }
 
   abort(reason: OttlaError): void {

@@ -40,6 +40,11 @@ export class GrpcServedStream implements ServedCall, UntypedStream {
     this.#call.start({
       onReceiveMetadata: (metadata) => {
         this.#context.setMetadata(metadata);
+        const refusal = this.#context.refusal(this.#options.authorize);
+        if (refusal !== undefined) {
+          this.#finish(refusal);
+          return;
+        }
         void this.#run();
         this.#read();
       },

@@ -27,7 +27,9 @@ export class GrpcServedUnary implements ServedCall {
     this.#call.start({
       onReceiveMetadata: (metadata) => {
         this.#context.setMetadata(metadata);
-        this.#call.startRead();
+        const refusal = this.#context.refusal(this.#options.authorize);
+        if (refusal === undefined) this.#call.startRead();
+        else this.#finish(refusal);
       },
       onReceiveMessage: (message: Buffer) => {
         if (this.#request === undefined) this.#request = message;

@@ -23,6 +23,7 @@ import { HealthService } from "./health.ts";
 import { reachHttp2Server } from "./http2-server.ts";
 import { REFLECTION_ALIAS, reflectionRegistry } from "./reflection.ts";
 import { RpcMetrics } from "./rpc-metrics.ts";
+import type { CallContext } from "./service.ts";
 import type { ServedMethod, ServiceRegistry } from "./service-registry.ts";
 import { isForeign, resultCode } from "./status.ts";
 
@@ -56,6 +57,13 @@ export interface GrpcServerOptions {
   readonly keepaliveTimeoutMs?: number;
   /** HTTP/2 window of connections and streams, for what clients send. Default 8 MiB. */
   readonly windowBytes?: number;
+  /**
+   * Throws for a call that may not be made: `requireClusterSecret`, for instance. It sees every call but
+   * those of the health service.
+   */
+  readonly authorize?: (context: CallContext) => void;
+  /** The flag that sets the port, for the error when it is taken. Default "--grpc-port". */
+  readonly portFlag?: string;
 }
 
 /** Serves registered services over gRPC, with the health and reflection services. */
@@ -81,6 +89,7 @@ export class GrpcServer {
       maxMessageBytes: options.maxMessageBytes ?? 64 * MEBIBYTE,
       maxUnsentBytesPerStream: options.maxUnsentBytesPerStream ?? 8 * MEBIBYTE,
       maxUnreadBytesPerStream: options.maxUnreadBytesPerStream ?? 8 * MEBIBYTE,
+      authorize: options.authorize && exceptHealth(options.authorize),
       onFinished: (call, context, thrown) => this.#onFinished(call, context, thrown),
     };
     this.#server = new Server({
@@ -102,6 +111,11 @@ export class GrpcServer {
     if (reflected !== undefined) this.#addService(reflection, reflected, REFLECTION_ALIAS);
   }
 
+  /** Serves these services too, also when the server runs already. */
+  add(registry: ServiceRegistry): void {
+    for (const service of registry.services) this.#addService(registry, service, service.typeName);
+  }
+
   /** The port that is listened at. */
   get port(): number {
     return this.#port;
@@ -119,7 +133,8 @@ export class GrpcServer {
         "this version of grpc-js hides its HTTP/2 server: uploads are slower, connections unlimited",
       );
     }
-    this.#port = await bind(this.#server, this.#options.host ?? "127.0.0.1", this.#options.port);
+    const { host = "127.0.0.1", port, portFlag = "--grpc-port" } = this.#options;
+    this.#port = await bind(this.#server, { host, port, portFlag });
     return this.#port;
   }
 
@@ -216,12 +231,26 @@ function methodDefinition(path: string, kind: string): MethodDefinition<Buffer, 
   };
 }
 
-function bind(server: Server, host: string, port: number): Promise<number> {
+/** Whether a node takes calls is no secret: who probes it may have none. */
+function exceptHealth(authorize: (context: CallContext) => void): (context: CallContext) => void {
+  return (context) => {
+    if (!context.method.startsWith("grpc.health.")) authorize(context);
+  };
+}
+
+interface ListenAt {
+  readonly host: string;
+  readonly port: number;
+  readonly portFlag: string;
+}
+
+function bind(server: Server, at: ListenAt): Promise<number> {
+  const { host, port } = at;
   const target = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
   return new Promise((resolve, reject) => {
     server.bindAsync(target, ServerCredentials.createInsecure(), (error, bound) => {
       if (error === null) resolve(bound);
-      else reject(listenError(withSystemCode(error), { host, port, portFlag: "--grpc-port" }));
+      else reject(listenError(withSystemCode(error), at));
     });
   });
 }

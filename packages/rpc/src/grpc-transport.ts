@@ -41,6 +41,8 @@ export interface GrpcTransportOptions {
    * windows are raised on both sides and bulk flows both ways.
    */
   readonly windowBytes?: number;
+  /** Sent with every call, unless the call itself has a value for the key. */
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -162,7 +164,7 @@ export class GrpcTransport implements Transport {
     if (options.signal?.aborted === true) return abortReason(options.signal);
     const metadata = new Metadata();
     if (options.waitForReady ?? this.#options.waitForReady) metadata.setOptions({ waitForReady: true });
-    for (const [key, value] of Object.entries(options.metadata ?? {})) {
+    for (const [key, value] of Object.entries({ ...this.#options.metadata, ...options.metadata })) {
       try {
         metadata.set(key, value);
       } catch (error) {

@@ -1,3 +1,10 @@
+export {
+  ANONYMOUS,
+  type ClusterIdentity,
+  clusterMetadata,
+  principalOf,
+  requireClusterSecret,
+} from "./cluster-secret.ts";
 export { createClient } from "./create-client.ts";
 export { GrpcServer, type GrpcServerOptions } from "./grpc-server.ts";
 export { GrpcTransport, type GrpcTransportOptions } from "./grpc-transport.ts";
