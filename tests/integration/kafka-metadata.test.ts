@@ -4,6 +4,7 @@ import {
   describeCluster,
   describeTopicPartitions,
   findCoordinator,
+  listOffsets,
   metadata,
   offsetForLeaderEpoch,
   ZERO_UUID,
@@ -209,4 +210,27 @@ test("the end of a leader epoch is known, and an epoch that has not come is not"
     const unknown = await endOf(version, current, current + 5);
     expect(unknown?.errorCode).toBe(ERRORS.UNKNOWN_LEADER_EPOCH.kafka);
   }
+});
+
+test("in per-gateway mode the gateway is a broker of its own under the address that is configured", async () => {
+  const { kafka } = await startKafkaNode({
+    kafka: { mode: "per-gateway", advertisedAddress: "gateway-1.example:9092" },
+    zone: "a",
+  });
+  await createTopic(kafka, "t", 2);
+  const { brokers, controllerId, topics } = await metadataOf(kafka, ["t"]);
+  expect(brokers).toEqual([{ nodeId: 2_000_001, host: "gateway-1.example", port: 9092, rack: "a" }]);
+  expect(controllerId).toBe(2_000_001);
+  expect(topics[0]?.partitions.map(({ leaderId }) => leaderId)).toEqual([2_000_001, 2_000_001]);
+});
+
+test("a partition named twice in ListOffsets is refused, and the others are answered", async () => {
+  const { kafka } = await startKafkaNode();
+  await createTopic(kafka, "t", 2);
+  const partitions = [0, 1, 0].map((partitionIndex) => ({ partitionIndex, timestamp: -1 }));
+  const request = { replicaId: -1, isolationLevel: 0, topics: [{ name: "t", partitions }] };
+  const answer = await kafka.call(listOffsets, 10, request);
+  const codes = answer.topics[0]?.partitions.map(({ errorCode }) => errorCode);
+  const { kafka: refused } = ERRORS.INVALID_REQUEST;
+  expect(codes).toEqual([refused, 0, refused]);
 });

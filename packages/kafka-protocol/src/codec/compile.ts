@@ -20,7 +20,7 @@ export function compile<F extends Fields>(fields: F, version: number, flexible: 
   const decode = generator.struct(fields, "decode");
   const encode = generator.struct(fields, "encode");
   const source = `${generator.source}\nreturn { decode: ${decode}, encode: ${encode} };`;
-  // oxlint-disable-next-line typescript/no-implied-eval -- the source is made from our schemas; nothing from the wire is in it
+  // oxlint-disable-next-line typescript/no-implied-eval -- the source is made from our schemas alone
   const build = new Function("defaults", "malformed", "FrameReader", "FrameWriter", source) as (
     ...environment: unknown[]
   ) => Codec<F>;

@@ -21,9 +21,10 @@ import {
   type OffsetFound,
   type OffsetQuery,
 } from "@ottla/routing";
+import { duplicatesOf } from "./duplicates.ts";
 import { type AnyKafkaHandler, kafkaHandler } from "./handler.ts";
 import { NO_ERROR } from "./kafka-failures.ts";
-import { hasPartition, type KafkaServices, knownTopic, lookUp } from "./kafka-services.ts";
+import { askInParts, hasPartition, type KafkaServices, knownTopic, lookUp } from "./kafka-services.ts";
 import { checkLeaderEpoch } from "./leader-epochs.ts";
 
 type Response = ResponseOf<typeof listOffsets>;
@@ -81,15 +82,14 @@ async function answerAll(
     const topic = knownTopic(services.topics, name);
     return topic !== undefined && hasPartition(topic, partitionIndex) ? topic : undefined;
   });
-  const seen = new Set<string>();
+  const twice = duplicatesOf(wanted.map(({ topic, partitionIndex }) => `${topic}/${partitionIndex}`));
   const answers: PartitionResponse[] = [];
   const queries: { readonly index: number; readonly query: OffsetQuery }[] = [];
   for (const [index, item] of wanted.entries()) {
     const { partitionIndex, timestamp } = item;
     const topicId = found[index]?.topicId;
     const key = `${item.topic}/${partitionIndex}`;
-    const problem = seen.has(key) ? "INVALID_REQUEST" : problemOf(timestamp, apiVersion, topicId);
-    seen.add(key);
+    const problem = twice.has(key) ? "INVALID_REQUEST" : problemOf(timestamp, apiVersion, topicId);
     if (problem !== undefined || topicId === undefined) {
       answers[index] = refused(partitionIndex, ERRORS[problem ?? "UNKNOWN_TOPIC_OR_PARTITION"].kafka);
       continue;
@@ -106,9 +106,11 @@ async function answerAll(
       query: { topicId, partition: partitionIndex, timestampMs: lookupTime(timestamp) },
     });
   }
-  const results = await router.listOffsets(
-    queries.map(({ query }) => query),
-    signal,
+  const results = await askInParts(queries, (part) =>
+    router.listOffsets(
+      part.map(({ query }) => query),
+      signal,
+    ),
   );
   queries.forEach(({ index, query }, place) => {
     answers[index] = answerOf(

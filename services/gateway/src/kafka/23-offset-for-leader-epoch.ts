@@ -12,7 +12,7 @@ import { ERRORS, OttlaError } from "@ottla/errors";
 import { offsetForLeaderEpoch, type RequestOf, type ResponseOf } from "@ottla/kafka-protocol";
 import { type AnyKafkaHandler, kafkaHandler } from "./handler.ts";
 import { NO_ERROR } from "./kafka-failures.ts";
-import { hasPartition, type KafkaServices, knownTopic, lookUp } from "./kafka-services.ts";
+import { askInParts, hasPartition, type KafkaServices, knownTopic, lookUp } from "./kafka-services.ts";
 import { checkLeaderEpoch } from "./leader-epochs.ts";
 
 type Response = ResponseOf<typeof offsetForLeaderEpoch>;
@@ -71,7 +71,7 @@ async function answerAll(
     answers[index] = refused(partition, problem?.errorCode ?? NO_ERROR);
     if (problem === undefined) queries.push({ index, topicId, partition, epoch: leaderEpoch });
   }
-  const results = await router.findEpochEnds(queries, signal);
+  const results = await askInParts(queries, (part) => router.findEpochEnds(part, signal));
   queries.forEach(({ index, partition }, place) => {
     const result = results[place] ?? new OttlaError("UNKNOWN_SERVER_ERROR", "the leader gave no answer");
     answers[index] =

@@ -12,7 +12,7 @@ import { describeLogDirs, type RequestOf, type ResponseOf } from "@ottla/kafka-p
 import type { PartitionRef } from "@ottla/routing";
 import { type AnyKafkaHandler, kafkaHandler } from "./handler.ts";
 import { NO_ERROR } from "./kafka-failures.ts";
-import { hasPartition, type KafkaServices, knownTopic } from "./kafka-services.ts";
+import { askInParts, hasPartition, type KafkaServices, knownTopic } from "./kafka-services.ts";
 
 type Request = RequestOf<typeof describeLogDirs>;
 type LogDirectory = ResponseOf<typeof describeLogDirs>["results"][number];
@@ -28,7 +28,7 @@ export function describeLogDirsHandler(services: KafkaServices): AnyKafkaHandler
     versions: { min: 1, max: 4 },
     async handle(request, { signal }) {
       const wanted = wantedOf(services, request);
-      const described = await services.router.describePartitions(wanted, signal);
+      const described = await askInParts(wanted, (part) => services.router.describePartitions(part, signal));
       const nodes = new Map<number, Map<string, PartitionSize[]>>();
       for (const [index, { topic, topicId, partition }] of wanted.entries()) {
         const description = described[index];

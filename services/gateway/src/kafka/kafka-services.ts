@@ -1,9 +1,8 @@
 import { toOttlaError } from "@ottla/errors";
 import type { ClusterView, TopicConfigMap } from "@ottla/metadata";
 import type { PartitionRouter } from "@ottla/routing";
-import type { Clock, Random } from "@ottla/runtime";
+import type { Clock } from "@ottla/runtime";
 import type { ByteBudget } from "../byte-budget.ts";
-import type { ControllerClient } from "../controller-client.ts";
 import type { GatewayMetrics } from "../gateway-metrics.ts";
 import type { ProducerIds } from "../log-service/producer-ids.ts";
 import type { Topic, Topics } from "../topics.ts";
@@ -18,14 +17,12 @@ export interface KafkaServices {
   readonly topics: Topics;
   readonly view: ClusterView;
   readonly router: PartitionRouter;
-  readonly controller: ControllerClient;
   readonly producerIds: ProducerIds;
   readonly brokers: VirtualBrokers;
   readonly failures: KafkaFailures;
   readonly changes: TopicChanges;
   readonly fetchSessions: FetchSessions;
   readonly clock: Clock;
-  readonly random: Random;
   readonly metrics: GatewayMetrics;
   /** Bytes of batches on their way to leaders, over all connections. */
   readonly produceBudget: ByteBudget;
@@ -82,6 +79,21 @@ export async function lookUp<Key, Found>(
   if (found.every((item) => item !== undefined)) return found;
   await topics.refresh();
   return keys.map((key, index) => found[index] ?? find(key));
+}
+
+/** What one call to a storage node may name. */
+const MAX_ITEMS_PER_CALL = 5_000;
+
+/** Asks for many items in calls of bounded size, one after another; the answers are in the order of the items. */
+export async function askInParts<Item, Answer>(
+  items: readonly Item[],
+  ask: (part: readonly Item[]) => Promise<readonly Answer[]>,
+): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  for (let first = 0; first < items.length; first += MAX_ITEMS_PER_CALL) {
+    for (const answer of await ask(items.slice(first, first + MAX_ITEMS_PER_CALL))) answers.push(answer);
+  }
+  return answers;
 }
 
 export function hasPartition(topic: Topic, partition: number): boolean {
