@@ -38,15 +38,15 @@ export interface InSyncReplicasOptions {
 
 /**
  * The ISR in one leader's term: what is committed, and what may be committed without the leader knowing (R4). A proposal counts
- * from when it is sent: its new members at once, those that it removes until the removal is known to be committed. An attempt whose
- * outcome is unknown stops counting when the partition epoch is seen to have moved, since it compares with the old one.
+ * from when it is sent: its new members at once, those that it removes until the removal is known to be committed. An attempt that
+ * was not accepted stops counting when the partition epoch is seen to have moved, since it compares with the old one.
  */
 export class InSyncReplicas {
   readonly #options: InSyncReplicasOptions;
   readonly #mutants: Mutants;
   #term: PartitionTerm;
   #attempt: IsrProposal | undefined;
-  /** Members of attempts of the present partition epoch whose outcome is unknown; undefined when there are none. */
+  /** Members of attempts of the present partition epoch that may be committed still; undefined when there are none. */
   #unknown: Set<number> | undefined;
   #maximal: ReadonlySet<number>;
   #lastProposalId = 0;
@@ -73,7 +73,7 @@ export class InSyncReplicas {
     return this.#maximal;
   }
 
-  /** Some earlier attempt may or may not have been committed. */
+  /** Some earlier attempt may be committed, or may still be. */
   get hasUnknownOutcome(): boolean {
     return this.#unknown !== undefined;
   }
@@ -113,7 +113,9 @@ export class InSyncReplicas {
     }
     this.#attempt = undefined;
     this.#retryAtMs = nowMs + this.#options.retryBackoffMs;
-    if (outcome.kind === "unknown" && !this.#mutants.has("unknown-outcome-forgotten")) {
+    // Not even a refusal proves that nothing was committed: the request may have come twice, and the other copy may be the one
+    // that moved the partition epoch, or may be on its way still.
+    if (!this.#mutants.has("unknown-outcome-forgotten")) {
       this.#unknown = new Set([...(this.#unknown ?? []), ...attempt.isr]);
     }
     if (outcome.kind === "refused") this.#awaitsMetadata = outcome.reason === "stale-partition-epoch";

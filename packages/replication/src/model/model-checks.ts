@@ -74,8 +74,12 @@ export class ModelChecks {
     if (!node.hasLease) broken("R10", `node ${node.nodeId} proposed an ISR without a lease`);
   }
 
-  truncated(node: ModelNode, offset: number): void {
+  /**
+   * Who is in sync or eligible never gives up a committed record. Others may, when they hear late of the term that committed it.
+   */
+  truncated(node: ModelNode, offset: number, partition: ModelPartition): void {
     const { log, nodeId } = node;
+    if (node.isExcused || !holdersOf(partition).includes(nodeId)) return;
     for (let gone = Math.max(offset, log.logStartOffset); gone < log.logEndOffset; gone += 1) {
       const known = this.committed[gone];
       if (known !== undefined && isSame(known, log.at(gone))) {
@@ -86,12 +90,12 @@ export class ModelChecks {
 
   /** After every step. */
   state(partition: ModelPartition, nodes: readonly ModelNode[]): void {
-    const holders = [...partition.isr, ...partition.eligibleReplicas];
+    const holders = holdersOf(partition);
     for (const node of nodes) {
       if (holders.includes(node.nodeId) && !node.isExcused) this.#holdsCommitted(node);
       if (node.replica !== undefined) this.#roleHolds(node, node.replica.highWatermark);
     }
-    if (partition.isr.length + partition.eligibleReplicas.length === 0) broken("R8", "nobody is fit to lead");
+    if (holders.length === 0) broken("R8", "nobody is fit to lead");
   }
 
   #holdsCommitted(node: ModelNode): void {
@@ -143,6 +147,10 @@ export class ModelChecks {
     if (known !== name) broken("R2", `epoch ${leaderEpoch} is led by ${known} and by ${name}`);
     this.#leaderOfEpoch.set(leaderEpoch, name);
   }
+}
+
+function holdersOf(partition: ModelPartition): readonly number[] {
+  return [...partition.isr, ...partition.eligibleReplicas];
 }
 
 function isSame(a: ModelRecord, b: ModelRecord | undefined): boolean {

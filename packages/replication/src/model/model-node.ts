@@ -319,7 +319,8 @@ export class ModelNode {
       }
       case "truncate":
       case "restartAt":
-        if (effect.kind === "truncate" && effect.reason === "diverged") checks.truncated(this, effect.offset);
+        if (effect.kind === "truncate" && effect.reason === "diverged")
+          checks.truncated(this, effect.offset, coordinator.partition);
         this.truncation = { offset: effect.offset, restarts: effect.kind === "restartAt" };
         break;
       case "deleteRecordsBefore":

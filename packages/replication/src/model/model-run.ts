@@ -5,18 +5,18 @@ type Step = (cluster: ModelCluster) => unknown;
 
 /** What may happen next, and how often beside the rest. */
 const STEPS: readonly (readonly [string, number, Step])[] = [
-  ["append", 12, (cluster) => cluster.append()],
-  ["sync", 16, (cluster) => cluster.sync()],
-  ["deliver", 40, (cluster) => cluster.deliver()],
-  ["pump", 20, (cluster) => cluster.pump()],
+  ["append", 9, (cluster) => cluster.append()],
+  ["sync", 20, (cluster) => cluster.sync()],
+  ["deliver", 70, (cluster) => cluster.deliver()],
+  ["pump", 30, (cluster) => cluster.pump()],
   ["tick", 5, (cluster) => cluster.tick()],
-  ["see metadata", 12, (cluster) => cluster.seeMetadata()],
-  ["round", 4, (cluster) => cluster.round()],
+  ["see metadata", 16, (cluster) => cluster.seeMetadata()],
+  ["round", 5, (cluster) => cluster.round()],
   ["reconnect", 4, (cluster) => cluster.reconnect()],
   ["finish truncation", 6, (cluster) => cluster.finishTruncation()],
   ["checkpoint", 2, (cluster) => cluster.checkpoint()],
   ["delete records", 0.3, (cluster) => cluster.deleteRecords()],
-  ["restart", 4, (cluster) => cluster.restart()],
+  ["restart", 6, (cluster) => cluster.restart()],
   ["regain lease", 2, (cluster) => cluster.regainLease()],
   ["notice expiry", 2, (cluster) => cluster.noticeExpiry()],
 ];
