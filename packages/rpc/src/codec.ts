@@ -49,9 +49,10 @@ export function decodeResponse(schema: DescMessage, bytes: Uint8Array): Message 
 }
 
 /** The refusal of a message above the limit, before any of it is sent. */
+// Sending it again cannot help: the code must not be retriable.
 export function tooLarge(what: string, sizeBytes: number, limitBytes: number): OttlaError {
   return new OttlaError(
-    "THROTTLING_QUOTA_EXCEEDED",
+    "MESSAGE_TOO_LARGE",
     `${what} has ${sizeBytes} bytes: the limit for one message is ${limitBytes} bytes`,
     { metadata: { sizeBytes: String(sizeBytes), limitBytes: String(limitBytes) } },
   );

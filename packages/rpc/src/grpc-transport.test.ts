@@ -103,7 +103,7 @@ describe("the gRPC transport", () => {
     const address = `127.0.0.1:${served.server?.port}`;
     const small = new GrpcTransport({ address, clock: systemClock, maxMessageBytes: 1000 });
     await expect(createClient(LogService, small).fetch({})).rejects.toMatchObject({
-      code: "THROTTLING_QUOTA_EXCEEDED",
+      code: "MESSAGE_TOO_LARGE",
       message: expect.stringContaining("larger than max"),
     });
     await small.close();

@@ -9,6 +9,8 @@ const ERROR_DOMAIN = "ottla";
 /** Status travels in HTTP/2 headers, which peers bound (often at 8 KiB): longer texts are cut. */
 const MAX_MESSAGE_CHARACTERS = 1024;
 const MAX_METADATA_CHARACTERS = 2048;
+/** How gRPC libraries refuse a message that is over their limit: it shares a status with passing overload. */
+const TOO_LARGE = /larger than max/iu;
 const FOREIGN_ERROR_MESSAGE = "the server failed in a way that it does not name: see its log";
 
 /** A gRPC status: `details` is the `grpc-status-details-bin` trailer. */
@@ -73,7 +75,8 @@ export function statusFromError(thrown: unknown): WireStatus {
 export function errorFromStatus(status: WireStatus): OttlaError {
   const detailed = status.details === undefined ? undefined : errorFromDetails(status.details);
   if (detailed !== undefined) return detailed;
-  const code = CODE_BY_STATUS.get(status.code) ?? "UNKNOWN_SERVER_ERROR";
+  const tooLarge = status.code === GrpcStatus.RESOURCE_EXHAUSTED && TOO_LARGE.test(status.message);
+  const code = tooLarge ? "MESSAGE_TOO_LARGE" : (CODE_BY_STATUS.get(status.code) ?? "UNKNOWN_SERVER_ERROR");
   const message = status.message === "" ? `the call failed with gRPC status ${status.code}` : status.message;
   return new OttlaError(code, message, { metadata: { grpcStatus: String(status.code) } });
 }

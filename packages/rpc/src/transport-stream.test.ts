@@ -126,7 +126,7 @@ describe.each(harnesses)("a stream over $name", ({ serve }) => {
     await expect(early.drained()).rejects.toMatchObject({ code: "CANCELLED" });
     await expect(collect(early.received)).rejects.toMatchObject({ code: "CANCELLED" });
     const tooLarge = served.client.read({ positions: [{ topic: "x".repeat(2000) }] });
-    await expect(collect(tooLarge.received)).rejects.toMatchObject({ code: "THROTTLING_QUOTA_EXCEEDED" });
+    await expect(collect(tooLarge.received)).rejects.toMatchObject({ code: "MESSAGE_TOO_LARGE" });
     await served.transport.close();
     await expect(collect(served.client.read({}).received)).rejects.toMatchObject({ code: "UNAVAILABLE" });
     await served.close();
@@ -174,7 +174,7 @@ describe.each(harnesses)("a stream over $name", ({ serve }) => {
     const [answer] = await collect(stream.received);
     expect(answer).toMatchObject({
       correlationId: 3n,
-      outcome: { value: { reason: "THROTTLING_QUOTA_EXCEEDED" } },
+      outcome: { value: { reason: "MESSAGE_TOO_LARGE" } },
     });
     await served.close();
   });

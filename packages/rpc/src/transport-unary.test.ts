@@ -179,11 +179,11 @@ describe.each(harnesses)("a unary call over $name", ({ name, serve }) => {
     );
     const payload = { case: "batch", value: new Uint8Array(10_001) } as const;
     await expect(served.client.append({ payload })).rejects.toMatchObject({
-      code: "THROTTLING_QUOTA_EXCEEDED",
+      code: "MESSAGE_TOO_LARGE",
       message: expect.stringMatching(/the request has \d+ bytes: the limit for one message is 10000 bytes/u),
     });
     await expect(served.client.fetch({ maxBytes: 10_001 })).rejects.toMatchObject({
-      code: "THROTTLING_QUOTA_EXCEEDED",
+      code: "MESSAGE_TOO_LARGE",
       message: expect.stringMatching(/the answer has \d+ bytes: the limit for one message is 10000 bytes/u),
       metadata: { limitBytes: "10000" },
     });
