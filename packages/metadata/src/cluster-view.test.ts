@@ -294,4 +294,33 @@ describe("ClusterView", () => {
     await refreshed;
     expect(view.topicByName("t")).toBeDefined();
   });
+
+  it("never answers a refresh with a read that began before it, and shares reads among the others", async () => {
+    store.faults.latencyMs = 100;
+    store.faults.watchDelayMs = 1000;
+    const early = view.refresh();
+    await clock.advance(100);
+    // The first read is over; the second one begins before the write, so those behind it need a third.
+    const second = view.refresh();
+    await clock.advance(99);
+    await write(topicPut("id", "t"), { kind: "put", key: keys.changed, value: bytes("{}") });
+    const seen: boolean[] = [];
+    const late = Array.from({ length: 50 }, async () => {
+      await view.refresh();
+      seen.push(view.topicByName("t") !== undefined);
+    });
+    // One shared read of 100 ms, then the watch: fifty reads one after another would take 5 s.
+    await clock.advance(1200);
+    await Promise.all([early, second, ...late]);
+    expect(seen).toEqual(Array.from({ length: 50 }, () => true));
+  });
+
+  it("gives a refresh up soon where the store is away", async () => {
+    store.faults.unavailable = true;
+    const refreshed = expect(view.refresh()).rejects.toMatchObject({ code: "METADATA_UNAVAILABLE" });
+    await clock.advance(2000);
+    await refreshed;
+    store.faults.unavailable = false;
+    await view.refresh();
+  });
 });

@@ -17,6 +17,9 @@ import type { KeyValue, MetadataStore, RangeResult, Revision, Watch, WatchEvent 
 const RETRY_MS = 50;
 const RETRY_LIMIT_MS = 2000;
 
+/** How long a refresh waits for the store. */
+const REFRESH_TIMEOUT_MS = 2000;
+
 export interface ClusterViewOptions {
   readonly store: MetadataStore;
   /** The name of the cluster in the store; see `MetadataKeys`. */
@@ -55,6 +58,9 @@ export class ClusterView {
   #sortedTopicNames: readonly string[] | undefined;
   #watch: Watch | undefined;
   #revision: Revision = 0;
+  /** Reads of `changed`: the one under way, and the one for those who came meanwhile. */
+  #reading: Promise<Revision | undefined> | undefined;
+  #nextRead: Promise<Revision | undefined> | undefined;
 
   private constructor(options: ClusterViewOptions) {
     this.keys = new MetadataKeys(options.cluster);
@@ -185,10 +191,36 @@ export class ClusterView {
     });
   }
 
-  /** Resolves when the view shows all that the coordinator had committed before: a linearizable read. */
+  /**
+   * Resolves when the view shows all that the coordinator had committed before: a linearizable read. Rejects
+   * soon where the store is away, since most who ask can go on with what they know. Those who ask while a read
+   * is under way, which may have begun too early for them, share the next one.
+   */
   async refresh(signal?: AbortSignal): Promise<void> {
-    const changed = await this.#store.get(this.keys.changed);
-    if (changed !== undefined) await this.waitForRevision(changed.modRevision, signal);
+    const changed = await this.#changedRevision();
+    if (changed !== undefined) await this.waitForRevision(changed, signal);
+  }
+
+  #changedRevision(): Promise<Revision | undefined> {
+    if (this.#reading === undefined) return this.#readChanged();
+    this.#nextRead ??= this.#reading
+      .catch(() => undefined)
+      .then(() => {
+        this.#nextRead = undefined;
+        return this.#readChanged();
+      });
+    return this.#nextRead;
+  }
+
+  #readChanged(): Promise<Revision | undefined> {
+    const reading = this.#store
+      .get(this.keys.changed, { timeoutMs: REFRESH_TIMEOUT_MS })
+      .then((entry) => entry?.modRevision)
+      .finally(() => {
+        if (this.#reading === reading) this.#reading = undefined;
+      });
+    this.#reading = reading;
+    return reading;
   }
 
   close(): void {

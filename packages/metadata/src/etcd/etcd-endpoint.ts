@@ -30,7 +30,7 @@ import type {
 // The pool around this class retries transactions, closes channels under other calls and leaks one per login.
 import { Host } from "etcd3/lib/connection-pool.js";
 import { storeClosed } from "../transaction-limits.ts";
-import { etcdCallError, etcdError, failureOf } from "./etcd-errors.ts";
+import { etcdCallError, etcdError, failureOf, mayAnswerElsewhere } from "./etcd-errors.ts";
 import type { EtcdMetrics } from "./etcd-metrics.ts";
 import type { ChannelSecurity } from "./etcd-tls.ts";
 import { ETCD_VERSION_RECOMMENDED, ETCD_VERSION_REQUIRED, judgeEtcdVersion } from "./etcd-version.ts";
@@ -274,8 +274,14 @@ export class EtcdEndpoint {
         this.#running.delete(call);
         const outcome = error === null ? "ok" : isTimeUp ? "timeout" : "error";
         metrics.observe(name, outcome, clock.monotonic() - startedAtMs);
-        if (error === null) resolve(response as UnaryCalls[K][1]);
-        else reject(isTimeUp ? this.#timeUp(name, timeoutMs) : this.#failed(name, error));
+        if (error === null) {
+          metrics.answered(true);
+          resolve(response as UnaryCalls[K][1]);
+          return;
+        }
+        const failure = isTimeUp ? this.#timeUp(name, timeoutMs) : this.#failed(name, error);
+        metrics.answered(!mayAnswerElsewhere(failure));
+        reject(failure);
       });
       this.#running.add(call);
       const timer = clock.setTimer(timeoutMs, () => {

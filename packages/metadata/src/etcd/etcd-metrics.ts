@@ -7,6 +7,7 @@ export type LostWatchReason = "compacted" | "disconnected" | "gap" | "handler" |
 export class EtcdMetrics {
   readonly #latency: Histogram<"operation" | "outcome"> | undefined;
   readonly #lostWatches: Counter<"reason"> | undefined;
+  readonly #available: Gauge | undefined;
 
   readonly keepAliveAge: Gauge | undefined;
 
@@ -29,6 +30,11 @@ export class EtcdMetrics {
       labelNames: ["reason"],
       registers,
     });
+    this.#available = new Gauge({
+      name: "ottla_metadata_available",
+      help: "Whether etcd answered the last call: 0 while it is away, when what is there is served and nothing changes",
+      registers,
+    });
     this.keepAliveAge = new Gauge({
       name: "ottla_metadata_lease_keep_alive_age_seconds",
       help: "Time since the last answered keep-alive was sent, of the lease that waits longest; 0 without leases",
@@ -41,6 +47,11 @@ export class EtcdMetrics {
 
   observe(operation: string, outcome: "ok" | "error" | "timeout", durationMs: number): void {
     this.#latency?.labels(operation, outcome).observe(durationMs / 1000);
+  }
+
+  /** Whether etcd answered, be it with an error. */
+  answered(isAnswered: boolean): void {
+    this.#available?.set(isAnswered ? 1 : 0);
   }
 
   watchLost(reason: LostWatchReason): void {
