@@ -29,6 +29,8 @@ export type Mutant =
   | "stale-leader-epoch-accepted"
   /** A restarted node goes on as the leader that it was before (R2). */
   | "unfenced-leader"
+  /** A restarted node acts on metadata from before its restart (R6). */
+  | "old-view-after-restart"
   /** A node whose log was opened anew, without its unsynced end, leads the same epoch again (R2). */
   | "epoch-led-twice"
   /** Waiting replies are not failed when a term ends (R15). */

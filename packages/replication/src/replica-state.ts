@@ -43,6 +43,8 @@ export class ReplicaState {
   #waitingTerm: PartitionTerm | undefined;
   #hasRegisteredMeanwhile = false;
   #nodes: RegisteredNodes = new Map();
+  /** A view that shows this node's own registration is not older than it, and so not older than what an earlier run did. */
+  #hasSeenItself: boolean;
   #hasLease = true;
   #highWatermark: number;
   #damagedFrom: number | undefined;
@@ -63,6 +65,7 @@ export class ReplicaState {
     this.#positionVersion = former === undefined ? 0 : former.#positionVersion;
     this.#formerLedEpoch = former === undefined ? -1 : former.#lastLedEpoch;
     this.#lastLedEpoch = this.#formerLedEpoch;
+    this.#hasSeenItself = former !== undefined && former.#hasSeenItself;
     // What is not on disk any more is not known to be committed, whatever the checkpoint says.
     this.#highWatermark = Math.max(Math.min(options.highWatermark, log.syncedEndOffset), log.logStartOffset);
   }
@@ -90,9 +93,15 @@ export class ReplicaState {
     return this.#isUnfit;
   }
 
-  /** The metadata as this node sees it now; an older state than one seen before is dropped. */
+  /**
+   * The metadata as this node sees it now. A state older than one seen before is dropped, and so is all until the view shows this
+   * node's registration: an earlier run may have acknowledged records in a newer epoch than an old view knows of, and following
+   * that view's leader would truncate them (R6).
+   */
   onMetadata(term: PartitionTerm, nodes: RegisteredNodes, nowMs: number): readonly ReplicaEffect[] {
     this.#nodes = nodes;
+    this.#hasSeenItself ||= (nodes.get(this.#node.nodeId) ?? -1) >= this.#node.nodeEpoch;
+    if (!this.#hasSeenItself && !this.#mutants.has("old-view-after-restart")) return [];
     const effects: ReplicaEffect[] = [];
     const newest = this.#waitingTerm ?? this.#term;
     if (newest === undefined || term.partitionEpoch > newest.partitionEpoch) {

@@ -33,6 +33,7 @@ export class ModelCluster implements ModelWorld {
     this.nodes = NODE_IDS.map((nodeId) => new ModelNode(nodeId, this));
     for (const node of this.nodes) node.start();
     this.coordinator.round();
+    for (const node of this.nodes) node.see(this.coordinator.history.length - 1);
   }
 
   send(message: ModelMessage): void {
@@ -65,7 +66,7 @@ export class ModelCluster implements ModelWorld {
     const index = this.choices.happens(0.6) ? 0 : this.choices.between(0, this.#messages.length - 1);
     const message = this.#messages[index];
     if (message === undefined) return;
-    if (!this.choices.happens(0.05)) this.#messages.splice(index, 1);
+    if (!this.choices.happens(0.08)) this.#messages.splice(index, 1);
     this.#receive(message);
   }
 

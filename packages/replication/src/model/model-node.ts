@@ -103,7 +103,7 @@ export class ModelNode {
 
   start(): void {
     this.run += 1;
-    this.viewIndex = Math.max(0, this.#world.coordinator.history.length - this.#world.choices.between(1, 3));
+    this.viewIndex = Math.max(0, this.#world.coordinator.history.length - this.#world.choices.between(1, 16));
     this.nodeEpoch = this.#world.coordinator.register(this.nodeId, this.directoryId);
     this.hasLease = true;
     // R12: less than what was known to be committed is damage, whatever the recovery says.

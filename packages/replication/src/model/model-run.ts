@@ -1,5 +1,6 @@
 import { RuleBroken } from "./model-checks.ts";
 import { ModelCluster, type ModelMutant } from "./model-cluster.ts";
+import { SeededChoices } from "./seeded-choices.ts";
 
 type Step = (cluster: ModelCluster) => unknown;
 
@@ -10,32 +11,46 @@ const STEPS: readonly (readonly [string, number, Step])[] = [
   ["deliver", 70, (cluster) => cluster.deliver()],
   ["pump", 30, (cluster) => cluster.pump()],
   ["tick", 5, (cluster) => cluster.tick()],
-  ["see metadata", 16, (cluster) => cluster.seeMetadata()],
+  ["see metadata", 20, (cluster) => cluster.seeMetadata()],
   ["round", 5, (cluster) => cluster.round()],
-  ["reconnect", 4, (cluster) => cluster.reconnect()],
+  ["reconnect", 5, (cluster) => cluster.reconnect()],
   ["finish truncation", 6, (cluster) => cluster.finishTruncation()],
   ["checkpoint", 2, (cluster) => cluster.checkpoint()],
   ["delete records", 0.3, (cluster) => cluster.deleteRecords()],
-  ["restart", 6, (cluster) => cluster.restart()],
+  ["restart", 5, (cluster) => cluster.restart()],
   ["regain lease", 2, (cluster) => cluster.regainLease()],
   ["notice expiry", 2, (cluster) => cluster.noticeExpiry()],
 ];
 
 const FAULTS: readonly (readonly [string, number, Step])[] = [
-  ["message lost", 3, (cluster) => cluster.lose()],
-  ["crash", 1, (cluster) => cluster.crash()],
-  ["crash of all", 0.1, (cluster) => cluster.crashAll()],
-  ["directory lost", 0.8, (cluster) => cluster.loseDirectory()],
-  ["damage", 0.3, (cluster) => cluster.damage()],
-  ["log failure", 0.3, (cluster) => cluster.failLog()],
-  ["lease lost", 0.8, (cluster) => cluster.loseLease()],
-  ["lease revoked early", 1.5, (cluster) => cluster.expireLease()],
-  ["leader moved", 0.8, (cluster) => cluster.moveLeader()],
-  ["min.insync.replicas changed", 0.4, (cluster) => cluster.changeMinInsyncReplicas()],
+  ["message lost", 2, (cluster) => cluster.lose()],
+  ["crash", 0.7, (cluster) => cluster.crash()],
+  ["crash of all", 0.05, (cluster) => cluster.crashAll()],
+  ["directory lost", 2, (cluster) => cluster.loseDirectory()],
+  ["damage", 0.5, (cluster) => cluster.damage()],
+  ["log failure", 0.2, (cluster) => cluster.failLog()],
+  ["lease lost", 0.4, (cluster) => cluster.loseLease()],
+  ["lease revoked early", 0.8, (cluster) => cluster.expireLease()],
+  ["leader moved", 0.4, (cluster) => cluster.moveLeader()],
+  ["min.insync.replicas changed", 0.3, (cluster) => cluster.changeMinInsyncReplicas()],
 ];
 
-const ALL = [...STEPS, ...FAULTS];
-const TOTAL_WEIGHT = ALL.reduce((sum, [, weight]) => sum + weight, 0);
+interface WeightedStep {
+  readonly name: string;
+  readonly weight: number;
+  readonly step: Step;
+}
+
+/** Each run has its own habits: what is rare in one is common in another, and some faults stay away, so that others can grow. */
+function habitsOf(seed: number): readonly WeightedStep[] {
+  const choices = new SeededChoices(seed + 0x5eed);
+  const weighted = (factors: readonly number[]) => {
+    return ([name, weight, step]: (typeof STEPS)[number]): WeightedStep => {
+      return { name, weight: weight * (choices.pick(factors) ?? 1), step };
+    };
+  };
+  return [...STEPS.map(weighted([0.5, 1, 1, 2])), ...FAULTS.map(weighted([0, 0.5, 1, 3]))];
+}
 
 export interface ModelOutcome {
   readonly steps: number;
@@ -54,12 +69,14 @@ export function runModel(
   trace?: (line: string) => void,
 ): ModelOutcome {
   const cluster = new ModelCluster(seed, mutant);
+  const habits = habitsOf(seed);
+  const totalWeight = habits.reduce((sum, { weight }) => sum + weight, 0);
   const faults = new Map<string, number>();
   let done = 0;
   let broken: Error | undefined;
   try {
     for (; done < steps; done += 1) {
-      const [name, , step] = nextStep(cluster);
+      const { name, step } = nextStep(cluster, habits, totalWeight);
       const happened = step(cluster) === true;
       if (happened) faults.set(name, (faults.get(name) ?? 0) + 1);
       trace?.(`${done} ${name}: ${cluster.describe()}`);
@@ -75,11 +92,11 @@ export function runModel(
   return { steps: done, committed: committed.length, acknowledged, faults, broken };
 }
 
-function nextStep(cluster: ModelCluster): (typeof ALL)[number] {
-  let point = cluster.choices.float() * TOTAL_WEIGHT;
-  for (const entry of ALL) {
-    point -= entry[1];
+function nextStep(cluster: ModelCluster, habits: readonly WeightedStep[], totalWeight: number): WeightedStep {
+  let point = cluster.choices.float() * totalWeight;
+  for (const entry of habits) {
+    point -= entry.weight;
     if (point < 0) return entry;
   }
-  return ["tick", 1, () => cluster.tick()];
+  return { name: "tick", weight: 1, step: () => cluster.tick() };
 }
