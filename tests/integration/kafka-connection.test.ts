@@ -47,6 +47,16 @@ test("what cannot be a request ends its connection and no other", async () => {
   expect((await metadataOf(kafka, [])).brokers).toHaveLength(1);
 });
 
+test("requests before one that cannot be understood are answered before the connection ends", async () => {
+  const { kafka, port } = await startKafkaNode();
+  await createTopic(kafka, "t");
+  const client = await connectKafka(port);
+  const answers = [produceBatch(client, "t", batchOf(["x"])), produceBatch(client, "t", batchOf(["y"]))];
+  client.sendFrame(Buffer.from("nonsense"));
+  expect((await Promise.all(answers)).map(({ baseOffset }) => baseOffset)).toEqual([0, 1]);
+  await client.untilClosed();
+});
+
 test("a client that ends its side after its last request still gets every answer", async () => {
   const { kafka, port } = await startKafkaNode();
   await createTopic(kafka, "t");

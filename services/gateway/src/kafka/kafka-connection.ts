@@ -55,6 +55,7 @@ export class KafkaConnection {
   #isBlocked = false;
   #peerEnded = false;
   #isDraining = false;
+  #isBroken = false;
   #isOver = false;
   readonly #onClosedCallbacks: (() => void)[] = [];
   /** What to call when the client has taken the answers that are written. */
@@ -117,16 +118,29 @@ export class KafkaConnection {
   }
 
   #onData(chunk: Uint8Array): void {
-    if (this.#isOver || this.#isDraining) return;
+    if (this.#isOver || this.#isDraining || this.#isBroken) return;
     this.#lastActivityMs = this.#options.clock.monotonic();
     try {
       this.#splitter.push(chunk, (frame) => this.#onFrame(frame));
     } catch (error) {
-      this.#fail(error);
-      return;
+      this.#breakAfterWaiting(error);
     }
     this.#startWaiting();
     this.#adjustReading();
+  }
+
+  /** What cannot be understood ends the connection, but only after the answers to what came before it. */
+  #breakAfterWaiting(error: unknown): void {
+    this.#isBroken = true;
+    this.#hurry.abort();
+    const refuse: PreparedRequest = {
+      pipelined: false,
+      run: async () => {
+        throw error;
+      },
+      onSent: () => undefined,
+    };
+    this.#waiting.push({ request: refuse, frameBytes: 0 });
   }
 
   #onFrame(frame: Uint8Array): void {
@@ -198,7 +212,7 @@ export class KafkaConnection {
     const { maxUnansweredBytes, maxUnansweredRequests } = this.#options.limits;
     const unanswered = this.#replies.unanswered + this.#waiting.length;
     const isFull = unanswered >= maxUnansweredRequests || this.#unansweredBytes >= maxUnansweredBytes;
-    const shouldPause = isFull || this.#isBlocked || this.#isDraining;
+    const shouldPause = isFull || this.#isBlocked || this.#isDraining || this.#isBroken;
     if (shouldPause === this.#isPaused || this.#isOver) return;
     this.#isPaused = shouldPause;
     if (shouldPause) this.#connection.pause();
