@@ -3,17 +3,18 @@
 // nothing and validates nothing else: it is what the machine can do with this shape of program, not a product.
 //
 // Usage: sh scripts/node.sh bench/floor/floor-broker.ts --port 9192 --partitions 4 --data-dir DIR [--sync]
-import { closeSync, mkdirSync, openSync } from "node:fs";
+
 import * as fs from "node:fs";
+import { closeSync, mkdirSync, openSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import {
   allApis,
   apiVersions,
-  fetch,
   FrameReader,
   FrameWriter,
+  fetch,
   hasFlexibleResponseHeader,
   initProducerId,
   listOffsets,
@@ -76,7 +77,11 @@ class Partition {
         encodeBatchPrefix(this.nextOffset, header.batchLength, 0),
         batch.subarray(PREFIX_BYTES),
       );
-      this.#queued.batches.push({ offset: this.nextOffset, position: this.#position, sizeBytes: header.sizeBytes });
+      this.#queued.batches.push({
+        offset: this.nextOffset,
+        position: this.#position,
+        sizeBytes: header.sizeBytes,
+      });
       this.nextOffset += header.lastOffsetDelta + 1;
       this.#position += header.sizeBytes;
       position += header.sizeBytes;
@@ -228,7 +233,10 @@ function serveFetch(version: number, reader: FrameReader, send: Send): void {
       if (--pending > 0) return;
       const left = deadline - performance.now();
       if (total === 0 && left > 0) waitForData(request.topics, left, attempt);
-      else send((writer) => fetch.encodeResponse(writer, version, { throttleTimeMs: 0, errorCode: 0, responses }));
+      else
+        send((writer) =>
+          fetch.encodeResponse(writer, version, { throttleTimeMs: 0, errorCode: 0, responses }),
+        );
     }
     finish();
   };
@@ -349,7 +357,8 @@ function accept(socket: Socket): void {
   let needed = 4;
   const flush = (): void => {
     socket.cork();
-    while (replies[0]?.isReady === true) for (const piece of replies.shift()?.pieces ?? []) socket.write(piece);
+    while (replies[0]?.isReady === true)
+      for (const piece of replies.shift()?.pieces ?? []) socket.write(piece);
     socket.uncork();
   };
   socket.on("error", () => socket.destroy());
