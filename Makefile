@@ -11,7 +11,8 @@ help: ## Show this list
 install: ## Install the packages (and a Node, where the machine's is older than 26.9) and generate code
 	@if [ ! -e node_modules/.modules.yaml ] || [ pnpm-lock.yaml -nt node_modules/.modules.yaml ]; then \
 		$(PNPM) install --frozen-lockfile && touch node_modules/.modules.yaml; \
-	elif [ -n "$$(find proto buf.gen.yaml -newer packages/proto/gen -name '*.*' 2>/dev/null | head -1)" ] || [ ! -d packages/proto/gen ]; then \
+	elif [ ! -d packages/proto/gen ] || \
+		[ -n "$$(find proto buf.gen.yaml -newer packages/proto/gen -name '*.*' | head -1)" ]; then \
 		sh scripts/generate.sh; \
 	fi
 
@@ -27,7 +28,7 @@ test: install ## Run all tests that need nothing but the packages
 test-unit: install ## Run the tests that stay in one process
 	$(NODE) $(BIN)/vitest/vitest.mjs run --project unit $(VITEST_FLAGS)
 
-conformance: install ## Prove Ottla with real Kafka clients and Kafka's own tools (brings them on the first run)
+conformance: install ## Prove Ottla with real Kafka clients and tools, brought on the first run
 	sh tests/conformance/setup.sh
 	$(NODE) $(BIN)/vitest/vitest.mjs run --project conformance $(VITEST_FLAGS)
 

@@ -73,7 +73,8 @@ function ourLayout(fields: Fields, version: number, path = ""): Layout {
     const tag = includesVersion(field.options.tagged, version) ? field.options.tag : undefined;
     const here = `${path}.${name}`;
     const fallback = inner === undefined && !isArray ? ` = ${ourDefault(field)}` : "";
-    const line = `${here}: ${isArray ? "[]" : ""}${base}${nullable ? "?" : ""}${tag === undefined ? "" : ` #${tag}`}${fallback}`;
+    const shape = `${isArray ? "[]" : ""}${base}`;
+    const line = `${here}: ${shape}${nullable ? "?" : ""}${tag === undefined ? "" : ` #${tag}`}${fallback}`;
     return [line, ...(inner === undefined ? [] : ourLayout(inner, version, here))];
   });
 }

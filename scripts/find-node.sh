@@ -1,4 +1,5 @@
-# Sourced by other scripts, with $root set: puts the path of a Node ≥ 26.9 into OTTLA_NODE and its directory first in PATH.
+# Sourced by other scripts, with $root set: puts the path of a Node ≥ 26.9 into OTTLA_NODE
+# and its directory first in PATH.
 
 is_new_enough() {
   version=$("$1" --version 2>/dev/null) || return 1
@@ -22,7 +23,8 @@ find_node() {
     OTTLA_NODE=$candidate
     return 0
   fi
-  echo "ottla: Node 26.9 or newer is needed. Run 'make install' (it brings one on Linux and on macOS x64), or install it." >&2
+  echo "ottla: Node 26.9 or newer is needed." \
+    "Run 'make install' (it brings one on Linux and on macOS x64), or install it." >&2
   exit 69
 }
 

@@ -1,6 +1,7 @@
-// A bare trial broker: the floor that Ottla's Kafka path is measured against. It parses Produce and Fetch, checks the CRC, assigns
-// offsets and writes groups with one writev in flight per partition (and an fdatasync with --sync). It recovers nothing, limits
-// nothing and validates nothing else: it is what the machine can do with this shape of program, not a product.
+// A bare trial broker: the floor that Ottla's Kafka path is measured against. It parses Produce
+// and Fetch, checks the CRC, assigns offsets and writes groups with one writev in flight per
+// partition (and an fdatasync with --sync). It recovers nothing, limits nothing and validates
+// nothing else: it is what the machine can do with this shape of program, not a product.
 //
 // Usage: sh scripts/node.sh bench/floor/floor-broker.ts --port 9192 --partitions 4 --data-dir DIR [--sync]
 

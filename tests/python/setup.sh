@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes a Python environment with grpcio under .cache/python and generates the stubs of proto/ into .cache/python/stubs.
+# Makes a Python environment with grpcio under .cache/python and generates the stubs of proto/ there.
 set -e
 cd "$(dirname -- "$0")/../.."
 environment=.cache/python
@@ -8,5 +8,6 @@ if [ ! -x "$environment/bin/python" ] || ! "$environment/bin/python" -c "import 
   "$environment/bin/python" -m pip install --quiet grpcio grpcio-tools
 fi
 mkdir -p "$environment/stubs"
-"$environment/bin/python" -m grpc_tools.protoc -Iproto --python_out="$environment/stubs" --grpc_python_out="$environment/stubs" \
+stubs=$environment/stubs
+"$environment/bin/python" -m grpc_tools.protoc -Iproto --python_out="$stubs" --grpc_python_out="$stubs" \
   proto/ottla/v1/*.proto

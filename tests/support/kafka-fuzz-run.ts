@@ -3,7 +3,9 @@ import { fuzzKafka } from "./kafka-fuzz.ts";
 import { OttlaServer } from "./ottla-server.ts";
 
 const MIB = 1024 * 1024;
-/** What is alive after a collection must not grow; between collections it goes up and down by more than that. */
+/**
+ * What is alive after a collection must not grow; between collections it goes up and down by more than that.
+ */
 const LIVE_GROWTH_BYTES_MAX = 48 * MIB;
 const RESIDENT_BYTES_MAX = 400 * MIB;
 

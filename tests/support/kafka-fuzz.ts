@@ -27,8 +27,8 @@ const PROGRESS_FRAMES = 5_000;
 const NAMES = ["fuzz-a", "fuzz-b", "fuzz-c", "", "bad/name", "__consumer_offsets", "x".repeat(300)];
 
 /**
- * Sends frames that are grown from valid requests of every served API and version: some as they are, some mutated,
- * and noise. Connections are ended after a few frames, so that nothing is left waiting.
+ * Sends frames that are grown from valid requests of every served API and version: some as they are,
+ * some mutated, and noise. Connections are ended after a few frames, so that nothing is left waiting.
  */
 export async function fuzzKafka(options: FuzzOptions): Promise<void> {
   const random = new SeededRandom(options.seed);
@@ -64,7 +64,10 @@ async function servedVersions(port: number): Promise<ServedVersion[]> {
   });
 }
 
-/** The further on in a connection, the worse: what comes behind a frame that ends the connection is never looked at. */
+/**
+ * The further on in a connection, the worse: what comes behind a frame that ends the
+ * connection is never looked at.
+ */
 function sendOne(
   client: KafkaTestClient,
   random: SeededRandom,

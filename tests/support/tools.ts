@@ -1,11 +1,13 @@
 import { spawnSync } from "node:child_process";
 
-/** Whether continuous integration runs the tests: a missing tool then fails the test instead of skipping it. */
+/**
+ * Whether continuous integration runs the tests: a missing tool then fails the test instead of skipping it.
+ */
 export const inContinuousIntegration = process.env["CI"] !== undefined && process.env["CI"] !== "";
 
 /**
- * Says whether all the programs are there. In continuous integration a missing one is an error; elsewhere the test
- * that asked says what it skips.
+ * Says whether all the programs are there. In continuous integration a missing one is an
+ * error; elsewhere the test that asked says what it skips.
  */
 export function haveTools(...programs: readonly string[]): boolean {
   const missing = programs.filter((program) => spawnSync(program, ["--version"], { stdio: "ignore" }).error);

@@ -40,12 +40,15 @@ export class OttlaError extends Error {
 }
 
 /**
- * Key of `metadata` by which the thrower vouches, with the value "true", that nothing of a batch was appended: even a batch
- * without a producer id may then be sent again.
+ * Key of `metadata` by which the thrower vouches, with the value "true", that nothing of
+ * a batch was appended: even a batch without a producer id may then be sent again.
  */
 export const NOT_APPENDED = "not_appended";
 
-/** Turns whatever was thrown into an `OttlaError`; a foreign error becomes UNKNOWN_SERVER_ERROR with its cause. */
+/**
+ * Turns whatever was thrown into an `OttlaError`; a foreign error becomes
+ * UNKNOWN_SERVER_ERROR with its cause.
+ */
 export function toOttlaError(thrown: unknown): OttlaError {
   if (thrown instanceof OttlaError) return thrown;
   if (thrown instanceof Error && thrown.name === "AbortError") {

@@ -1,6 +1,9 @@
 /** Byte streams between processes. `NodeNetwork` carries them over TCP. */
 export interface Network {
-  /** Accepts connections until the listener is closed. Throws `OttlaError` UNAVAILABLE when the address is taken. */
+  /**
+   * Accepts connections until the listener is closed. Throws `OttlaError` UNAVAILABLE
+   * when the address is taken.
+   */
   listen(address: ListenAddress, onConnection: (connection: Connection) => void): Promise<Listener>;
   /** Opens a connection. Throws `OttlaError` UNAVAILABLE when nothing answers within the timeout. */
   connect(address: ConnectAddress): Promise<Connection>;
@@ -43,8 +46,8 @@ export interface Connection {
   /** Begins to deliver. Nothing is read from the peer before. */
   start(handlers: ConnectionHandlers): void;
   /**
-   * Queues pieces in order; they must not change afterwards. Returns false when more is queued than should be: the caller
-   * waits for `onDrain` before the next one.
+   * Queues pieces in order; they must not change afterwards. Returns false when more is
+   * queued than should be: the caller waits for `onDrain` before the next one.
    */
   write(pieces: readonly Uint8Array[]): boolean;
   /** Bytes that were written and have not gone out. */

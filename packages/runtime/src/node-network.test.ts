@@ -45,7 +45,7 @@ test("pieces arrive in order, and a half-closed side still gets its answer", asy
   expect((await answer).toString()).toBe("answer");
 });
 
-test("a reader that pauses makes the writer's queue grow past its mark, and drains when it goes on", async () => {
+test("a reader that pauses lets the writer's queue grow past its mark, and drains it later", async () => {
   const { client, server } = await pair();
   const drained = Promise.withResolvers<void>();
   client.start({

@@ -88,7 +88,8 @@ class NodeConnection implements Connection {
   write(pieces: readonly Uint8Array[]): boolean {
     const socket = this.#socket;
     if (!socket.writable) return false;
-    // Corked writes leave in one writev, mostly before `uncork` returns: only then is it known what stays queued.
+    // Corked writes leave in one writev, mostly before `uncork` returns: only then is it
+    // known what stays queued.
     socket.cork();
     for (const piece of pieces) socket.write(piece);
     socket.uncork();

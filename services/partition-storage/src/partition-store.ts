@@ -49,6 +49,8 @@ const LOOKUP_WAIT_MS = 1_000;
 export class PartitionStore implements LeaderLookup {
   readonly #options: PartitionStoreOptions;
   readonly #replicas = new Map<string, PartitionReplica>();
+  /** Partitions whose directories are being removed or put aside. */
+  readonly #dropping = new Set<string>();
   readonly #deadlines: Deadlines;
   readonly #purgatoryLimit: FetchPurgatoryLimit;
   readonly #pool: TaskPool;
@@ -230,17 +232,21 @@ export class PartitionStore implements LeaderLookup {
   #drop(replica: PartitionReplica): void {
     const { topicId, partition } = replica;
     const { directories, logger, view } = this.#options;
-    this.#replicas.delete(keyOf(topicId, partition));
+    const key = keyOf(topicId, partition);
+    this.#replicas.delete(key);
     const tombstone = view.topicById(topicId)?.phase === "deleted";
     const work = this.#pool.run(async () => {
       await replica.discard();
       if (tombstone) await directories.remove(topicId, partition);
       else await directories.setAside(topicId, partition, "its topic is not in the metadata");
     });
+    this.#dropping.add(key);
     this.#track(
-      work.catch((thrown: unknown) => {
-        logger.error({ partition: replica.name, err: toOttlaError(thrown) }, "cannot remove a partition");
-      }),
+      work
+        .finally(() => this.#dropping.delete(key))
+        .catch((thrown: unknown) => {
+          logger.error({ partition: replica.name, err: toOttlaError(thrown) }, "cannot remove a partition");
+        }),
     );
   }
 
@@ -249,9 +255,12 @@ export class PartitionStore implements LeaderLookup {
    */
   async #sweep(onlyTopicId?: string): Promise<void> {
     const { directories, view, logger } = this.#options;
+    // What is being dropped is somebody's work already, even when it is done before its turn comes here.
+    const dropping = new Set(this.#dropping);
     for (const { topicId, partition } of await directories.list()) {
       if (onlyTopicId !== undefined && topicId !== onlyTopicId) continue;
-      if (this.#replicas.has(keyOf(topicId, partition))) continue;
+      const key = keyOf(topicId, partition);
+      if (this.#replicas.has(key) || this.#dropping.has(key) || dropping.has(key)) continue;
       const phase = view.topicById(topicId)?.phase;
       if (phase === "deleted") await directories.remove(topicId, partition);
       else if (phase === undefined) {

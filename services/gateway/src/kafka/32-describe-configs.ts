@@ -3,7 +3,8 @@
  *
  * - Topics: all settings that are served. Brokers: the virtual broker's, under Kafka's names,
  *   read-only; an empty name asks for what was changed on all brokers at run time, which is nothing.
- * - `configuration_keys` null or empty asks for all settings; names that do not exist are left out, as in Kafka.
+ * - `configuration_keys` null or empty asks for all settings; names that do not exist are
+ *   left out, as in Kafka.
  * - Synonyms on request, types and documentation from version 3 on. Nothing is sensitive.
  *
  * Deliberately not here: loggers of brokers, client metrics and groups: INVALID_REQUEST.

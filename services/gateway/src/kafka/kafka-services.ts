@@ -84,7 +84,9 @@ export async function lookUp<Key, Found>(
 /** What one call to a storage node may name. */
 const MAX_ITEMS_PER_CALL = 5_000;
 
-/** Asks for many items in calls of bounded size, one after another; the answers are in the order of the items. */
+/**
+ * Asks for many items in calls of bounded size, one after another; the answers are in the order of the items.
+ */
 export async function askInParts<Item, Answer>(
   items: readonly Item[],
   ask: (part: readonly Item[]) => Promise<readonly Answer[]>,
