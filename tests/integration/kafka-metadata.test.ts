@@ -212,7 +212,7 @@ test("the end of a leader epoch is known, and an epoch that has not come is not"
   }
 });
 
-test("in per-gateway mode the gateway is a broker of its own under the address that is configured", async () => {
+test("in per-gateway mode the gateway is a broker of its own under its configured address", async () => {
   const { kafka } = await startKafkaNode({
     kafka: { mode: "per-gateway", advertisedAddress: "gateway-1.example:9092" },
     zone: "a",

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 
-test("the pages of docs/ that are made from the code are up to date: else run scripts/generate-docs.ts", () => {
+test("the generated pages of docs/ are up to date: else run scripts/generate-docs.ts", () => {
   const command = ["scripts/node.sh", "scripts/generate-docs.ts", "--check"];
   const { stderr, status } = spawnSync("sh", command, { cwd: ROOT, encoding: "utf8" });
   expect(stderr).toBe("");
