@@ -6,7 +6,7 @@ import type { PositionAnswer } from "./replication-messages.ts";
 export type LeaderEffect =
   /** Records below are visible now; replies that waited for them go out, and followers are told. */
   | { readonly kind: "advanceHighWatermark"; readonly highWatermark: number }
-  /** All live in-sync replicas begin there or later: `DeleteRecords` that waited are answered (R14). */
+  /** All in-sync replicas begin there or later: `DeleteRecords` that waited are answered (R14). */
   | { readonly kind: "advanceLowWatermark"; readonly logStartOffset: number }
   | { readonly kind: "proposeIsr"; readonly proposal: IsrProposal }
   /** When accepted, records are sent from `fromOffset` on, under the follower's position version. */

@@ -89,7 +89,7 @@ export class LeaderState {
     return this.#highWatermark;
   }
 
-  /** All live in-sync replicas begin there or later (R14). */
+  /** All in-sync replicas begin there or later (R14). */
   get lowWatermark(): number {
     return this.#lowWatermark;
   }
@@ -280,7 +280,8 @@ export class LeaderState {
   #nextLowWatermark(): number {
     let lowest = this.#log.logStartOffset;
     for (const [nodeId, follower] of this.#followers) {
-      if (!this.#isr.maximal.has(nodeId) || !this.#nodes.has(nodeId)) continue;
+      // One that is down is waited for until the coordinator has taken it out of the ISR: it might lead next.
+      if (!this.#isr.maximal.has(nodeId)) continue;
       lowest = Math.min(lowest, follower.logStartOffset ?? 0);
     }
     return lowest;

@@ -88,6 +88,18 @@ export class ModelChecks {
     }
   }
 
+  /** R14: `DeleteRecords` is answered now, for all in-sync replicas that live. */
+  lowWatermarkAdvanced(logStartOffset: number, partition: ModelPartition, nodes: readonly ModelNode[]): void {
+    for (const node of nodes) {
+      if (!node.isAlive || node.isExcused || !partition.isr.includes(node.nodeId)) continue;
+      if (node.log.logStartOffset >= logStartOffset) continue;
+      broken(
+        "R14",
+        `node ${node.nodeId} is in sync and begins at ${node.log.logStartOffset}, not ${logStartOffset}`,
+      );
+    }
+  }
+
   /** After every step. */
   state(partition: ModelPartition, nodes: readonly ModelNode[]): void {
     const holders = holdersOf(partition);

@@ -97,3 +97,11 @@ export class ModelLog implements ReplicaLog {
     while ((this.#epochs.at(-1)?.startOffset ?? -1) >= offset) this.#epochs.pop();
   }
 }
+
+/** A synced log whose records are of these epochs. */
+export function logOf(...epochs: readonly number[]): ModelLog {
+  const log = new ModelLog();
+  for (const [offset, epoch] of epochs.entries()) log.append({ epoch, value: 100 * epoch + offset });
+  log.sync(log.logEndOffset);
+  return log;
+}

@@ -41,6 +41,7 @@ export interface ModelWorld {
   readonly checks: ModelChecks;
   readonly mutants: Mutants;
   readonly nowMs: number;
+  readonly nodes: readonly ModelNode[];
   send(message: ModelMessage): void;
 }
 
@@ -101,9 +102,9 @@ export class ModelNode {
     return this.#world.coordinator.history[this.viewIndex];
   }
 
-  start(): void {
+  start(viewIndex: number): void {
     this.run += 1;
-    this.viewIndex = Math.max(0, this.#world.coordinator.history.length - this.#world.choices.between(1, 16));
+    this.viewIndex = viewIndex;
     this.nodeEpoch = this.#world.coordinator.register(this.nodeId, this.directoryId);
     this.hasLease = true;
     // R12: less than what was known to be committed is damage, whatever the recovery says.
@@ -140,10 +141,13 @@ export class ModelNode {
 
   registerAgain(): void {
     this.nodeEpoch = this.#world.coordinator.register(this.nodeId, this.directoryId);
+    if (this.replica !== undefined) this.do(this.replica.onRegistered(this.nodeEpoch, this.#world.nowMs));
+    this.gainLease();
+  }
+
+  gainLease(): void {
     this.hasLease = true;
-    if (this.replica === undefined) return;
-    this.do(this.replica.onRegistered(this.nodeEpoch, this.#world.nowMs));
-    this.do(this.replica.onLease(true, this.#world.nowMs));
+    if (this.replica !== undefined) this.do(this.replica.onLease(true, this.#world.nowMs));
   }
 
   /** A sync failed: the log is opened anew in the same process, without what was not synced. */
@@ -335,9 +339,11 @@ export class ModelNode {
         break;
       case "cannotFollow":
         throw new Error(`node ${this.nodeId} cannot follow: ${effect.message}`);
+      case "advanceLowWatermark":
+        checks.lowWatermarkAdvanced(effect.logStartOffset, coordinator.partition, this.#world.nodes);
+        break;
       case "becomeFollower":
       case "appendRecords":
-      case "advanceLowWatermark":
       case "leaveReplicas":
         break;
       default:
