@@ -48,6 +48,12 @@ test("readers at the tail never touch the disk", async () => {
   expect(fault.struck).toBe(0);
 });
 
+test("batches read from the disk come as one piece of memory, which nobody needs to join", async () => {
+  const { log } = await filled();
+  const { chunks, sizeBytes } = await log.read(0, { maxBytes: 1e6, endOffset: 20 });
+  expect(chunks.map((chunk) => chunk.byteLength)).toEqual([sizeBytes]);
+});
+
 test("a damaged batch fails with its file and position, and the others can be read", async () => {
   const { fixture, log } = await filled();
   const { sizeBytes } = await log.read(0, { maxBytes: 1, endOffset: 20 });

@@ -132,12 +132,23 @@ class SegmentRun {
     if (header.lastOffset >= Math.min(this.#options.endOffset, this.#bounds.segmentEndOffset)) return false;
     const fits = this.#sizeBytes + bytes.byteLength <= this.#options.maxBytes;
     if (!fits && !(this.#options.atLeastOneBatch && this.#chunks.length === 0)) return false;
-    this.#chunks.push(bytes);
+    this.#add(bytes);
     this.endPosition = position + bytes.byteLength;
     this.#sizeBytes += bytes.byteLength;
     this.#nextOffset = header.lastOffset + 1;
     this.#scanner.budgetBytes = this.#options.maxBytes - this.#sizeBytes;
     return this.#sizeBytes < this.#options.maxBytes;
+  }
+
+  /** Batches that lie side by side in memory are given as one chunk, so that nobody needs to join them. */
+  #add(bytes: Uint8Array): void {
+    const last = this.#chunks.at(-1);
+    const follows = last?.buffer === bytes.buffer && last.byteOffset + last.byteLength === bytes.byteOffset;
+    if (last === undefined || !follows) this.#chunks.push(bytes);
+    else {
+      const sizeBytes = last.byteLength + bytes.byteLength;
+      this.#chunks[this.#chunks.length - 1] = new Uint8Array(last.buffer, last.byteOffset, sizeBytes);
+    }
   }
 
   #discontinuity(header: BatchHeader): string | undefined {

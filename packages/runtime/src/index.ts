@@ -72,6 +72,7 @@ export type {
 } from "./network.ts";
 export { NodeDisk } from "./node-disk.ts";
 export { NodeNetwork } from "./node-network.ts";
+export { releaseUnusedMemory } from "./process-memory.ts";
 export type { Random } from "./random.ts";
 export { Readiness, type ReadinessCheck, type ReadinessReport } from "./readiness.ts";
 export { installFaultHandlers, type ProcessEvents, ProcessExit, runUntilSignal } from "./run-until-signal.ts";

@@ -7,6 +7,7 @@ import {
   NodeDisk,
   ProcessExit,
   readWholeFile,
+  releaseUnusedMemory,
   runUntilSignal,
   type Settings,
   settingsHelp,
@@ -54,6 +55,7 @@ export async function runServe(argv: readonly string[]): Promise<number> {
       const ports = { grpcPort, kafkaPort, httpPort };
       logger.info({ version: VERSION, listen, ...ports, dataDir, clusterId, startMs }, "ready");
       if (process.stdout.isTTY) process.stdout.write(nextCommands(node));
+      releaseUnusedMemory();
     });
     return await runUntilSignal({ lifecycle, logger, timeoutMs: settings.shutdown.timeoutMs });
   } catch (thrown) {

@@ -1,7 +1,7 @@
-import { compressSync, decompressFrameSync, uncompressSync } from "lz4-napi";
 import { allocate, plainView } from "../int.ts";
 import { brokenPayload, payloadTooLarge } from "./codec-error.ts";
 import { type Lz4Frame, measureFrame, readFrame } from "./lz4-frame.ts";
+import { lz4Library } from "./native-codecs.ts";
 
 const BLOCK_BYTES = 64 * 1024;
 const LENGTH_BYTES = 4;
@@ -21,6 +21,7 @@ const END_MARK_BYTES = 4;
  * readers must allocate.
  */
 export function lz4Compress(bytes: Uint8Array): Uint8Array {
+  const { compressSync } = lz4Library();
   const source = bufferOver(bytes);
   const blockCount = Math.ceil(source.length / BLOCK_BYTES);
   // Blocks that do not shrink are stored as they are, so no output is larger than this.
@@ -78,7 +79,7 @@ function hasTinyBlocks(frame: Lz4Frame, position: number): boolean {
 
 function decompressFrame(frame: Uint8Array): Uint8Array {
   try {
-    return plainView(decompressFrameSync(bufferOver(frame)));
+    return plainView(lz4Library().decompressFrameSync(bufferOver(frame)));
   } catch (error) {
     throw brokenPayload("lz4", error instanceof Error ? error.message : String(error), error);
   }
@@ -107,7 +108,7 @@ function decompressBlocks(bytes: Uint8Array, frame: Lz4Frame, parts: Uint8Array[
 
 function decompressBlock(sizedBlock: Uint8Array): Uint8Array {
   try {
-    return plainView(uncompressSync(sizedBlock));
+    return plainView(lz4Library().uncompressSync(sizedBlock));
   } catch (error) {
     throw brokenPayload("lz4", error instanceof Error ? error.message : String(error), error);
   }

@@ -1,6 +1,6 @@
-import { compressSync, uncompressSync } from "snappy";
 import { allocate, plainView, readInt32, writeInt32 } from "../int.ts";
 import { brokenPayload, payloadTooLarge } from "./codec-error.ts";
+import { snappyLibrary } from "./native-codecs.ts";
 
 /**
  * Two framings are in use: the Java client writes the one of xerial's snappy-java (a header, then blocks
@@ -20,6 +20,7 @@ const MAX_RATIO = 22;
 const COPY_OUTPUT = { copyOutputData: true, asBuffer: true } as const;
 
 export function snappyCompress(bytes: Uint8Array): Uint8Array {
+  const { compressSync } = snappyLibrary();
   const blocks: Uint8Array[] = [];
   let sizeBytes = XERIAL_HEADER_BYTES;
   for (let position = 0; position < bytes.length; position += XERIAL_BLOCK_BYTES) {
@@ -104,7 +105,7 @@ function announcedSize(block: Uint8Array): number {
 
 function uncompressBlock(block: Uint8Array): Uint8Array {
   try {
-    return plainView(uncompressSync(block, COPY_OUTPUT) as Buffer);
+    return plainView(snappyLibrary().uncompressSync(block, COPY_OUTPUT) as Buffer);
   } catch (error) {
     throw brokenPayload("snappy", error instanceof Error ? error.message : String(error), error);
   }
