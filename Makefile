@@ -28,7 +28,7 @@ test: install ## Run all tests that need nothing but the packages
 test-unit: install ## Run the tests that stay in one process
 	$(NODE) $(BIN)/vitest/vitest.mjs run --project unit $(VITEST_FLAGS)
 
-conformance: install ## Prove Ottla with real Kafka clients and tools, brought on the first run
+conformance: install ## Prove Ottla with real Kafka clients and Kafka's own tools (fetched once)
 	sh tests/conformance/setup.sh
 	$(NODE) $(BIN)/vitest/vitest.mjs run --project conformance $(VITEST_FLAGS)
 
