@@ -1,11 +1,16 @@
 import type { FollowerUpdate } from "./replication-messages.ts";
 
-/** diverged: the leader's log parts there (R6); damaged: what follows is broken here and is fetched again (R12). */
+/**
+ * diverged: the leader's log parts there (R6); damaged: what follows is broken here and
+ * is fetched again (R12).
+ */
 export type TruncationReason = "diverged" | "damaged";
 
 /** What the owner of a follower's state machine has to do, in this order. */
 export type FollowerEffect =
-  /** To the leader of the term, on the stream to its node. Of several for one stream turn the later ones win. */
+  /**
+   * To the leader of the term, on the stream to its node. Of several for one stream turn the later ones win.
+   */
   | { readonly kind: "sendUpdate"; readonly update: FollowerUpdate }
   /** The batches that came with the answer go to the log, as they are. */
   | { readonly kind: "appendRecords"; readonly baseOffset: number; readonly nextOffset: number }

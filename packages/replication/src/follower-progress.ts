@@ -52,12 +52,17 @@ export class FollowerProgress {
     return true;
   }
 
-  /** The leader's log grew from `endOffset`: who had all of it was caught up until now, however long nothing was said. */
+  /**
+   * The leader's log grew from `endOffset`: who had all of it was caught up until now,
+   * however long nothing was said.
+   */
   leaderAppended(endOffset: number, nowMs: number): void {
     if ((this.syncedEndOffset ?? -1) >= endOffset) this.#caughtUpAt(nowMs);
   }
 
-  /** Whether the follower was at the leader's log end within the time that `replica.lag.time.max.ms` allows. */
+  /**
+   * Whether the follower was at the leader's log end within the time that `replica.lag.time.max.ms` allows.
+   */
   keepsUp(leaderEndOffset: number, nowMs: number, maxLagMs: number): boolean {
     if ((this.syncedEndOffset ?? -1) >= leaderEndOffset) return true;
     return nowMs - this.#lastCaughtUpAtMs <= maxLagMs;

@@ -32,16 +32,18 @@ export interface FollowerStateOptions {
 }
 
 /**
- * waiting: there is nobody to follow; aligning: a position is asked for, nothing is taken yet; truncating: the owner is cutting the
- * log; following: records are taken and acknowledged; failed: only another term helps.
+ * waiting: there is nobody to follow; aligning: a position is asked for, nothing is taken
+ * yet; truncating: the owner is cutting the log; following: records are taken and
+ * acknowledged; failed: only another term helps.
  */
 export type FollowerPhase = "waiting" | "aligning" | "truncating" | "following" | "failed";
 
 const NOTHING: readonly FollowerEffect[] = [];
 
 /**
- * A follower in one term of its leader: finds where both logs part (R6), takes records from there, acknowledges what is synced (R3).
- * All methods return what is to be done; the log is changed by the owner only.
+ * A follower in one term of its leader: finds where both logs part (R6), takes records
+ * from there, acknowledges what is synced (R3). All methods return what is to be done;
+ * the log is changed by the owner only.
  */
 export class FollowerState {
   readonly #options: FollowerStateOptions;
@@ -96,7 +98,8 @@ export class FollowerState {
 
   /** Begins to follow, if there is anyone to follow. */
   begin(): readonly FollowerEffect[] {
-    // A leader that is a former registration of this node is nobody: the coordinator is about to choose anew (R2).
+    // A leader that is a former registration of this node is nobody: the coordinator is
+    // about to choose anew (R2).
     if (this.#term.leader < 0 || this.#term.leader === this.#options.node.nodeId) return NOTHING;
     if (this.#mutants.has("truncate-by-high-watermark") && this.#log.logEndOffset > this.#highWatermark) {
       return this.#truncate(Math.max(this.#highWatermark, this.#log.logStartOffset), "diverged");
@@ -179,7 +182,8 @@ export class FollowerState {
   /** The owner has done what `truncate` or `restartAt` asked for. */
   onTruncated(): readonly FollowerEffect[] {
     if (this.#phase !== "truncating") return NOTHING;
-    // Anew from the leader's log start, which is below the leader's high watermark. Not before the old records are gone.
+    // Anew from the leader's log start, which is below the leader's high watermark. Not
+    // before the old records are gone.
     this.#highWatermark = Math.max(this.#highWatermark, this.#log.logStartOffset);
     return this.#ask();
   }
@@ -228,7 +232,10 @@ export class FollowerState {
     ];
   }
 
-  /** Only a replica that is not in sync can be so far behind: the leader deletes below its high watermark (R14). */
+  /**
+   * Only a replica that is not in sync can be so far behind: the leader deletes below its
+   * high watermark (R14).
+   */
   #restart(logStartOffset: number): readonly FollowerEffect[] {
     this.#phase = "truncating";
     this.#damagedFrom = undefined;

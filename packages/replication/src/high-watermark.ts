@@ -15,8 +15,8 @@ export interface ReplicaProgress {
 }
 
 /**
- * The high watermark by rule R4: the smallest synced end offset over the maximal ISR, held where it is while the committed ISR is
- * too small, and never moved back.
+ * The high watermark by rule R4: the smallest synced end offset over the maximal ISR,
+ * held where it is while the committed ISR is too small, and never moved back.
  */
 export function nextHighWatermark(current: number, progress: ReplicaProgress): number {
   const mutants = progress.mutants ?? NO_MUTANTS;

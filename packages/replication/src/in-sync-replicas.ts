@@ -11,7 +11,9 @@ export interface IsrProposal {
   readonly isr: readonly number[];
   /** New members, as registered when they caught up: the coordinator refuses others than it knows (R7). */
   readonly added: readonly NodeIdentity[];
-  /** Leaving members that lost records below the high watermark: they must not become eligible replicas (R12). */
+  /**
+   * Leaving members that lost records below the high watermark: they must not become eligible replicas (R12).
+   */
   readonly lostRecords: readonly number[];
 }
 
@@ -37,16 +39,20 @@ export interface InSyncReplicasOptions {
 }
 
 /**
- * The ISR in one leader's term: what is committed, and what may be committed without the leader knowing (R4). A proposal counts
- * from when it is sent: its new members at once, those that it removes until the removal is known to be committed. An attempt that
- * was not accepted stops counting when the partition epoch is seen to have moved, since it compares with the old one.
+ * The ISR in one leader's term: what is committed, and what may be committed without the leader
+ * knowing (R4). A proposal counts from when it is sent: its new members at once, those that it
+ * removes until the removal is known to be committed. An attempt that was not accepted stops
+ * counting when the partition epoch is seen to have moved, since it compares with the old one.
  */
 export class InSyncReplicas {
   readonly #options: InSyncReplicasOptions;
   readonly #mutants: Mutants;
   #term: PartitionTerm;
   #attempt: IsrProposal | undefined;
-  /** Members of attempts of the present partition epoch that may be committed still; undefined when there are none. */
+  /**
+   * Members of attempts of the present partition epoch that may be committed still;
+   * undefined when there are none.
+   */
   #unknown: Set<number> | undefined;
   #maximal: ReadonlySet<number>;
   #lastProposalId = 0;
@@ -68,7 +74,9 @@ export class InSyncReplicas {
     return this.#term.isr;
   }
 
-  /** The committed ISR and all that may have joined it: who must have a record before it counts as replicated. */
+  /**
+   * The committed ISR and all that may have joined it: who must have a record before it counts as replicated.
+   */
   get maximal(): ReadonlySet<number> {
     return this.#maximal;
   }
@@ -113,8 +121,8 @@ export class InSyncReplicas {
     }
     this.#attempt = undefined;
     this.#retryAtMs = nowMs + this.#options.retryBackoffMs;
-    // Not even a refusal proves that nothing was committed: the request may have come twice, and the other copy may be the one
-    // that moved the partition epoch, or may be on its way still.
+    // Not even a refusal proves that nothing was committed: the request may have come twice, and
+    // the other copy may be the one that moved the partition epoch, or may be on its way still.
     if (!this.#mutants.has("unknown-outcome-forgotten")) {
       this.#unknown = new Set([...(this.#unknown ?? []), ...attempt.isr]);
     }

@@ -17,7 +17,9 @@ export type LeaderEffect =
       readonly fromOffset: number;
       readonly answer: PositionAnswer;
     }
-  /** The follower is told that its update did not count; what was being sent to it under another epoch ends. */
+  /**
+   * The follower is told that its update did not count; what was being sent to it under another epoch ends.
+   */
   | {
       readonly kind: "refuseUpdate";
       readonly nodeId: number;
@@ -26,7 +28,9 @@ export type LeaderEffect =
     }
   /** All replies and fetches that wait in this term fail with the code (R15). */
   | { readonly kind: "failWaiters"; readonly code: ErrorCode; readonly message: string }
-  /** This node leads no longer, though the metadata says that it does: the coordinator is to choose another. */
+  /**
+   * This node leads no longer, though the metadata says that it does: the coordinator is to choose another.
+   */
   | { readonly kind: "resign"; readonly leaderEpoch: number; readonly reason: ResignReason };
 
 export type ResignReason = "damaged-log" | "log-failed" | "fenced";

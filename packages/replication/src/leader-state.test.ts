@@ -103,7 +103,7 @@ describe("a leader's high watermark", () => {
     expect(leader.latestOffset()).toBe(3);
   });
 
-  it("does not count what the leader's log does not have, or a position that it has not accepted (R3)", () => {
+  it("counts neither what its own log lacks nor what belongs to a position it refused (R3)", () => {
     const log = logOf(1, 1, 3);
     const leader = lead(log, { isr: [1, 2] });
     const other = { syncedEndOffset: 3, lastEpoch: 2, logStartOffset: 0 };

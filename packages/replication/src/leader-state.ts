@@ -40,8 +40,9 @@ export type RequiredAcks = "all" | "leader" | "none";
 const NOTHING: readonly LeaderEffect[] = [];
 
 /**
- * One term of leadership of one partition: what followers have, the ISR, the high watermark. It begins when the node learns that it
- * leads and ends for good with `end`; another leader epoch is another object. All methods return what is to be done.
+ * One term of leadership of one partition: what followers have, the ISR, the high
+ * watermark. It begins when the node learns that it leads and ends for good with `end`;
+ * another leader epoch is another object. All methods return what is to be done.
  */
 export class LeaderState {
   readonly leaderEpoch: number;
@@ -232,7 +233,8 @@ export class LeaderState {
     if (this.#mutants.has("agreement-unchecked")) return { kind: "accepted" };
     const { logStartOffset } = this.#log;
     if (offset < logStartOffset) return { kind: "outOfRange" };
-    // Nobody can tell any more whether the follower's records below are the leader's: it is to forget them, as the leader did.
+    // Nobody can tell any more whether the follower's records below are the leader's: it
+    // is to forget them, as the leader did.
     if (offset === logStartOffset && lastEpoch !== NO_EPOCH) return { kind: "outOfRange" };
     if (logsAgree(this.#log, offset, lastEpoch)) return { kind: "accepted" };
     return { kind: "diverging", end: divergingEpoch(this.#log, lastEpoch) };
@@ -278,6 +280,9 @@ export class LeaderState {
   }
 
   #nextLowWatermark(): number {
+    // As with the high watermark (R4): an eligible replica that has not heard of it might lead next.
+    const tooSmall = this.#isr.committed.length < this.term.minInsyncReplicas;
+    if (tooSmall && !this.#mutants.has("low-watermark-early")) return this.#lowWatermark;
     let lowest = this.#log.logStartOffset;
     for (const [nodeId, follower] of this.#followers) {
       // One that is down is waited for until the coordinator has taken it out of the ISR: it might lead next.
@@ -305,7 +310,8 @@ export class LeaderState {
       }
     }
     const isSame = added.length === 0 && isr.length === committed.length;
-    // After an unknown outcome even the same ISR is proposed: once the partition epoch has moved, nothing is unknown.
+    // After an unknown outcome even the same ISR is proposed: once the partition epoch
+    // has moved, nothing is unknown.
     if (isSame && !this.#isr.hasUnknownOutcome) return;
     effects.push({ kind: "proposeIsr", proposal: this.#isr.propose({ isr, added, lostRecords }) });
   }

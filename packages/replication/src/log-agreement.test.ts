@@ -70,7 +70,7 @@ describe("truncation by leader epoch (R6)", () => {
         if (!canBothBe(leader, follower)) continue;
         const parted = leader.findIndex((epoch, offset) => follower[offset] !== epoch);
         const common = parted < 0 ? leader.length : parted;
-        expect(settle(leader, follower), `${leader} and ${follower}`).toBe(common);
+        expect(settle(leader, follower), `${leader.join()} and ${follower.join()}`).toBe(common);
       }
     }
   });
@@ -81,6 +81,8 @@ function canBothBe(leader: readonly number[], follower: readonly number[]): bool
   return leader.every((epoch) => {
     const start = follower.indexOf(epoch);
     if (start < 0) return true;
-    return leader.indexOf(epoch) === start && `${leader.slice(0, start)}` === `${follower.slice(0, start)}`;
+    return (
+      leader.indexOf(epoch) === start && leader.slice(0, start).join() === follower.slice(0, start).join()
+    );
   });
 }

@@ -1,6 +1,6 @@
 /**
- * Deliberate bugs, for the tests that show that the checkers find them. No product code passes any: a machine without the
- * option has none.
+ * Deliberate bugs, for the tests that show that the checkers find them. No product code
+ * passes any: a machine without the option has none.
  */
 export type Mutant =
   /** The high watermark needs a majority instead of all of the maximal ISR (R4). */
@@ -39,6 +39,8 @@ export type Mutant =
   | "lease-ignored"
   /** A proposal whose outcome is unknown is taken for refused (R4). */
   | "unknown-outcome-forgotten"
+  /** DeleteRecords is answered while too few are in sync (R14). */
+  | "low-watermark-early"
   /** A replica with a hole leads (R12). */
   | "damaged-leads";
 

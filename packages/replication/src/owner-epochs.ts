@@ -7,8 +7,9 @@ export interface OwnerEpochStart {
 }
 
 /**
- * The owners of a single-writer log (R13), in its order. Built from the log's own control batches, on the leader as on followers,
- * so that no new leader forgets it and no time makes it expire. The owner of the newest epoch is the only one that may append.
+ * The owners of a single-writer log (R13), in its order. Built from the log's own control
+ * batches, on the leader as on followers, so that no new leader forgets it and no time
+ * makes it expire. The owner of the newest epoch is the only one that may append.
  */
 export class OwnerEpochs {
   #starts: OwnerEpochStart[];
@@ -26,7 +27,10 @@ export class OwnerEpochs {
     return this.#starts.at(-1)?.ownerEpoch ?? -1;
   }
 
-  /** Why a batch of the owner is refused, or undefined; `isFence` for the control batch that an owner begins with. */
+  /**
+   * Why a batch of the owner is refused, or undefined; `isFence` for the control batch
+   * that an owner begins with.
+   */
   refuse(ownerEpoch: number, isFence: boolean): OttlaError | undefined {
     const { latest } = this;
     if (ownerEpoch < latest) {

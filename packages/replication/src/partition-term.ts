@@ -1,6 +1,6 @@
 /**
- * What the metadata says about a partition, as far as its replicas care. `PartitionState` of @ottla/metadata has these
- * fields, so that it can be handed over as it is.
+ * What the metadata says about a partition, as far as its replicas care. `PartitionState`
+ * of @ottla/metadata has these fields, so that it can be handed over as it is.
  */
 export interface PartitionTerm {
   /** -1 for none. */
@@ -18,7 +18,9 @@ export interface PartitionTerm {
   readonly minInsyncReplicas: number;
 }
 
-/** The nodeEpoch of each storage node that is registered, as far as this node knows; fenced nodes are missing. */
+/**
+ * The nodeEpoch of each storage node that is registered, as far as this node knows; fenced nodes are missing.
+ */
 export type RegisteredNodes = ReadonlyMap<number, number>;
 
 /** This registration of this node. */

@@ -11,5 +11,7 @@ export type ReplicaEffect =
   | { readonly kind: "becomeFollower"; readonly leader: number; readonly leaderEpoch: number }
   /** The partition's replicas do not name this node any more. Files go on the coordinator's word only. */
   | { readonly kind: "leaveReplicas" }
-  /** To be kept on disk until `damageRepaired`, and told to the coordinator: this replica must not lead (R12). */
+  /**
+   * To be kept on disk until `damageRepaired`, and told to the coordinator: this replica must not lead (R12).
+   */
   | { readonly kind: "reportDamage"; readonly fromOffset: number };

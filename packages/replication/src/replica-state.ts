@@ -13,9 +13,15 @@ export interface ReplicaStateOptions {
   readonly limits: ReplicaLimits;
   /** As checkpointed. */
   readonly highWatermark: number;
-  /** From an earlier `reportDamage` that was not repaired, or where recovery found less than the checkpoint promises. */
+  /**
+   * From an earlier `reportDamage` that was not repaired, or where recovery found less
+   * than the checkpoint promises.
+   */
   readonly damagedFrom?: number | undefined;
-  /** In the same run of the node, before the log failed and was opened anew: an epoch that it led is not led again. */
+  /**
+   * In the same run of the node, before the log failed and was opened anew: an epoch that
+   * it led is not led again.
+   */
   readonly former?: ReplicaState | undefined;
   readonly mutants?: Mutants;
 }
@@ -29,8 +35,8 @@ export type ReplicaRole =
 const NONE: ReplicaRole = { kind: "none" };
 
 /**
- * One replica through all its terms: takes the partition's states from the metadata in their order, ends one role and begins the
- * next. The high watermark that it knows goes with it.
+ * One replica through all its terms: takes the partition's states from the metadata in their
+ * order, ends one role and begins the next. The high watermark that it knows goes with it.
  */
 export class ReplicaState {
   readonly #options: ReplicaStateOptions;
@@ -43,7 +49,10 @@ export class ReplicaState {
   #waitingTerm: PartitionTerm | undefined;
   #hasRegisteredMeanwhile = false;
   #nodes: RegisteredNodes = new Map();
-  /** A view that shows this node's own registration is not older than it, and so not older than what an earlier run did. */
+  /**
+   * A view that shows this node's own registration is not older than it, and so not older
+   * than what an earlier run did.
+   */
   #hasSeenItself: boolean;
   #hasLease = true;
   #highWatermark: number;
@@ -94,9 +103,9 @@ export class ReplicaState {
   }
 
   /**
-   * The metadata as this node sees it now. A state older than one seen before is dropped, and so is all until the view shows this
-   * node's registration: an earlier run may have acknowledged records in a newer epoch than an old view knows of, and following
-   * that view's leader would truncate them (R6).
+   * The metadata as this node sees it now. A state older than one seen before is dropped, and so is all
+   * until the view shows this node's registration: an earlier run may have acknowledged records in a
+   * newer epoch than an old view knows of, and following that view's leader would truncate them (R6).
    */
   onMetadata(term: PartitionTerm, nodes: RegisteredNodes, nowMs: number): readonly ReplicaEffect[] {
     this.#nodes = nodes;
@@ -180,7 +189,10 @@ export class ReplicaState {
     return effects;
   }
 
-  /** A write or sync failed: the log is to be opened anew, as after a crash, and with it another `ReplicaState`. */
+  /**
+   * A write or sync failed: the log is to be opened anew, as after a crash, and with it
+   * another `ReplicaState`.
+   */
   onLogFailed(): readonly ReplicaEffect[] {
     const effects = this.#role.kind === "leader" ? this.#role.leader.resign("log-failed") : [];
     this.#leaveRole();
@@ -218,7 +230,10 @@ export class ReplicaState {
     return [...reports, ...this.#beginRole(term, nowMs)];
   }
 
-  /** The coordinator still counts on a replica that has lost records: it has not heard of it, or not before it decided. */
+  /**
+   * The coordinator still counts on a replica that has lost records: it has not heard of
+   * it, or not before it decided.
+   */
   #reportAgain(term: PartitionTerm): readonly ReplicaEffect[] {
     const counts = [...term.isr, ...term.eligibleReplicas].includes(this.#node.nodeId);
     if (!counts || !this.isUnfitToLead) return [];
@@ -242,7 +257,8 @@ export class ReplicaState {
     if (this.#isUnfit && !this.#mutants.has("damaged-leads")) {
       return [...effects, { kind: "resign", leaderEpoch, reason: "damaged-log" }];
     }
-    // Its log may have lost records of this very epoch that others have: their offsets must not be given out twice (R2).
+    // Its log may have lost records of this very epoch that others have: their offsets
+    // must not be given out twice (R2).
     if (leaderEpoch <= this.#formerLedEpoch && !this.#mutants.has("epoch-led-twice")) {
       return [...effects, { kind: "resign", leaderEpoch, reason: "log-failed" }];
     }

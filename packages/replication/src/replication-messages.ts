@@ -1,8 +1,8 @@
 import type { EpochEnd } from "./replica-log.ts";
 
 /**
- * What a follower's node tells the leader's of one partition; `FollowerUpdate` in replication.proto. Where it comes from
- * (nodeId, nodeEpoch) is said once for a stream.
+ * What a follower's node tells the leader's of one partition; `FollowerUpdate` in
+ * replication.proto. Where it comes from (nodeId, nodeEpoch) is said once for a stream.
  */
 export interface FollowerUpdate {
   readonly nodeId: number;
@@ -35,7 +35,10 @@ export interface AnswerHead {
   readonly positionVersion: number;
   readonly highWatermark: number;
   readonly logStartOffset: number;
-  /** Where the leader's log ended when it spoke: the follower's lag, and when a damaged replica is whole again (R12). */
+  /**
+   * Where the leader's log ended when it spoke: the follower's lag, and when a damaged
+   * replica is whole again (R12).
+   */
   readonly logEndOffset: number;
 }
 

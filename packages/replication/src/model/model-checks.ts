@@ -21,8 +21,8 @@ export interface ModelWaiter {
 }
 
 /**
- * What must hold in every state of the model. `committed` is all that any leader has ever shown as below its high watermark: it
- * grows and never changes, whatever happens to nodes.
+ * What must hold in every state of the model. `committed` is all that any leader has ever
+ * shown as below its high watermark: it grows and never changes, whatever happens to nodes.
  */
 export class ModelChecks {
   readonly committed: ModelRecord[] = [];
@@ -75,7 +75,8 @@ export class ModelChecks {
   }
 
   /**
-   * Who is in sync or eligible never gives up a committed record. Others may, when they hear late of the term that committed it.
+   * Who is in sync or eligible never gives up a committed record. Others may, when they
+   * hear late of the term that committed it.
    */
   truncated(node: ModelNode, offset: number, partition: ModelPartition): void {
     const { log, nodeId } = node;

@@ -12,7 +12,10 @@ const NODE_IDS = [1, 2, 3];
 /** Beyond it the oldest messages are lost: as a broken stream loses them. */
 const MAX_MESSAGES = 60;
 
-/** Three nodes, a coordinator and a network that loses, repeats and reorders; everything that happens is chosen by one seed. */
+/**
+ * Three nodes, a coordinator and a network that loses, repeats and reorders; everything
+ * that happens is chosen by one seed.
+ */
 export class ModelCluster implements ModelWorld {
   readonly choices: SeededChoices;
   readonly coordinator: ModelCoordinator;
@@ -138,7 +141,10 @@ export class ModelCluster implements ModelWorld {
     this.#pick(({ isAlive }) => !isAlive)?.start(this.#viewAtStart());
   }
 
-  /** Of a node that is down, and never of the last that holds what was acknowledged: no rule could bring that back. */
+  /**
+   * Of a node that is down, and never of the last that holds what was acknowledged: no
+   * rule could bring that back.
+   */
   loseDirectory(): boolean {
     const node = this.#pick(({ isAlive }) => !isAlive);
     if (node === undefined || !this.#mayLose(node)) return false;
@@ -206,7 +212,9 @@ export class ModelCluster implements ModelWorld {
     return true;
   }
 
-  /** Not while a replica's losses are being dealt with: the lower one would give up who else has everything. */
+  /**
+   * Not while a replica's losses are being dealt with: the lower one would give up who else has everything.
+   */
   changeMinInsyncReplicas(): boolean {
     if (this.nodes.some(({ isExcused }) => isExcused)) return false;
     this.coordinator.setMinInsyncReplicas(this.choices.between(1, 2));
@@ -239,7 +247,8 @@ export class ModelCluster implements ModelWorld {
       const { role } = replica ?? {};
       const what = role?.kind === "follower" ? role.follower.phase : role?.kind;
       const offsets = `${log.logStartOffset}..${log.syncedEndOffset}..${log.logEndOffset}`;
-      return `node ${nodeId} ${what} ${offsets} hw ${replica?.highWatermark}${replica?.isUnfitToLead ? " unfit" : ""}${isExcused ? " excused" : ""}`;
+      const marks = `${replica?.isUnfitToLead ? " unfit" : ""}${isExcused ? " excused" : ""}`;
+      return `node ${nodeId} ${what} ${offsets} hw ${replica?.highWatermark}${marks}`;
     });
     return `${nodes.join("; ")}; ${JSON.stringify(this.coordinator.partition)}`;
   }
@@ -282,7 +291,10 @@ export class ModelCluster implements ModelWorld {
     this.send({ kind: "outcome", to: from, run, leaderEpoch, proposalId, outcome });
   }
 
-  /** Who has asked learns that there is no answer; the request itself may still be on its way when it was repeated. */
+  /**
+   * Who has asked learns that there is no answer; the request itself may still be on its
+   * way when it was repeated.
+   */
   #drop(message: ModelMessage | undefined): void {
     if (message === undefined) return;
     const isProposal = message.kind === "proposal";
@@ -301,7 +313,10 @@ export class ModelCluster implements ModelWorld {
       });
   }
 
-  /** A metadata server may lag behind: at worst with a view in which someone leads who was replaced, and does not know it. */
+  /**
+   * A metadata server may lag behind: at worst with a view in which someone leads who was
+   * replaced, and does not know it.
+   */
   #viewAtStart(): number {
     const { history } = this.coordinator;
     const oldest = history.findLastIndex(({ partition }, index) => {

@@ -33,8 +33,9 @@ export type CoordinatorMutant =
   | "joins-unregistered";
 
 /**
- * The coordinator and the metadata store in one: the rules R1, R4, R8 and R9 for one partition, with what `partition-leadership.ts` of
- * the coordinator does. Every change is kept, so that nodes can lag behind in what they see.
+ * The coordinator and the metadata store in one: the rules R1, R4, R8 and R9 for one
+ * partition, with what `partition-leadership.ts` of the coordinator does. Every change is
+ * kept, so that nodes can lag behind in what they see.
  */
 export class ModelCoordinator {
   readonly history: MetadataView[] = [];
@@ -109,7 +110,8 @@ export class ModelCoordinator {
 
   setMinInsyncReplicas(minInsyncReplicas: number): void {
     const keeps = this.#mutants.has("min-change-keeps-eligible");
-    // Without an ISR nothing is acknowledged, whatever the setting: the eligible replicas have everything still.
+    // Without an ISR nothing is acknowledged, whatever the setting: the eligible replicas
+    // have everything still.
     const isSafe = this.#state.isr.length === 0;
     const eligibleReplicas = keeps || isSafe ? this.#state.eligibleReplicas : [];
     this.#commit({ ...this.#state, minInsyncReplicas, eligibleReplicas });

@@ -1,3 +1,4 @@
+import type { FollowerEffect } from "../follower-effects.ts";
 import type { IsrOutcome, IsrProposal } from "../in-sync-replicas.ts";
 import type { Mutants } from "../mutants.ts";
 import type { ReplicaEffect } from "../replica-effects.ts";
@@ -8,7 +9,9 @@ import type { MetadataView, ModelCoordinator } from "./model-coordinator.ts";
 import { ModelLog, type ModelRecord } from "./model-log.ts";
 import type { SeededChoices } from "./seeded-choices.ts";
 
-/** What travels. `nodeEpoch` and `run` are of the receiver: a stream ends with the process that it leads to. */
+/**
+ * What travels. `nodeEpoch` and `run` are of the receiver: a stream ends with the process that it leads to.
+ */
 export type ModelMessage =
   | { readonly kind: "update"; readonly to: number; readonly update: FollowerUpdate }
   | {
@@ -48,6 +51,8 @@ export interface ModelWorld {
 export const LAG_TIME_MAX_MS = 1_000;
 
 const LIMITS = { replicaLagTimeMaxMs: LAG_TIME_MAX_MS, isrRetryBackoffMs: 100, refusedBackoffMs: 50 };
+
+type DamageEffect = Extract<ReplicaEffect, { kind: "reportDamage" }>;
 
 interface SendingStream {
   readonly nodeEpoch: number;
@@ -315,6 +320,21 @@ export class ModelNode {
       case "resign":
         if (effect.reason === "log-failed") coordinator.moveLeader(effect.leaderEpoch);
         break;
+      case "advanceLowWatermark":
+        checks.lowWatermarkAdvanced(effect.logStartOffset, coordinator.partition, this.#world.nodes);
+        break;
+      case "becomeFollower":
+      case "appendRecords":
+      case "leaveReplicas":
+        break;
+      default:
+        this.#doAsFollower(effect);
+    }
+  }
+
+  #doAsFollower(effect: Exclude<FollowerEffect, { kind: "appendRecords" }> | DamageEffect): void {
+    const { checks, coordinator } = this.#world;
+    switch (effect.kind) {
       case "sendUpdate": {
         const role = this.replica?.role;
         if (role?.kind !== "follower") break;
@@ -323,8 +343,9 @@ export class ModelNode {
       }
       case "truncate":
       case "restartAt":
-        if (effect.kind === "truncate" && effect.reason === "diverged")
+        if (effect.kind === "truncate" && effect.reason === "diverged") {
           checks.truncated(this, effect.offset, coordinator.partition);
+        }
         this.truncation = { offset: effect.offset, restarts: effect.kind === "restartAt" };
         break;
       case "deleteRecordsBefore":
@@ -339,12 +360,7 @@ export class ModelNode {
         break;
       case "cannotFollow":
         throw new Error(`node ${this.nodeId} cannot follow: ${effect.message}`);
-      case "advanceLowWatermark":
-        checks.lowWatermarkAdvanced(effect.logStartOffset, coordinator.partition, this.#world.nodes);
-        break;
-      case "becomeFollower":
-      case "appendRecords":
-      case "leaveReplicas":
+      case "advanceHighWatermark":
         break;
       default:
         effect satisfies never;

@@ -41,7 +41,10 @@ interface WeightedStep {
   readonly step: Step;
 }
 
-/** Each run has its own habits: what is rare in one is common in another, and some faults stay away, so that others can grow. */
+/**
+ * Each run has its own habits: what is rare in one is common in another, and some faults
+ * stay away, so that others can grow.
+ */
 function habitsOf(seed: number): readonly WeightedStep[] {
   const choices = new SeededChoices(seed + 0x5eed);
   const weighted = (factors: readonly number[]) => {

@@ -25,6 +25,7 @@ const SEEDS_UNTIL_FOUND: Readonly<Record<ModelMutant, number>> = {
   "waiter-survives-epoch": 50,
   "lease-ignored": 50,
   "unknown-outcome-forgotten": 1_000,
+  "low-watermark-early": 1_000,
   "damaged-leads": 1_500,
   "lost-disk-keeps-place": 200,
   "min-change-keeps-eligible": 500,
@@ -50,14 +51,14 @@ describe("the model of a cluster", () => {
       "crash of all",
       "damage",
       "directory lost",
+      "leader moved",
       "lease lost",
       "lease revoked early",
-      "leader moved",
       "log failure",
       "message lost",
       "min.insync.replicas changed",
     ]);
-    for (const [fault, count] of faults) expect(count, fault).toBeGreaterThan(SEEDS / 20);
+    expect(Math.min(...faults.values())).toBeGreaterThan(SEEDS / 20);
   });
 
   it("does the same again from the same seed", () => {
