@@ -180,6 +180,16 @@ describe("a leader's ISR", () => {
     expect([...leader.maximalIsr]).toEqual([1, 2, 3]);
   });
 
+  it("does not take in who could not stay", () => {
+    const log = logOf(1, 1);
+    const leader = lead(log, { isr: [1, 2] });
+    log.append({ epoch: 4, value: 1 });
+    leader.onLogProgress(0);
+    expect(proposed(leader.onFollowerUpdate(ask(log, 2, 2), 1_500))).toMatchObject({ isr: [1] });
+    const other = lead(log, { isr: [1, 2] });
+    expect(proposed(other.onFollowerUpdate(ask(log, 3, 3), 1_500))).toMatchObject({ isr: [1, 3] });
+  });
+
   it("does not take in who is fenced, or registered in another way than it is known (R7)", () => {
     for (const nodes of [new Map([[1, 11]]), new Map([[3, 12]])]) {
       const log = logOf(1, 1);

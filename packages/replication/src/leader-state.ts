@@ -304,7 +304,7 @@ export class LeaderState {
       const isMember = committed.includes(nodeId);
       if (nodeId === this.#options.node.nodeId) isr.push(nodeId);
       else if (isMember && this.#hasLostRecords(nodeId)) lostRecords.push(nodeId);
-      else if (isMember ? this.#mayStay(nodeId, nowMs) : this.#mayJoin(nodeId)) {
+      else if (isMember ? this.#mayStay(nodeId, nowMs) : this.#mayJoin(nodeId, nowMs)) {
         isr.push(nodeId);
         if (!isMember) added.push({ nodeId, nodeEpoch: this.#joiningNodeEpoch(nodeId) });
       }
@@ -329,13 +329,15 @@ export class LeaderState {
   }
 
   /** R7. A node that is fenced is not among those registered. */
-  #mayJoin(nodeId: number): boolean {
+  #mayJoin(nodeId: number, nowMs: number): boolean {
     const follower = this.#followers.get(nodeId);
     const acknowledged = follower?.syncedEndOffset;
     if (follower === undefined || acknowledged === undefined) return false;
     const registered = this.#nodes.get(nodeId);
     const isKnown = registered === follower.nodeEpoch || this.#mutants.has("stale-node-epoch-accepted");
     if (registered === undefined || !isKnown) return false;
+    // Who could not stay is not taken in: else it would come and go.
+    if (!this.#mayStay(nodeId, nowMs)) return false;
     const needsEpochStart = !this.#mutants.has("epoch-start-ignored");
     if (needsEpochStart && acknowledged < this.epochStartOffset) return false;
     return acknowledged >= this.#highWatermark || this.#mutants.has("joins-below-high-watermark");

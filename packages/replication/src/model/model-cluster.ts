@@ -64,7 +64,9 @@ export class ModelCluster implements ModelWorld {
   sync(): void {
     const node = this.#pick(({ log }) => log.syncedEndOffset < log.logEndOffset);
     if (node === undefined) return;
-    node.log.sync(this.choices.between(node.log.syncedEndOffset + 1, node.log.logEndOffset));
+    const isPartial = this.choices.happens(0.4);
+    const { logEndOffset, syncedEndOffset } = node.log;
+    node.log.sync(isPartial ? this.choices.between(syncedEndOffset + 1, logEndOffset) : logEndOffset);
     node.logProgressed();
   }
 
@@ -86,11 +88,11 @@ export class ModelCluster implements ModelWorld {
 
   pump(): void {
     const node = this.#pick(({ replica }) => replica?.role.kind === "leader");
-    node?.pump(this.choices.pick(NODE_IDS) ?? 1, this.choices.between(0, 4));
+    node?.pump(this.choices.pick(NODE_IDS) ?? 1, this.choices.between(0, 8));
   }
 
   tick(): void {
-    this.nowMs += this.choices.between(1, LAG_TIME_MAX_MS / 4);
+    this.nowMs += this.choices.between(1, LAG_TIME_MAX_MS / 3);
     for (const node of this.nodes) node.do(node.replica?.onTick(this.nowMs) ?? []);
   }
 
@@ -324,7 +326,7 @@ export class ModelCluster implements ModelWorld {
         index < history.length - 1 && partition.leaderEpoch < this.coordinator.partition.leaderEpoch;
       return isOld && this.nodes.some(({ replica }) => isLeading(replica, partition.leaderEpoch));
     });
-    return oldest >= 0 && this.choices.happens(0.5) ? oldest : this.choices.between(0, history.length - 1);
+    return oldest >= 0 && this.choices.happens(0.9) ? oldest : this.choices.between(0, history.length - 1);
   }
 
   #isCutOff(node: ModelNode): boolean {

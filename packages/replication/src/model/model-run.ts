@@ -6,8 +6,8 @@ type Step = (cluster: ModelCluster) => unknown;
 
 /** What may happen next, and how often beside the rest. */
 const STEPS: readonly (readonly [string, number, Step])[] = [
-  ["append", 9, (cluster) => cluster.append()],
-  ["sync", 20, (cluster) => cluster.sync()],
+  ["append", 7, (cluster) => cluster.append()],
+  ["sync", 24, (cluster) => cluster.sync()],
   ["deliver", 70, (cluster) => cluster.deliver()],
   ["pump", 30, (cluster) => cluster.pump()],
   ["tick", 5, (cluster) => cluster.tick()],
@@ -16,7 +16,7 @@ const STEPS: readonly (readonly [string, number, Step])[] = [
   ["reconnect", 5, (cluster) => cluster.reconnect()],
   ["finish truncation", 6, (cluster) => cluster.finishTruncation()],
   ["checkpoint", 2, (cluster) => cluster.checkpoint()],
-  ["delete records", 0.3, (cluster) => cluster.deleteRecords()],
+  ["delete records", 2, (cluster) => cluster.deleteRecords()],
   ["restart", 5, (cluster) => cluster.restart()],
   ["regain lease", 2, (cluster) => cluster.regainLease()],
   ["notice expiry", 2, (cluster) => cluster.noticeExpiry()],

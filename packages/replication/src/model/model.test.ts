@@ -3,7 +3,7 @@ import type { ModelMutant } from "./model-cluster.ts";
 import { runModel } from "./model-run.ts";
 
 const STEPS = 800;
-const SEEDS = 2_000;
+const SEEDS = 3_000;
 
 /** How many seeds, from 1 on, each deliberate bug may survive. */
 const SEEDS_UNTIL_FOUND: Readonly<Record<ModelMutant, number>> = {
@@ -13,25 +13,25 @@ const SEEDS_UNTIL_FOUND: Readonly<Record<ModelMutant, number>> = {
   "min-isr-ignored": 50,
   "latest-before-epoch-start": 100,
   "truncate-by-high-watermark": 50,
-  "epoch-start-ignored": 200,
+  "epoch-start-ignored": 300,
   "joins-below-high-watermark": 50,
   "sync-skipped": 20,
   "agreement-unchecked": 50,
   "stale-node-epoch-accepted": 1_000,
   "stale-leader-epoch-accepted": 200,
   "unfenced-leader": 100,
-  "epoch-led-twice": 500,
-  "old-view-after-restart": 4_000,
+  "epoch-led-twice": 1_000,
+  "old-view-after-restart": 5_000,
   "waiter-survives-epoch": 50,
   "lease-ignored": 50,
-  "unknown-outcome-forgotten": 1_000,
-  "low-watermark-early": 1_000,
+  "unknown-outcome-forgotten": 1_500,
+  "low-watermark-early": 5_000,
   "damaged-leads": 1_500,
   "lost-disk-keeps-place": 200,
-  "min-change-keeps-eligible": 500,
-  "isr-without-compare": 1_000,
+  "min-change-keeps-eligible": 300,
+  "isr-without-compare": 1_500,
   "unclean-election": 100,
-  "joins-unregistered": 2_000,
+  "joins-unregistered": 4_000,
 };
 
 describe("the model of a cluster", () => {
