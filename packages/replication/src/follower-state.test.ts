@@ -98,7 +98,7 @@ describe("a follower that begins a term", () => {
     const log = logOf(1, 1);
     const follower = follow(log);
     follower.begin();
-    const effects = follower.onPositionAnswer(answer({ kind: "outOfRange" }, { logStartOffset: 6 }), 0);
+    const effects = follower.onPositionAnswer(answer({ kind: "outOfRange", restartOffset: 6 }), 0);
     expect(effects).toEqual([{ kind: "restartAt", offset: 6 }]);
     // Its old records may not be the leader's: none is shown as committed.
     expect(follower.highWatermark).toBe(0);

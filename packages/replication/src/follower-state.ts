@@ -139,7 +139,7 @@ export class FollowerState {
       case "diverging":
         return this.#diverged(outcome.end);
       case "outOfRange":
-        return this.#restart(answer.logStartOffset);
+        return this.#restart(outcome.restartOffset);
       default:
         return outcome satisfies never;
     }
@@ -236,10 +236,10 @@ export class FollowerState {
    * Only a replica that is not in sync can be so far behind: the leader deletes below its
    * high watermark (R14).
    */
-  #restart(logStartOffset: number): readonly FollowerEffect[] {
+  #restart(offset: number): readonly FollowerEffect[] {
     this.#phase = "truncating";
     this.#damagedFrom = undefined;
-    return [{ kind: "restartAt", offset: logStartOffset }];
+    return [{ kind: "restartAt", offset }];
   }
 
   #cutDamage(): readonly FollowerEffect[] {

@@ -152,6 +152,23 @@ describe("a leader and stale words (R2)", () => {
   });
 });
 
+describe("a log start inside a batch", () => {
+  it("makes followers start anew where the batch begins, and takes them in from there (R14)", () => {
+    const log = Object.assign(logOf(1, 1, 1, 1), { firstBatchOffset: 1 });
+    log.deleteBefore(2);
+    const leader = lead(log);
+    const empty = { syncedEndOffset: 0, lastEpoch: -1, logStartOffset: 0 };
+    const none = ask(log, 2, 0, { position: { offset: 0, lastEpoch: -1 }, acknowledgement: empty });
+    expect(leader.onFollowerUpdate(none, 0)).toMatchObject([
+      { answer: { outcome: { kind: "outOfRange", restartOffset: 1 }, logStartOffset: 2 } },
+    ]);
+    const anew = { ...none, positionVersion: 2, position: { offset: 1, lastEpoch: -1 } };
+    expect(leader.onFollowerUpdate(anew, 0)).toMatchObject([
+      { fromOffset: 1, answer: { outcome: { kind: "accepted" } } },
+    ]);
+  });
+});
+
 describe("a leader's ISR", () => {
   it("loses who was not at the log's end for replica.lag.time.max.ms, and only then", () => {
     const log = logOf(1, 1);

@@ -232,10 +232,11 @@ export class LeaderState {
     const { offset, lastEpoch } = position;
     if (this.#mutants.has("agreement-unchecked")) return { kind: "accepted" };
     const { logStartOffset } = this.#log;
-    if (offset < logStartOffset) return { kind: "outOfRange" };
-    // Nobody can tell any more whether the follower's records below are the leader's: it
-    // is to forget them, as the leader did.
-    if (offset === logStartOffset && lastEpoch !== NO_EPOCH) return { kind: "outOfRange" };
+    const restartOffset = this.#log.firstBatchOffset ?? logStartOffset;
+    // At the log start nobody can tell any more whether the follower's records below are
+    // the leader's: it is to forget them, as the leader did.
+    const isUnknown = offset <= logStartOffset && lastEpoch !== NO_EPOCH;
+    if (offset < restartOffset || isUnknown) return { kind: "outOfRange", restartOffset };
     if (logsAgree(this.#log, offset, lastEpoch)) return { kind: "accepted" };
     return { kind: "diverging", end: divergingEpoch(this.#log, lastEpoch) };
   }

@@ -11,6 +11,11 @@ export interface ReplicaLog {
   readonly logEndOffset: number;
   /** Records below are on disk under the topic's flush policy. */
   readonly syncedEndOffset: number;
+  /**
+   * Where the batch begins that holds the log start, which may lie inside one after `DeleteRecords`; the log
+   * start when it is not given. A follower that starts anew has to start there.
+   */
+  readonly firstBatchOffset?: number;
   /** The epoch that the record at `offset` was written in; undefined below the log start. */
   leaderEpochAt(offset: number): number | undefined;
   /** The largest epoch at or below `epoch` that the log knows, and where it ends. */

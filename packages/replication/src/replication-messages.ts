@@ -58,8 +58,11 @@ export type PositionOutcome =
   /** The logs agree up to there: records follow. */
   | { readonly kind: "accepted" }
   | { readonly kind: "diverging"; readonly end: EpochEnd }
-  /** The leader's log begins beyond the position. */
-  | { readonly kind: "outOfRange" }
+  /**
+   * The leader's log begins beyond the position: the follower starts anew where the
+   * leader's first batch does.
+   */
+  | { readonly kind: "outOfRange"; readonly restartOffset: number }
   | { readonly kind: "refused"; readonly reason: ReplicationRefusal };
 
 export interface PositionAnswer extends AnswerHead {
