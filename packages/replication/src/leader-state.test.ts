@@ -156,7 +156,7 @@ describe("a log start inside a batch", () => {
   it("makes followers start anew where the batch begins, and takes them in from there (R14)", () => {
     const log = Object.assign(logOf(1, 1, 1, 1), { firstBatchOffset: 1 });
     log.deleteBefore(2);
-    const leader = lead(log);
+    const leader = lead(log, { isr: [1, 3] });
     const empty = { syncedEndOffset: 0, lastEpoch: -1, logStartOffset: 0 };
     const none = ask(log, 2, 0, { position: { offset: 0, lastEpoch: -1 }, acknowledgement: empty });
     expect(leader.onFollowerUpdate(none, 0)).toMatchObject([
