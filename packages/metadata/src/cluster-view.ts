@@ -192,9 +192,9 @@ export class ClusterView {
   }
 
   /**
-   * Resolves when the view shows all that the coordinator had committed before: a linearizable read. Rejects
-   * soon where the store is away, since most who ask can go on with what they know. Those who ask while a read
-   * is under way, which may have begun too early for them, share the next one.
+   * Resolves when the view shows all that the coordinator had committed before: a linearizable read.
+   * Rejects soon where the store is away, since most who ask can go on with what they know. Those
+   * who ask while a read is under way, which may have begun too early for them, share the next one.
    */
   async refresh(signal?: AbortSignal): Promise<void> {
     const changed = await this.#changedRevision();

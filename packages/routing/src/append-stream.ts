@@ -33,7 +33,10 @@ export interface OutgoingAppend {
 
 export interface AppendStreamOptions {
   readonly nodeId: number;
+  /** Throws where the node cannot be asked now. */
   readonly open: () => AppendCall;
+  /** Whether the stream had brought anything when it ended. */
+  readonly onEnded: (hadAnswers: boolean) => void;
   readonly clock: Clock;
   /** How many bytes may wait for credit. */
   readonly maxWaitingBytes: number;
@@ -90,9 +93,10 @@ export class AppendStream {
     this.#scheduleFlush();
   }
 
-  close(): void {
-    this.#call?.cancel();
-    this.#lose(new OttlaError("UNAVAILABLE", "the router is closed"));
+  close(reason: OttlaError): void {
+    const call = this.#call;
+    this.#lose(reason);
+    call?.cancel();
   }
 
   #scheduleFlush(): void {
@@ -106,11 +110,17 @@ export class AppendStream {
 
   #flush(): void {
     if (this.#waiting.length === 0) return;
-    const call = this.#call ?? this.#open();
+    const call = this.#call ?? this.#tryToOpen();
+    if (call === undefined) return;
     while (this.#call === call && !this.#blocked) {
       const message = this.#nextMessage();
       if (message === undefined) return;
-      if (!call.send(message)) this.#block(call);
+      try {
+        if (!call.send(message)) this.#block(call);
+      } catch (thrown) {
+        // A message that cannot be sent: nobody can tell which of its batches is to blame.
+        this.close(toOttlaError(thrown));
+      }
     }
   }
 
@@ -158,17 +168,24 @@ export class AppendStream {
     );
   }
 
-  #open(): AppendCall {
-    const call = this.#options.open();
-    this.#call = call;
-    void this.#receive(call);
-    return call;
+  #tryToOpen(): AppendCall | undefined {
+    try {
+      const call = this.#options.open();
+      this.#call = call;
+      void this.#receive(call);
+      return call;
+    } catch (thrown) {
+      this.#lose(toOttlaError(thrown));
+      return undefined;
+    }
   }
 
   async #receive(call: AppendCall): Promise<void> {
+    let hadAnswers = false;
     let reason = new OttlaError("NETWORK_EXCEPTION", `storage node ${this.#options.nodeId} ended the stream`);
     try {
       for await (const response of call.received) {
+        hadAnswers = true;
         if (response.creditBytes > 0n) this.#creditBytes = Number(response.creditBytes);
         for (const answer of response.answers) this.#answer(answer);
         if (this.#waiting.length > 0) this.#scheduleFlush();
@@ -181,7 +198,9 @@ export class AppendStream {
         { cause },
       );
     }
-    if (this.#call === call) this.#lose(reason);
+    if (this.#call !== call) return;
+    this.#options.onEnded(hadAnswers);
+    this.#lose(reason);
   }
 
   #answer(answer: AppendAnswer): void {
@@ -215,7 +234,7 @@ function entryOf(correlationId: bigint, append: OutgoingAppend): EntryInit {
     partition: append.partition,
     leaderEpoch: append.leaderEpoch,
     acks: append.acks,
-    timeoutMs: append.timeoutMs,
+    timeoutMs: Math.ceil(append.timeoutMs),
     validated: append.validated,
     ...(append.expectedEndOffset === undefined
       ? {}

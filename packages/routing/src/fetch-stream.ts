@@ -41,7 +41,10 @@ interface PendingFetch {
 
 export interface FetchStreamOptions {
   readonly nodeId: number;
+  /** Throws where the node cannot be asked now. */
   readonly open: () => FetchCall;
+  /** Whether the stream had brought anything when it ended. */
+  readonly onEnded: (hadAnswers: boolean) => void;
   readonly clock: Clock;
 }
 
@@ -94,8 +97,9 @@ export class FetchStream {
         partition: query.partition,
         leaderEpoch: query.leaderEpoch,
         offset: BigInt(query.offset),
-        maxBytes: query.maxBytes,
-        minBytes: query.minBytes,
+        // Shares of a limit may be fractions, which travel within a process but not between two.
+        maxBytes: Math.ceil(query.maxBytes),
+        minBytes: Math.ceil(query.minBytes),
         maxWaitMs: query.maxWaitMs,
       });
       this.#scheduleFlush();
@@ -106,9 +110,10 @@ export class FetchStream {
     return this.#pending.size;
   }
 
-  close(): void {
-    this.#call?.cancel();
-    this.#lose(new OttlaError("UNAVAILABLE", "the router is closed"));
+  close(reason: OttlaError): void {
+    const call = this.#call;
+    this.#lose(reason);
+    call?.cancel();
   }
 
   #scheduleFlush(): void {
@@ -128,22 +133,34 @@ export class FetchStream {
     const message = { entries: this.#entries, cancelled: this.#cancelled };
     this.#entries = [];
     this.#cancelled = [];
-    const call = this.#call ?? this.#open();
-    // Requests are small, and as many as the callers that wait: the stream's own bound is not needed here.
-    call.send(message);
+    try {
+      // Requests are small, and as many as the callers that wait: the stream's own bound is not needed here.
+      (this.#call ?? this.#tryToOpen())?.send(message);
+    } catch (thrown) {
+      this.close(toOttlaError(thrown));
+    }
   }
 
-  #open(): FetchCall {
-    const call = this.#options.open();
-    this.#call = call;
-    void this.#receive(call);
-    return call;
+  #tryToOpen(): FetchCall | undefined {
+    try {
+      const call = this.#options.open();
+      this.#call = call;
+      void this.#receive(call);
+      return call;
+    } catch (thrown) {
+      this.#lose(toOttlaError(thrown));
+      return undefined;
+    }
   }
 
   async #receive(call: FetchCall): Promise<void> {
+    let hadAnswers = false;
     let reason = new OttlaError("NETWORK_EXCEPTION", `storage node ${this.#options.nodeId} ended the stream`);
     try {
-      for await (const response of call.received) this.#dispatch(response);
+      for await (const response of call.received) {
+        hadAnswers = true;
+        this.#dispatch(response);
+      }
     } catch (thrown) {
       const cause = toOttlaError(thrown);
       reason = new OttlaError(
@@ -152,7 +169,9 @@ export class FetchStream {
         { cause },
       );
     }
-    if (this.#call === call) this.#lose(reason);
+    if (this.#call !== call) return;
+    this.#options.onEnded(hadAnswers);
+    this.#lose(reason);
   }
 
   #dispatch(response: FetchResponse): void {

@@ -88,14 +88,26 @@ function setUp(options: { maxWaitingBytesPerNode?: number } = {}) {
     [1, new ScriptedNode()],
     [2, new ScriptedNode()],
   ]);
-  const state: { placement: PartitionPlacement | undefined; onRefresh: () => void } = {
+  const state: {
+    placement: PartitionPlacement | undefined;
+    onRefresh: () => void;
+    /** Whether the node is registered, so that connections to it can be made. */
+    registered: boolean;
+    connections: number;
+  } = {
     placement: { leader: 1, leaderEpoch: 5 },
     onRefresh: () => undefined,
+    registered: true,
+    connections: 0,
   };
   const router = new PartitionRouter({
     view: { partition: () => state.placement, refresh: async () => state.onRefresh() },
-    transportFor: (nodeId) =>
-      new InProcessTransport({ registry: (nodes.get(nodeId) as ScriptedNode).registry, clock, copy: true }),
+    transportFor: (nodeId) => {
+      if (!state.registered) throw new OttlaError("LEADER_NOT_AVAILABLE", `node ${nodeId} is not registered`);
+      state.connections += 1;
+      const { registry } = nodes.get(nodeId) as ScriptedNode;
+      return new InProcessTransport({ registry, clock, copy: true });
+    },
     clock,
     ...options,
   });
@@ -236,4 +248,74 @@ test("lookups of many partitions are answered in their order", async () => {
   const queries = [3, 1, 2].map((partition) => ({ topicId: "t", partition, timestampMs: -1 }));
   const found = await router.listOffsets(queries);
   expect(found).toMatchObject([{ offset: 3 }, { offset: 1 }, { offset: 2 }]);
+});
+
+const FETCH = { topicId: "t", partition: 0, offset: 0, maxBytes: 1, minBytes: 1, maxWaitMs: 5_000 };
+
+test("an unregistered node is looked for again, also for batches without a producer id", async () => {
+  const { append, router, one, state, clock } = setUp();
+  state.registered = false;
+  const appended = append("a");
+  const fetched = router.fetch(FETCH);
+  const described = router.listOffsets([{ topicId: "t", partition: 0, timestampMs: -1 }]);
+  await clock.advance(1_000);
+  state.registered = true;
+  await clock.advance(1_000);
+  expect((await appended).baseOffset).toBe(0);
+  expect(await fetched).toMatchObject({ nextOffset: 7 });
+  expect(await described).toMatchObject([{ offset: 0 }]);
+  expect(one.appended).toEqual(["a"]);
+});
+
+test("what is under way on a dropped node fails or goes again, over a new connection", async () => {
+  const { append, router, one, state, clock } = setUp();
+  const store = one.onAppend;
+  one.onAppend = () => "silent";
+  const plain = failureOf(append("plain"));
+  const idempotent = append("idempotent", { idempotent: true });
+  await expect.poll(() => router.load().unansweredBytes).toBeGreaterThan(0);
+  one.onAppend = store;
+  const before = state.connections;
+  router.drop(1);
+  router.drop(2);
+  expect(await plain).toMatchObject({ code: "NETWORK_EXCEPTION" });
+  await clock.advance(100);
+  expect((await idempotent).baseOffset).toBe(0);
+  expect(state.connections).toBe(before + 1);
+});
+
+test("a node whose connections keep failing is left alone for a moment, then tried again", async () => {
+  const { router, one, clock } = setUp();
+  one.creditBytes = 0n;
+  let attempts = 0;
+  let broken = true;
+  one.onFetch = () => {
+    attempts += 1;
+    if (broken) throw new OttlaError("UNAVAILABLE", "the node broke");
+    return { nextOffset: 7n };
+  };
+  const fetched = router.fetch(FETCH);
+  await clock.advance(240);
+  expect(attempts).toBe(3);
+  expect(router.load().ejectedNodes).toBe(1);
+  broken = false;
+  await clock.advance(2_000);
+  expect(await fetched).toMatchObject({ nextOffset: 7 });
+  expect(attempts).toBe(4);
+  expect(router.load().ejectedNodes).toBe(0);
+});
+
+test("a partition that was created a moment ago, through another gateway, is found", async () => {
+  const { router, state } = setUp();
+  const { placement } = state;
+  state.placement = undefined;
+  state.onRefresh = () => {
+    state.placement = placement;
+  };
+  expect(await router.fetch(FETCH)).toMatchObject({ nextOffset: 7 });
+  state.placement = undefined;
+  const partition = { topicId: "t", partition: 0 };
+  expect(await router.listOffsets([{ ...partition, timestampMs: -1 }])).toMatchObject([{ offset: 0 }]);
+  state.placement = undefined;
+  expect(await router.deleteRecords({ ...partition, beforeOffset: 3 })).toBe(3);
 });

@@ -69,6 +69,8 @@ export interface RouterLoad {
   readonly unansweredBytes: number;
   readonly pendingFetches: number;
   readonly retries: number;
+  /** Storage nodes that are not asked for a moment, because their connections keep failing. */
+  readonly ejectedNodes: number;
 }
 
 const DESCRIBE_RETRY_MS = 300;
@@ -110,6 +112,7 @@ export class PartitionRouter {
   async fetch(options: FetchOptions): Promise<FetchOutcome> {
     const { clock } = this.#options;
     const startedMs = clock.monotonic();
+    if (!this.#knowsAll([options])) await this.#refresh();
     return this.#retrying(options.maxWaitMs, options.signal, async () => {
       const placement = this.#leaderOf(options);
       const waitedMs = clock.monotonic() - startedMs;
@@ -215,6 +218,7 @@ export class PartitionRouter {
 
   /** Moves the log start offset; resolves with where the log starts now. */
   async deleteRecords(options: DeleteRecordsOptions, signal?: AbortSignal): Promise<number> {
+    if (!this.#knowsAll([options])) await this.#refresh();
     return this.#retrying(0, signal, async () => {
       const placement = this.#leaderOf(options);
       const response = await this.#node(placement.leader).control.deleteRecords(
@@ -229,6 +233,18 @@ export class PartitionRouter {
     });
   }
 
+  /**
+   * The node has left the cluster, or has registered again: what is under way on the old connections
+   * fails (and is tried again where that is safe), what comes next goes to where the view says then.
+   */
+  drop(nodeId: number): void {
+    const node = this.#nodes.get(nodeId);
+    if (node === undefined) return;
+    this.#nodes.delete(nodeId);
+    const message = `storage node ${nodeId} has left the cluster or has started anew`;
+    void node.close(new OttlaError("NETWORK_EXCEPTION", message));
+  }
+
   load(): RouterLoad {
     const nodes = [...this.#nodes.values()];
     return {
@@ -236,6 +252,7 @@ export class PartitionRouter {
       unansweredBytes: nodes.reduce((sum, node) => sum + node.appends.unansweredBytes, 0),
       pendingFetches: nodes.reduce((sum, node) => sum + node.fetches.pendingCount, 0),
       retries: this.#retries,
+      ejectedNodes: nodes.filter((node) => node.health.isEjected).length,
     };
   }
 
@@ -245,7 +262,7 @@ export class PartitionRouter {
     const reason = new OttlaError("UNAVAILABLE", "the gateway is shutting down");
     for (const pipeline of this.#pipelines.values()) pipeline.close(reason);
     this.#pipelines.clear();
-    await Promise.all([...this.#nodes.values()].map((node) => node.close()));
+    await Promise.all([...this.#nodes.values()].map((node) => node.close(reason)));
     this.#nodes.clear();
     this.#deadlines.clear();
   }
@@ -285,6 +302,17 @@ export class PartitionRouter {
     return node;
   }
 
+  /** What the view does not know may have been created a moment ago, through another gateway. */
+  #knowsAll(items: readonly PartitionRef[]): boolean {
+    const { view } = this.#options;
+    return items.every(({ topicId, partition }) => view.partition(topicId, partition) !== undefined);
+  }
+
+  /** Goes on with what is known where the store is away. */
+  async #refresh(): Promise<void> {
+    await this.#options.view.refresh().catch(() => undefined);
+  }
+
   #leaderOf({ topicId, partition }: PartitionRef): PartitionPlacement {
     const placement = this.#options.view.partition(topicId, partition);
     if (placement === undefined) {
@@ -300,7 +328,7 @@ export class PartitionRouter {
 
   /** Runs a read again after a stale view or a broken connection, with a fresh view, until its time is up. */
   async #retrying<T>(waitMs: number, signal: AbortSignal | undefined, call: () => Promise<T>): Promise<T> {
-    const { clock, view, readRetryMs } = this.#options;
+    const { clock, readRetryMs } = this.#options;
     const deadlineMs = clock.monotonic() + Math.max(waitMs, readRetryMs);
     for (let backoffMs = FIRST_BACKOFF_MS; ; backoffMs = Math.min(MAX_BACKOFF_MS, backoffMs * 2)) {
       try {
@@ -310,7 +338,7 @@ export class PartitionRouter {
         const late = clock.monotonic() + backoffMs > deadlineMs;
         if (!mayRetryRead(error) || late || this.#closed || signal?.aborted === true) throw error;
         this.#retries += 1;
-        await view.refresh().catch(() => undefined);
+        await this.#refresh();
         await clock.sleep(backoffMs, signal);
       }
     }
@@ -323,13 +351,14 @@ export class PartitionRouter {
     ask: (nodeId: number, mine: readonly ItemForLeader<Item>[]) => Promise<(Answer | OttlaError)[]>,
     retryMs: number = this.#options.readRetryMs,
   ): Promise<(Answer | OttlaError)[]> {
-    const { clock, view } = this.#options;
+    const { clock } = this.#options;
     const deadlineMs = clock.monotonic() + retryMs;
     const leaderOf = (item: Item): PartitionPlacement => this.#leaderOf(item);
     const answers: (Answer | OttlaError)[] = items.map(
       () => new OttlaError("LEADER_NOT_AVAILABLE", "not asked"),
     );
     let open = items.map((_, index) => index);
+    if (!this.#knowsAll(items)) await this.#refresh();
     for (let backoffMs = FIRST_BACKOFF_MS; ; backoffMs = Math.min(MAX_BACKOFF_MS, backoffMs * 2)) {
       await askLeaders({ items, leaderOf, ask }, open, answers);
       open = open.filter((index) => {
@@ -339,7 +368,7 @@ export class PartitionRouter {
       const late = clock.monotonic() + backoffMs > deadlineMs;
       if (open.length === 0 || late || this.#closed || signal?.aborted === true) return answers;
       this.#retries += 1;
-      await view.refresh().catch(() => undefined);
+      await this.#refresh();
       await clock.sleep(backoffMs, signal);
     }
   }

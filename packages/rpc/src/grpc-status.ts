@@ -67,6 +67,9 @@ export function errorOfGrpcStatus(status: StatusObject, address: string): OttlaE
   return errorFromStatus({ code: status.code, message: status.details });
 }
 
+/** In an error's metadata: the peer was never reached, so the call had no effect and may be made again. */
+export const NOT_SENT = "not_sent";
+
 const NOT_REACHED = /No connection established|Name resolution failed|Failed to connect|Last error/iu;
 const BROKEN = /Connection dropped|ECONNRESET|EPIPE|ETIMEDOUT|Write error|Write failed/iu;
 
@@ -76,7 +79,10 @@ const BROKEN = /Connection dropped|ECONNRESET|EPIPE|ETIMEDOUT|Write error|Write 
  */
 function unavailable(address: string, details: string): OttlaError {
   const options = { metadata: { address }, cause: new Error(details) };
-  if (NOT_REACHED.test(details)) return new OttlaError("UNAVAILABLE", `cannot reach ${address}`, options);
+  if (NOT_REACHED.test(details)) {
+    const metadata = { ...options.metadata, [NOT_SENT]: "true" };
+    return new OttlaError("UNAVAILABLE", `cannot reach ${address}`, { ...options, metadata });
+  }
   if (BROKEN.test(details)) return broken(address, details);
   return new OttlaError("UNAVAILABLE", details === "" ? `${address} is unavailable` : details, options);
 }

@@ -7,6 +7,7 @@ export {
 } from "./cluster-secret.ts";
 export { createClient } from "./create-client.ts";
 export { GrpcServer, type GrpcServerOptions } from "./grpc-server.ts";
+export { NOT_SENT } from "./grpc-status.ts";
 export { GrpcTransport, type GrpcTransportOptions } from "./grpc-transport.ts";
 export { HealthService } from "./health.ts";
 export { InProcessTransport, type InProcessTransportOptions } from "./in-process-transport.ts";

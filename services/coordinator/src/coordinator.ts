@@ -28,6 +28,7 @@ export class Coordinator {
   readonly #loops: Promise<void>[] = [];
   readonly #activeWaiters = new Set<() => void>();
   #active: ActiveTerm | undefined;
+  #registered = false;
 
   constructor(options: CoordinatorOptions, view: ClusterView, metrics: CoordinatorMetrics) {
     this.#options = options;
@@ -35,6 +36,11 @@ export class Coordinator {
     this.#metrics = metrics;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#incarnation = options.random.uuid();
+  }
+
+  /** Whether the registration stands right now: it needs nothing else to be of use, elected or not. */
+  get isRegistered(): boolean {
+    return this.#registered;
   }
 
   get isActive(): boolean {
@@ -113,7 +119,9 @@ export class Coordinator {
       cleanShutdownNodeEpoch: -1,
     };
     const { lease } = await registerNode({ ...this.#holdOptions(), registration });
+    this.#registered = true;
     await aborted(lease.lost, this.#stopping.signal);
+    this.#registered = false;
     await lease.revoke().catch(() => undefined);
   }
 

@@ -8,6 +8,8 @@ import { coordinatorService } from "./coordinator-service.ts";
 export interface RunningCoordinator {
   /** Whether this coordinator is the elected one. */
   readonly isActive: boolean;
+  /** Undefined when it is ready to be elected or is, else why not. */
+  notReady(): string | undefined;
   /** Resolves when it is elected and serves; rejects when the signal aborts or it stops. */
   whenActive(signal?: AbortSignal): Promise<void>;
   /** Hands the office on at once and ends. */
@@ -30,6 +32,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
     get isActive() {
       return coordinator.isActive;
     },
+    notReady: () => (coordinator.isRegistered ? undefined : "the node is not registered"),
     whenActive: (signal) => coordinator.whenActive(signal),
     stop: async () => {
       await coordinator.stop();

@@ -1,13 +1,16 @@
-import { type ErrorCode, toOttlaError } from "@ottla/errors";
+import { type ErrorCode, type OttlaError, toOttlaError } from "@ottla/errors";
 import type { ClusterView } from "@ottla/metadata";
 import { CoordinatorService } from "@ottla/proto/ottla/internal/v1/coordinator";
-import { createClient, type RpcClient, type Transport } from "@ottla/rpc";
+import { createClient, NOT_SENT, type RpcClient, type Transport } from "@ottla/rpc";
 import type { Clock } from "@ottla/runtime";
 
 export interface ControllerClientOptions {
   readonly view: ClusterView;
   readonly clock: Clock;
-  /** A connection to the coordinator that the metadata says is active right now. */
+  /**
+   * A connection to the coordinator that the metadata says is active right now; throws
+   * NOT_CONTROLLER without one.
+   */
   readonly transport: () => Transport;
   /** How long to look for the active coordinator. */
   readonly retryMs: number;
@@ -15,7 +18,19 @@ export interface ControllerClientOptions {
 
 /** Refused before anything was changed: the next active coordinator may be asked the same. */
 const NOT_DONE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["NOT_CONTROLLER"]);
+/** The outcome is not known: to be asked again only where asking twice does no harm. */
+const UNKNOWN: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "NETWORK_EXCEPTION",
+  "UNAVAILABLE",
+  "REQUEST_TIMED_OUT",
+  "METADATA_UNAVAILABLE",
+]);
 const BACKOFF_MS = 50;
+
+export interface ControllerCallOptions {
+  /** Asking twice does no harm. */
+  readonly isRepeatable?: boolean;
+}
 
 /** Calls the active coordinator, and looks for it again while there is none. */
 export class ControllerClient {
@@ -25,7 +40,10 @@ export class ControllerClient {
     this.#options = options;
   }
 
-  async call<T>(ask: (client: RpcClient<typeof CoordinatorService>) => Promise<T>): Promise<T> {
+  async call<T>(
+    ask: (client: RpcClient<typeof CoordinatorService>) => Promise<T>,
+    options: ControllerCallOptions = {},
+  ): Promise<T> {
     const { clock, view, transport, retryMs } = this.#options;
     const deadlineMs = clock.monotonic() + retryMs;
     for (;;) {
@@ -33,10 +51,15 @@ export class ControllerClient {
         return await ask(createClient(CoordinatorService, transport()));
       } catch (thrown) {
         const error = toOttlaError(thrown);
-        if (!NOT_DONE.has(error.code) || clock.monotonic() + BACKOFF_MS > deadlineMs) throw error;
+        if (!mayAskAgain(error, options) || clock.monotonic() + BACKOFF_MS > deadlineMs) throw error;
         await view.refresh().catch(() => undefined);
         await clock.sleep(BACKOFF_MS);
       }
     }
   }
+}
+
+function mayAskAgain(error: OttlaError, { isRepeatable = false }: ControllerCallOptions): boolean {
+  if (NOT_DONE.has(error.code) || error.metadata[NOT_SENT] === "true") return true;
+  return isRepeatable && UNKNOWN.has(error.code);
 }

@@ -14,6 +14,7 @@ export interface GatewayGauges {
   unansweredBytes(): number;
   pendingFetches(): number;
   retries(): number;
+  ejectedNodes(): number;
 }
 
 const PREFIX = "ottla_gateway";
@@ -102,6 +103,9 @@ export class GatewayMetrics {
       gauges.unansweredBytes(),
     );
     add("pending_fetches", "Fetches that storage nodes have not answered", () => gauges.pendingFetches());
+    add("ejected_nodes", "Storage nodes left alone for a moment, as their connections keep failing", () =>
+      gauges.ejectedNodes(),
+    );
     add("routing_retries", "Times a stale leader was looked up again", () => gauges.retries());
   }
 }

@@ -18,8 +18,7 @@ import { Topics } from "./topics.ts";
 export interface GatewayOptions {
   readonly nodeId: number;
   readonly zone: string;
-  /** Where clients reach this gateway, for `DescribeCluster`. */
-  readonly address: string;
+  readonly leaseTtlMs: number;
   readonly store: MetadataStore;
   readonly view: ClusterView;
   /** Connections to storage nodes. */
@@ -43,14 +42,20 @@ export interface Gateway {
   readonly kafkaPort: number;
   /** The public services, to be served by the process's gRPC server. */
   readonly registry: ServiceRegistry;
-  /** Undefined when clients may come, else why not. */
+  /**
+   * Undefined when clients may come, else why not. A cluster that loses its coordinator keeps its gateways.
+   */
   notReady(): string | undefined;
+  /**
+   * Registers the gateway in the background: nothing that it does depends on it. `address` is where clients
+   * reach it, for `DescribeCluster`.
+   */
+  register(address: string): void;
   /** Ends reads that would otherwise wait on, so that the server in front can stop; appends go on. */
   endReads(): void;
   stop(): Promise<void>;
 }
 
-const LEASE_TTL_MS = 10_000;
 const MAX_READS_PER_CONNECTION = 200;
 const MAX_BUFFERED_BYTES_PER_READ = 4 * 1024 * 1024;
 const MAX_TOPIC_SERIES = 1_000;
@@ -90,13 +95,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   );
   registry.add(AdminService, createAdminService({ topics, router, controller, view, clock, topicDefaults }));
 
-  metrics.addGauges({
-    connections: () => connections.connectionCount,
-    waitingBytes: () => router.load().waitingBytes,
-    unansweredBytes: () => router.load().unansweredBytes,
-    pendingFetches: () => router.load().pendingFetches,
-    retries: () => router.load().retries,
-  });
+  addGauges(metrics, router, connections);
   addOffsetExporter({ registry: options.metrics, view, router, maxPartitions: MAX_PARTITION_SERIES });
 
   const kafka = await startKafkaDoor({
@@ -115,29 +114,76 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     logger,
     metrics: options.metrics,
   });
-  const registered = await register(options);
+  dropLostNodes(view, router);
+  const leaving = new AbortController();
+  let registration: ReturnType<typeof register> | undefined;
+  const isReady = onceControlled(view);
   return {
     registry,
     kafkaPort: kafka.port,
-    notReady: () => (view.controller === undefined ? "no coordinator is active" : undefined),
+    notReady: () => (isReady() ? undefined : "no coordinator is active"),
+    register: (address) => {
+      registration = register(options, address, leaving.signal);
+    },
     endReads: () => connections.endReads(),
     stop: async () => {
       await kafka.stop(options.stopGraceMs);
       await router.close();
-      await registered.close();
+      leaving.abort();
+      await (await registration)?.close();
     },
   };
 }
 
-function register(options: GatewayOptions): Promise<KeptRegistration> {
-  const { nodeId, zone, address, store, view, random, clock, logger } = options;
+/** A gateway is of use from the time that it has seen a coordinator; later ones may come and go. */
+function onceControlled(view: ClusterView): () => boolean {
+  let seen = false;
+  return () => {
+    seen ||= view.controller !== undefined;
+    return seen;
+  };
+}
+
+/** Connections lead to one registration of a node: after it, the same address may be another process. */
+function dropLostNodes(view: ClusterView, router: PartitionRouter): void {
+  const epochs = new Map<number, number>();
+  view.onChange(({ nodes }) => {
+    for (const { role, nodeId } of nodes) {
+      if (role !== "partition-storage") continue;
+      const nodeEpoch = view.node(role, nodeId)?.nodeEpoch ?? -1;
+      if (epochs.get(nodeId) === nodeEpoch) continue;
+      epochs.set(nodeId, nodeEpoch);
+      router.drop(nodeId);
+    }
+  });
+}
+
+function addGauges(metrics: GatewayMetrics, router: PartitionRouter, connections: ConnectionLimits): void {
+  metrics.addGauges({
+    connections: () => connections.connectionCount,
+    waitingBytes: () => router.load().waitingBytes,
+    unansweredBytes: () => router.load().unansweredBytes,
+    pendingFetches: () => router.load().pendingFetches,
+    retries: () => router.load().retries,
+    ejectedNodes: () => router.load().ejectedNodes,
+  });
+}
+
+/** Undefined when the signal aborted first. */
+async function register(
+  options: GatewayOptions,
+  address: string,
+  signal: AbortSignal,
+): Promise<KeptRegistration | undefined> {
+  const { nodeId, zone, leaseTtlMs, store, view, random, clock, logger } = options;
   const { advertisedAddress: kafkaAddress } = options.kafka.settings;
   return keepRegistered({
     store,
     keys: view.keys,
-    ttlMs: LEASE_TTL_MS,
+    ttlMs: leaseTtlMs,
     clock,
     logger,
+    signal,
     registration: {
       role: "gateway",
       nodeId,
@@ -149,5 +195,5 @@ function register(options: GatewayOptions): Promise<KeptRegistration> {
       directoryId: "",
       cleanShutdownNodeEpoch: -1,
     },
-  });
+  }).catch(() => undefined);
 }

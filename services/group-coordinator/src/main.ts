@@ -5,6 +5,9 @@ export interface GroupCoordinatorOptions {
   readonly nodeId: number;
   readonly zone: string;
   readonly address: string;
+  readonly leaseTtlMs: number;
+  /** Gives up on the registration; has no effect later. */
+  readonly signal?: AbortSignal;
   readonly store: MetadataStore;
   readonly view: ClusterView;
   readonly clock: Clock;
@@ -18,17 +21,16 @@ export interface GroupCoordinator {
   stop(): Promise<void>;
 }
 
-const LEASE_TTL_MS = 10_000;
-
 /** Starts a group-coordinator: it registers its node; groups come later. */
 export async function startGroupCoordinator(options: GroupCoordinatorOptions): Promise<GroupCoordinator> {
-  const { nodeId, zone, address, store, view, clock, random, logger } = options;
+  const { nodeId, zone, address, leaseTtlMs, store, view, clock, random, logger, signal } = options;
   const registration = await keepRegistered({
     store,
     keys: view.keys,
-    ttlMs: LEASE_TTL_MS,
+    ttlMs: leaseTtlMs,
     clock,
     logger,
+    ...(signal && { signal }),
     registration: {
       role: "group-coordinator",
       nodeId,

@@ -1,5 +1,5 @@
 import { createLogResources, type DataDirectory } from "@ottla/log";
-import { type ClusterView, keepRegistered, type MetadataStore } from "@ottla/metadata";
+import { type ClusterView, type KeptRegistration, keepRegistered, type MetadataStore } from "@ottla/metadata";
 import { StorageService } from "@ottla/proto/ottla/internal/v1/storage";
 import { ServiceRegistry } from "@ottla/rpc";
 import type { Clock, Disk, Logger, MetricsRegistry, Random } from "@ottla/runtime";
@@ -22,7 +22,13 @@ export interface StorageSettings {
 export interface PartitionStorageOptions {
   readonly nodeId: number;
   readonly zone: string;
+  /** Where the service is reached once `serve` was called. */
   readonly address: string;
+  /** Called with the service, to be served to gateways, before the node registers. */
+  readonly serve: (registry: ServiceRegistry) => void;
+  readonly leaseTtlMs: number;
+  /** Gives up on the registration; has no effect later. */
+  readonly signal?: AbortSignal;
   readonly store: MetadataStore;
   readonly view: ClusterView;
   readonly disk: Disk;
@@ -45,15 +51,12 @@ export interface StorageEnd {
 }
 
 export interface PartitionStorage {
-  /** StorageService, to be served to gateways. */
-  readonly registry: ServiceRegistry;
   /** Undefined when all logs are open, else why not. */
   notReady(): string | undefined;
   /** Deregisters, fails who waits, flushes and closes all logs. */
   stop(): Promise<StorageEnd>;
 }
 
-const LEASE_TTL_MS = 10_000;
 const OPEN_CONCURRENCY = 8;
 const MAX_WAITING_FETCHES = 20_000;
 const CHECKPOINT_INTERVAL_MS = 60_000;
@@ -92,29 +95,16 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
   });
   await store.start();
 
-  const registration = await keepRegistered({
-    store: options.store,
-    keys: view.keys,
-    ttlMs: LEASE_TTL_MS,
-    clock,
-    logger,
-    registration: {
-      role: "partition-storage",
-      nodeId,
-      zone: options.zone,
-      addresses: [options.address],
-      version: VERSION,
-      incarnation: random.uuid(),
-      directoryId: directory.directoryId,
-      cleanShutdownNodeEpoch: directory.cleanShutdown?.nodeEpoch ?? -1,
-    },
-    onRegistered: (nodeEpoch) => store.registered(nodeEpoch),
-  });
-
   const registry = new ServiceRegistry();
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const diskSpace = (): ReturnType<Disk["space"]> => disk.space(directory.root);
   registry.add(StorageService, createStorageService({ store, clock, metrics, limits, diskSpace }));
+  options.serve(registry);
+  const registration = await register(options, store).catch(async (thrown: unknown) => {
+    await store.close();
+    throw thrown;
+  });
+
   addGauges(metrics, store, directory);
   const upkeep = new Upkeep({
     store,
@@ -125,7 +115,6 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
   });
 
   return {
-    registry,
     notReady: () => notReady(store, registration.nodeEpoch, view, nodeId),
     stop: async () => {
       const { nodeEpoch } = registration;
@@ -136,6 +125,29 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
       return { clean, nodeEpoch };
     },
   };
+}
+
+function register(options: PartitionStorageOptions, store: PartitionStore): Promise<KeptRegistration> {
+  const { nodeId, zone, address, leaseTtlMs, view, random, clock, logger, directory, signal } = options;
+  return keepRegistered({
+    store: options.store,
+    keys: view.keys,
+    ttlMs: leaseTtlMs,
+    clock,
+    logger,
+    ...(signal && { signal }),
+    registration: {
+      role: "partition-storage",
+      nodeId,
+      zone,
+      addresses: [address],
+      version: VERSION,
+      incarnation: random.uuid(),
+      directoryId: directory.directoryId,
+      cleanShutdownNodeEpoch: directory.cleanShutdown?.nodeEpoch ?? -1,
+    },
+    onRegistered: (nodeEpoch) => store.registered(nodeEpoch),
+  });
 }
 
 function notReady(

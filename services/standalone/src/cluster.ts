@@ -7,7 +7,18 @@ import {
   type MetadataStore,
 } from "@ottla/metadata";
 import { openDataDirectory, type StorageEnd } from "@ottla/partition-storage";
-import { type Clock, type Disk, DiskError, type Logger, type Random, type Settings } from "@ottla/runtime";
+import type { ClusterIdentity } from "@ottla/rpc";
+import {
+  type Clock,
+  type Disk,
+  DiskError,
+  type Lifecycle,
+  type Logger,
+  type MetricsRegistry,
+  type Random,
+  type Settings,
+} from "@ottla/runtime";
+import { addPart } from "./add-part.ts";
 
 export interface OpenClusterOptions {
   readonly settings: Settings;
@@ -15,22 +26,32 @@ export interface OpenClusterOptions {
   readonly random: Random;
   readonly disk: Disk;
   readonly logger: Logger;
+  readonly metrics: MetricsRegistry;
+  /** Gets what is opened here, each part as soon as it is open. */
+  readonly lifecycle: Lifecycle;
 }
 
 /**
- * The cluster of one process: its metadata store in the data directory, and the view of
- * it that all services share.
+ * The cluster as this process is part of it: its metadata, the view of it that all
+ * services share, its directory.
  */
 export interface OpenCluster {
   readonly name: string;
   readonly store: MetadataStore;
   readonly view: ClusterView;
   readonly clusterId: string;
-  readonly directory: DataDirectory;
-  /** Notes how storage ended: the data directory is marked with it. */
+  /** By which the nodes know one another; undefined where one process is the whole cluster. */
+  readonly identity: ClusterIdentity | undefined;
+  /** Undefined where nothing is stored in this process. */
+  readonly directory: OpenDirectory | undefined;
+  /** Aborts when the stop has come to the metadata: what still waits for it then gives up. */
+  readonly closing: AbortSignal;
+}
+
+/** A data directory that is marked with how storage ended, when it is closed. */
+export interface OpenDirectory {
+  readonly data: DataDirectory;
   storageEnded(end: StorageEnd): void;
-  /** Closes everything. */
-  close(): Promise<void>;
 }
 
 type DataDirectory = Awaited<ReturnType<typeof openDataDirectory>>;
@@ -38,49 +59,60 @@ type DataDirectory = Awaited<ReturnType<typeof openDataDirectory>>;
 /** A store in a data directory of its own holds one cluster, so that its name there says nothing. */
 const CLUSTER_NAME = "standalone";
 
-const NOT_CLEAN: StorageEnd = { clean: false, nodeEpoch: -1 };
-
-/** Locks the data directory and opens the metadata in it. Throws what a person can act on. */
+/**
+ * Locks the data directory and opens the metadata in it: a cluster of this process alone.
+ * Throws what a person can act on.
+ */
 export async function openCluster(options: OpenClusterOptions): Promise<OpenCluster> {
-  const { clock, random, logger } = options;
-  const directory = await openDirectory(options);
-  let store: EmbeddedStore | undefined;
-  try {
-    store = await EmbeddedStore.open({ path: `${directory.root}/metadata.db`, clock });
-    const keys = new MetadataKeys(CLUSTER_NAME);
-    const clusterId = await ensureClusterId({ store, keys, random, expected: directory.clusterId });
-    const view = await ClusterView.open({ store, cluster: CLUSTER_NAME, clock, logger });
-    const opened = store;
-    let storageEnd = NOT_CLEAN;
-    return {
-      name: CLUSTER_NAME,
-      store,
-      view,
-      clusterId,
-      directory,
-      storageEnded: (end) => {
-        storageEnd = end;
-      },
-      close: async () => {
-        view.close();
-        await opened.close();
-        await closeDirectory(directory, storageEnd);
-      },
-    };
-  } catch (thrown) {
-    await store?.close();
-    await closeDirectory(directory, NOT_CLEAN);
-    throw thrown;
-  }
+  const { settings, clock, random, logger, lifecycle } = options;
+  const directory = await openDirectory(options, settings.clusterId);
+  const { root, clusterId: expected } = directory.data;
+  const store = await EmbeddedStore.open({ path: `${root}/metadata.db`, clock });
+  const closing = new AbortController();
+  await addPart(lifecycle, "metadata", async () => {
+    closing.abort(new OttlaError("UNAVAILABLE", "the node is stopping"));
+    await store.close();
+  });
+  const keys = new MetadataKeys(CLUSTER_NAME);
+  const clusterId = await ensureClusterId({ store, keys, random, expected });
+  const view = await ClusterView.open({ store, cluster: CLUSTER_NAME, clock, logger });
+  closing.signal.addEventListener("abort", () => view.close());
+  return {
+    name: CLUSTER_NAME,
+    store,
+    view,
+    clusterId,
+    identity: undefined,
+    directory,
+    closing: closing.signal,
+  };
 }
 
-async function closeDirectory(directory: DataDirectory, { clean, nodeEpoch }: StorageEnd): Promise<void> {
-  await directory.close(clean ? { clean, nodeEpoch } : { clean });
+/** Opens the data directory of a node of that cluster, or of the cluster that it belongs to. */
+export async function openDirectory(
+  options: OpenClusterOptions,
+  clusterId: string | undefined,
+): Promise<OpenDirectory> {
+  const data = await lockDirectory(options, clusterId);
+  let end: StorageEnd = { clean: false, nodeEpoch: -1 };
+  await addPart(options.lifecycle, "data-directory", async () => {
+    const { clean, nodeEpoch } = end;
+    await data.close(clean ? { clean, nodeEpoch } : { clean });
+  });
+  return {
+    data,
+    storageEnded: (how) => {
+      end = how;
+    },
+  };
 }
 
-async function openDirectory(options: OpenClusterOptions): Promise<DataDirectory> {
+async function lockDirectory(
+  options: OpenClusterOptions,
+  clusterId: string | undefined,
+): Promise<DataDirectory> {
   const { settings, clock, random, disk, logger } = options;
-  const { dataDir, nodeId, clusterId, storage } = settings;
+  const { dataDir, nodeId, storage } = settings;
   try {
     return await openDataDirectory({
       root: dataDir,

@@ -3,6 +3,8 @@ import { toOttlaError } from "@ottla/errors";
 import {
   createLogger,
   createMetricsRegistry,
+  Lifecycle,
+  type Logger,
   loadSettings,
   NodeDisk,
   ProcessExit,
@@ -16,7 +18,7 @@ import {
   VERSION,
 } from "@ottla/runtime";
 import { nextCommands, warnWhenOpen } from "./banner.ts";
-import { startNode } from "./node.ts";
+import { type RunningNode, startNode } from "./node.ts";
 
 /** Exit codes of `serve` beside those of `ProcessExit`; numbers as in sysexits. */
 const ServeExit = { USAGE: 64, UNAVAILABLE: 69, CANNOT_CREATE: 73, TEMPORARY: 75, CONFIG: 78 } as const;
@@ -37,7 +39,9 @@ export async function runServe(argv: readonly string[]): Promise<number> {
     return ServeExit.CONFIG;
   }
   const logger = createLogger({ level: settings.log.level, format: settings.log.format });
-  const metrics = createMetricsRegistry({ processMetrics: true });
+  const lifecycle = new Lifecycle({ clock: systemClock, logger });
+  // From here on a signal stops what has started, also while the node still waits for etcd.
+  const ended = runUntilSignal({ lifecycle, logger, timeoutMs: settings.shutdown.timeoutMs });
   try {
     warnWhenOpen(settings, logger);
     const node = await startNode({
@@ -46,24 +50,31 @@ export async function runServe(argv: readonly string[]): Promise<number> {
       random: systemRandom,
       disk,
       logger,
-      metrics,
+      metrics: createMetricsRegistry({ processMetrics: true }),
+      lifecycle,
     });
-    const { grpcPort, kafkaPort, httpPort, clusterId, lifecycle } = node;
-    void node.untilReady().then(() => {
-      const startMs = Math.round(systemClock.monotonic() - startedMs);
-      const { listen, dataDir } = settings;
-      const ports = { grpcPort, kafkaPort, httpPort };
-      logger.info({ version: VERSION, listen, ...ports, dataDir, clusterId, startMs }, "ready");
-      if (process.stdout.isTTY) process.stdout.write(nextCommands(node));
-      releaseUnusedMemory();
-    });
-    return await runUntilSignal({ lifecycle, logger, timeoutMs: settings.shutdown.timeoutMs });
+    void node.untilReady().then(() => sayReady(node, settings, logger, startedMs));
   } catch (thrown) {
     const error = toOttlaError(thrown);
+    // Told to stop while it started: the stop says how that went.
+    if (error.code === "CANCELLED") return ended;
     logger.debug({ err: error }, "cannot start");
     process.stderr.write(`ottla serve: ${error.message}\n`);
     return exitCodeOf(error.code);
   }
+  return ended;
+}
+
+function sayReady(node: RunningNode, settings: Settings, logger: Logger, startedMs: number): void {
+  const { lifecycle, clusterId, grpcPort, kafkaPort, httpPort, internalPort } = node;
+  if (lifecycle.stopping) return;
+  const startMs = Math.round(systemClock.monotonic() - startedMs);
+  const { listen, dataDir } = settings;
+  const ports = Object.entries({ grpcPort, kafkaPort, httpPort, internalPort });
+  const open = Object.fromEntries(ports.filter(([, port]) => port >= 0));
+  logger.info({ version: VERSION, listen, ...open, dataDir, clusterId, startMs }, "ready");
+  if (process.stdout.isTTY && node.grpcPort >= 0) process.stdout.write(nextCommands(node));
+  releaseUnusedMemory();
 }
 
 const MAX_CONFIG_FILE_BYTES = 1024 * 1024;

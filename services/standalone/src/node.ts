@@ -1,21 +1,27 @@
 import { OttlaError } from "@ottla/errors";
+import { NODE_ROLES } from "@ottla/metadata";
 import { type HttpServer, Lifecycle, Readiness, type Settings, startHttpServer } from "@ottla/runtime";
-import { openCluster } from "./cluster.ts";
-import { LocalConnections } from "./local-connections.ts";
+import { addPart } from "./add-part.ts";
+import { type OpenCluster, openCluster } from "./cluster.ts";
+import { Connections } from "./connections.ts";
+import type { InternalDoor } from "./internal-door.ts";
 import {
   type NodeOptions,
+  type OpenDoors,
   startCoordinatorPart,
   startGatewayPart,
   startGroupCoordinatorPart,
-  startGrpcPart,
   startStoragePart,
   type Wiring,
 } from "./parts.ts";
 
 export interface RunningNode {
+  /** -1 where no gateway runs in this process. */
   readonly grpcPort: number;
   readonly kafkaPort: number;
   readonly httpPort: number;
+  /** Where the cluster's other nodes come in; -1 where there is no such door. */
+  readonly internalPort: number;
   readonly clusterId: string;
   readonly lifecycle: Lifecycle;
   readonly readiness: Readiness;
@@ -24,45 +30,62 @@ export interface RunningNode {
 }
 
 const READY_CHECK_MS = 5;
+const NO_DOORS: OpenDoors = { grpcPort: -1, kafkaPort: -1 };
 
-/** Starts all services in this process. What has started is stopped again when a later part fails. */
+/**
+ * Starts the services of this process. What has started is stopped again when a later
+ * part fails. Rejects with CANCELLED when the lifecycle was stopped meanwhile.
+ */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { clock, logger, settings } = options;
-  const lifecycle = new Lifecycle({ clock, logger });
+  const lifecycle = options.lifecycle ?? new Lifecycle({ clock, logger });
   try {
     return await start(options, lifecycle);
   } catch (thrown) {
+    const isStopped = lifecycle.stopping;
     await lifecycle.stop(settings.shutdown.timeoutMs);
-    throw thrown;
+    if (!isStopped) throw thrown;
+    throw new OttlaError("CANCELLED", "the node was told to stop while it started", { cause: thrown });
   }
 }
 
-/** Parts stop in the reverse order of their start: first no new calls, last the lock and the HTTP door. */
+/**
+ * Parts stop in the reverse order of their start: first no new calls from clients, then the services, each
+ * answering who waits, then the door for other nodes, last the locks, the metadata and the HTTP door.
+ */
 async function start(options: NodeOptions, lifecycle: Lifecycle): Promise<RunningNode> {
-  const { settings, clock, logger } = options;
+  const { settings, clock } = options;
   refuseWhatNeedsEtcd(settings);
   const readiness = new Readiness({ clock });
   readiness.add("shutdown", () => (lifecycle.stopping ? "the node is stopping" : undefined));
   // The HTTP door opens first; the checks of the parts are added as they start.
-  readiness.add("start", () => "the node is starting");
+  let starting = "the node is starting";
+  readiness.add("start", () => starting);
   const http = await startHttp(options, readiness);
-  lifecycle.add("http", () => http.close());
+  await addPart(lifecycle, "http", () => http.close());
 
-  const cluster = await openCluster(options);
-  lifecycle.add("metadata", () => cluster.close());
-  const connections = new LocalConnections({ clock, logger });
-  const wiring: Wiring = { ...options, lifecycle, readiness, cluster, connections };
-  await startCoordinatorPart(wiring);
-  await startStoragePart(wiring);
-  await startGroupCoordinatorPart(wiring);
-  const gateway = await startGatewayPart(wiring);
-  const grpcPort = await startGrpcPart(wiring, gateway);
+  const inCluster = settings.etcd.endpoints.length > 0;
+  if (inCluster) starting = "the node waits for etcd";
+  const cluster = await open({ ...options, lifecycle }, inCluster);
+  starting = "the node is starting";
+  const door = await startInternalDoor(options, lifecycle, readiness, cluster);
+  const { view, identity } = cluster;
+  const serve = door && ((registry: Parameters<InternalDoor["add"]>[0]) => door.add(registry));
+  const connections = new Connections({ ...options, view, identity, serve });
+  await addPart(lifecycle, "connections", () => connections.close());
+  const address = door?.address ?? IN_PROCESS;
+  const wiring: Wiring = { ...options, lifecycle, readiness, cluster, connections, address };
+  const targets = new Set(settings.target);
+  if (targets.has("coordinator")) await startCoordinatorPart(wiring);
+  if (targets.has("partition-storage")) await startStoragePart(wiring);
+  if (targets.has("group-coordinator")) await startGroupCoordinatorPart(wiring);
+  const doors = targets.has("gateway") ? await startGatewayPart(wiring) : NO_DOORS;
   readiness.remove("start");
 
   return {
-    grpcPort,
-    kafkaPort: gateway.kafkaPort,
+    ...doors,
     httpPort: http.port,
+    internalPort: door?.port ?? -1,
     clusterId: cluster.clusterId,
     lifecycle,
     readiness,
@@ -72,20 +95,47 @@ async function start(options: NodeOptions, lifecycle: Lifecycle): Promise<Runnin
   };
 }
 
+/** How services of a process that is alone name their address. */
+const IN_PROCESS = "in-process";
+
+async function open(
+  options: NodeOptions & { readonly lifecycle: Lifecycle },
+  inCluster: boolean,
+): Promise<OpenCluster> {
+  if (!inCluster) return openCluster(options);
+  // etcd's client and gRPC take a moment to load, which a process that is alone does without.
+  const { joinCluster } = await import("./etcd-cluster.ts");
+  return joinCluster(options);
+}
+
+/** A node that is a gateway only has nothing to say to other nodes: it has no such door. */
+async function startInternalDoor(
+  options: NodeOptions,
+  lifecycle: Lifecycle,
+  readiness: Readiness,
+  { identity }: OpenCluster,
+): Promise<InternalDoor | undefined> {
+  if (identity === undefined || options.settings.target.every((role) => role === "gateway")) return undefined;
+  const { InternalDoor } = await import("./internal-door.ts");
+  const door = new InternalDoor({ ...options, readiness, identity });
+  await door.start();
+  await addPart(lifecycle, "internal-door", () => door.stop());
+  return door;
+}
+
 function startHttp(options: NodeOptions, readiness: Readiness): Promise<HttpServer> {
   const { settings, clock, metrics, logger } = options;
   const { port, maxConnections } = settings.http;
   return startHttpServer({ host: settings.listen, port, maxConnections, clock, readiness, metrics, logger });
 }
 
-/** Until nodes can find one another, one process is the whole cluster. */
+/** Nodes find one another in etcd: without it, one process is the whole cluster. */
 function refuseWhatNeedsEtcd(settings: Settings): void {
-  const targets = new Set(settings.target);
-  if (targets.size >= 4) return;
+  if (settings.etcd.endpoints.length > 0 || new Set(settings.target).size >= NODE_ROLES.length) return;
   throw new OttlaError(
     "INVALID_CONFIG",
-    `target ${settings.target.join(",")}: roles in separate processes need etcd, which this version does not ` +
-      "support yet; use --target=all",
+    `target ${settings.target.join(",")}: roles in separate processes find one another in etcd; set ` +
+      "--etcd-endpoints, or use --target=all for a cluster of one process",
     { metadata: { field: "target", limit: "all" } },
   );
 }

@@ -13,8 +13,9 @@ import {
   type Settings,
   VERSION,
 } from "@ottla/runtime";
+import { addPart } from "./add-part.ts";
 import type { OpenCluster } from "./cluster.ts";
-import type { LocalConnections } from "./local-connections.ts";
+import type { Connections } from "./connections.ts";
 
 /** What a node is made of. `settings.dataDir` is an absolute path. */
 export interface NodeOptions {
@@ -26,6 +27,10 @@ export interface NodeOptions {
   readonly metrics: MetricsRegistry;
   /** TCP unless another is given. */
   readonly network?: Network;
+  /**
+   * Gets the parts as they start; it may be stopped while they do. One of the node's own unless it is given.
+   */
+  readonly lifecycle?: Lifecycle;
 }
 
 /** What the parts of a node share. Each part adds its stop and its readiness, and loads its code first. */
@@ -33,18 +38,18 @@ export interface Wiring extends NodeOptions {
   readonly lifecycle: Lifecycle;
   readonly readiness: Readiness;
   readonly cluster: OpenCluster;
-  readonly connections: LocalConnections;
+  readonly connections: Connections;
+  /** Where other nodes reach this one. */
+  readonly address: string;
 }
 
-/** How services of one process name their address. */
-const IN_PROCESS = "in-process";
-
 function common(wiring: Wiring, service: string) {
-  const { settings, clock, random, logger, cluster } = wiring;
+  const { settings, clock, random, logger, cluster, address } = wiring;
   const { nodeId, zone } = settings;
+  const { leaseTtlMs } = settings.cluster;
   const { store, view } = cluster;
   const own = logger.child({ service });
-  return { nodeId, zone, address: IN_PROCESS, store, view, clock, random, logger: own };
+  return { nodeId, zone, address, leaseTtlMs, store, view, clock, random, logger: own };
 }
 
 export async function startCoordinatorPart(wiring: Wiring): Promise<void> {
@@ -58,40 +63,53 @@ export async function startCoordinatorPart(wiring: Wiring): Promise<void> {
     registry,
     settings: wiring.settings,
   });
-  wiring.lifecycle.add("coordinator", () => coordinator.stop());
   wiring.connections.serve("coordinator", registry);
+  await addPart(wiring.lifecycle, "coordinator", () => coordinator.stop());
+  wiring.readiness.add("coordinator", () => coordinator.notReady());
 }
 
 export async function startStoragePart(wiring: Wiring): Promise<void> {
   const { startPartitionStorage } = await import("@ottla/partition-storage");
   const { settings, cluster, lifecycle, readiness, connections } = wiring;
+  const { directory } = cluster;
+  if (directory === undefined) throw new Error("partition-storage needs the data directory");
   const storage = await startPartitionStorage({
     ...common(wiring, "partition-storage"),
+    serve: (registry) => connections.serve("partition-storage", registry),
+    signal: cluster.closing,
     disk: wiring.disk,
-    directory: cluster.directory,
+    directory: directory.data,
     metrics: wiring.metrics,
     settings: settings.storage,
     topicDefaults: settings.topicDefaults,
   });
-  lifecycle.add("partition-storage", async () => cluster.storageEnded(await storage.stop()));
-  connections.serve("partition-storage", storage.registry);
+  await addPart(lifecycle, "partition-storage", async () => directory.storageEnded(await storage.stop()));
   readiness.add("partition-storage", () => storage.notReady());
 }
 
 export async function startGroupCoordinatorPart(wiring: Wiring): Promise<void> {
   const { startGroupCoordinator } = await import("@ottla/group-coordinator");
-  const groups = await startGroupCoordinator(common(wiring, "group-coordinator"));
-  wiring.lifecycle.add("group-coordinator", () => groups.stop());
+  const groups = await startGroupCoordinator({
+    ...common(wiring, "group-coordinator"),
+    signal: wiring.cluster.closing,
+  });
+  await addPart(wiring.lifecycle, "group-coordinator", () => groups.stop());
   wiring.readiness.add("group-coordinator", () => groups.notReady());
 }
 
-export async function startGatewayPart(wiring: Wiring): Promise<Gateway> {
+export interface OpenDoors {
+  readonly grpcPort: number;
+  readonly kafkaPort: number;
+}
+
+/** Starts the gateway and opens its doors. */
+export async function startGatewayPart(wiring: Wiring): Promise<OpenDoors> {
   const { startGateway } = await import("@ottla/gateway");
   const { settings, connections, lifecycle, readiness } = wiring;
   const gateway = await startGateway({
     ...common(wiring, "gateway"),
-    transportFor: () => connections.to("partition-storage"),
-    controllerTransport: () => connections.to("coordinator"),
+    transportFor: (nodeId, purpose) => connections.toStorage(nodeId, purpose),
+    controllerTransport: () => connections.toController(),
     metrics: wiring.metrics,
     topicDefaults: settings.topicDefaults,
     maxUnansweredBytesPerStream: settings.grpc.maxUnansweredBytesPerStream,
@@ -105,13 +123,16 @@ export async function startGatewayPart(wiring: Wiring): Promise<Gateway> {
     },
     stopGraceMs: settings.shutdown.timeoutMs / 4,
   });
-  lifecycle.add("gateway", () => gateway.stop());
+  await addPart(lifecycle, "gateway", () => gateway.stop());
   readiness.add("gateway", () => gateway.notReady());
-  return gateway;
+  const grpcPort = await startGrpcPart(wiring, gateway);
+  const { listen } = settings;
+  gateway.register(`${listen.includes(":") ? `[${listen}]` : listen}:${grpcPort}`);
+  return { grpcPort, kafkaPort: gateway.kafkaPort };
 }
 
 /** Opens the gRPC door in front of the gateway; returns its port. */
-export async function startGrpcPart(wiring: Wiring, gateway: Gateway): Promise<number> {
+async function startGrpcPart(wiring: Wiring, gateway: Gateway): Promise<number> {
   const { GrpcServer } = await import("@ottla/rpc");
   const { settings, clock, logger } = wiring;
   const { port, maxConnections, maxStreamsPerConnection, maxMessageBytes } = settings.grpc;
@@ -127,7 +148,7 @@ export async function startGrpcPart(wiring: Wiring, gateway: Gateway): Promise<n
   });
   const boundPort = await grpc.start();
   // First to stop: no new calls, and those under way are answered while everything behind still runs.
-  wiring.lifecycle.add("grpc", async () => {
+  await addPart(wiring.lifecycle, "grpc", async () => {
     gateway.endReads();
     await grpc.stop(settings.shutdown.timeoutMs / 2);
   });

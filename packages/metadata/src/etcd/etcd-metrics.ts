@@ -31,8 +31,8 @@ export class EtcdMetrics {
       registers,
     });
     this.#available = new Gauge({
-      name: "ottla_metadata_available",
-      help: "Whether etcd answered the last call: 0 while it is away, when what is there is served and nothing changes",
+      name: "ottla_metadata_store_state",
+      help: "1 when etcd answered the last call, 0 while it is away: what is known is served, nothing changes",
       registers,
     });
     this.keepAliveAge = new Gauge({

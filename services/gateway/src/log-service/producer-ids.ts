@@ -1,5 +1,8 @@
 import type { ControllerClient } from "../controller-client.ts";
 
+/** A coordinator that fell silent is soon another one. */
+const ALLOCATION_TIMEOUT_MS = 3_000;
+
 /** Hands out producer ids from blocks that the coordinator gives to this gateway. */
 export class ProducerIds {
   readonly #controller: ControllerClient;
@@ -28,8 +31,9 @@ export class ProducerIds {
 
   async #allocate(): Promise<void> {
     // A block whose answer got lost is never used: ids are plenty.
-    const block = await this.#controller.call((client) =>
-      client.allocateProducerIds({ nodeId: this.#nodeId }),
+    const block = await this.#controller.call(
+      (client) => client.allocateProducerIds({ nodeId: this.#nodeId }, { timeoutMs: ALLOCATION_TIMEOUT_MS }),
+      { isRepeatable: true },
     );
     this.#next = Number(block.firstProducerId);
     this.#end = this.#next + block.count;

@@ -1,0 +1,71 @@
+import { type ClusterIdentity, GrpcServer, requireClusterSecret, type ServiceRegistry } from "@ottla/rpc";
+import type { Clock, Logger, Readiness, Settings } from "@ottla/runtime";
+
+export interface InternalDoorOptions {
+  readonly settings: Settings;
+  readonly identity: ClusterIdentity;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly readiness: Readiness;
+}
+
+/**
+ * The listener for the cluster's other nodes. Nothing public is served here, nothing internal elsewhere, and
+ * every call must prove the cluster's secret.
+ */
+export class InternalDoor {
+  readonly #options: InternalDoorOptions;
+  readonly #server: GrpcServer;
+  #port = -1;
+
+  constructor(options: InternalDoorOptions) {
+    const { settings, identity, clock, logger, readiness } = options;
+    this.#options = options;
+    this.#server = new GrpcServer({
+      registries: [],
+      clock,
+      logger,
+      host: this.#host,
+      port: settings.internal.port,
+      portFlag: "--internal-port",
+      maxMessageBytes: internalMessageBytes(settings),
+      isReady: async () => (await readiness.report()).ready,
+      authorize: requireClusterSecret(identity),
+    });
+  }
+
+  async start(): Promise<void> {
+    this.#port = await this.#server.start();
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  /** Where other nodes reach this one. */
+  get address(): string {
+    const host = this.#host;
+    const { advertisedAddress } = this.#options.settings.internal;
+    return advertisedAddress ?? `${host.includes(":") ? `[${host}]` : host}:${this.#port}`;
+  }
+
+  add(registry: ServiceRegistry): void {
+    this.#server.add(registry);
+  }
+
+  async stop(): Promise<void> {
+    await this.#server.stop(this.#options.settings.shutdown.timeoutMs / 4);
+  }
+
+  get #host(): string {
+    const { internal, listen } = this.#options.settings;
+    return internal.listen ?? listen;
+  }
+}
+
+const ENVELOPE_BYTES = 16 * 1024 * 1024;
+
+/** What comes in at a public door fits through here, with what lies around it. */
+export function internalMessageBytes({ grpc, kafka }: Settings): number {
+  return Math.max(grpc.maxMessageBytes, kafka.maxRequestBytes) + ENVELOPE_BYTES;
+}
