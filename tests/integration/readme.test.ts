@@ -53,6 +53,18 @@ test("the first five minutes do what the README says", async () => {
   expect(output).toContain('"topic":"greetings","partition":0');
 });
 
+test("the TypeScript snippet sends and reads", async () => {
+  // It lies where @ottla/client resolves, as it does for whoever has installed it.
+  const path = join(treeRoot, "tests/.readme-snippet.ts");
+  await writeFile(path, (await block("ts")).replace("localhost:50051", server.address));
+  try {
+    const { stdout } = await run("sh", ["scripts/node.sh", path], { cwd: treeRoot });
+    expect(stdout).toMatch(/^\d\/\d+: hello from TypeScript\n$/);
+  } finally {
+    await rm(path);
+  }
+});
+
 describe.runIf(haveTools("python3"))("in Python", () => {
   test("the snippet appends and reads", { timeout: 180_000 }, async () => {
     await run("sh", ["tests/python/setup.sh"], { cwd: treeRoot });
