@@ -7,7 +7,7 @@ import {
   readBatchHeader,
   validateBatch,
 } from "@ottla/records";
-import type { DiskFile } from "@ottla/runtime";
+import type { DiskFile, ReadBuffers } from "@ottla/runtime";
 
 /** How much is read from disk at once when nothing else is said. */
 export const DEFAULT_CHUNK_BYTES = 128 * 1024;
@@ -40,6 +40,8 @@ export interface BatchScannerOptions {
   /** Nothing at or behind it belongs to the log. */
   readonly endPosition: number;
   readonly chunkBytes?: number;
+  /** Where to read to; fresh memory unless it is given. */
+  readonly buffers?: ReadBuffers;
 }
 
 /** Reads the batches of a segment one after another and checks each one's structure and CRC (R12). */
@@ -47,6 +49,7 @@ export class BatchScanner {
   readonly #file: DiskFile;
   readonly #endPosition: number;
   readonly #chunkBytes: number;
+  readonly #buffers: ReadBuffers | undefined;
   #position: number;
   #chunk: Uint8Array = new Uint8Array(0);
   #chunkPosition = 0;
@@ -56,6 +59,7 @@ export class BatchScanner {
     this.#position = options.position;
     this.#endPosition = options.endPosition;
     this.#chunkBytes = options.chunkBytes ?? DEFAULT_CHUNK_BYTES;
+    this.#buffers = options.buffers;
   }
 
   /** Where the next batch begins. */
@@ -110,9 +114,16 @@ export class BatchScanner {
     if (start >= 0 && start + length <= this.#chunk.byteLength) return true;
     const chunkBytes = Math.max(length, Math.min(this.#chunkBytes, this.budgetBytes));
     const wanted = Math.min(chunkBytes, this.#endPosition - this.#position);
-    this.#chunk = await this.#file.read(this.#position, wanted);
+    this.#chunk = await this.#read(this.#position, wanted);
     this.#chunkPosition = this.#position;
     return this.#chunk.byteLength >= length;
+  }
+
+  async #read(position: number, length: number): Promise<Uint8Array> {
+    if (this.#buffers === undefined) return this.#file.read(position, length);
+    const target = this.#buffers.take(length);
+    const count = await this.#file.readInto(position, target);
+    return count === length ? target : target.subarray(0, count);
   }
 
   async #isLargeBatchIntact(sizeBytes: number): Promise<boolean> {

@@ -1,4 +1,4 @@
-import { type Clock, type Disk, type Random } from "@ottla/runtime";
+import { type Clock, type Disk, type Random, ReadBuffers } from "@ottla/runtime";
 import { IndexCache } from "./index-cache.ts";
 import type { LogLogger } from "./log-logger.ts";
 import type { LogMetrics } from "./log-metrics.ts";
@@ -16,6 +16,7 @@ export interface LogResources {
   readonly tailCache: TailCache;
   readonly openFiles: OpenFiles;
   readonly indexCache: IndexCache;
+  readonly readBuffers: ReadBuffers;
   readonly metrics?: LogMetrics | undefined;
 }
 
@@ -28,6 +29,8 @@ export interface LogResourcesOptions {
   readonly syncConcurrency?: number;
   readonly maxOpenFiles?: number;
   readonly indexCacheBytes?: number;
+  /** Where the bytes of reads go; whoever is done with what a log has read may give it back there. */
+  readonly readBuffers?: ReadBuffers | undefined;
   readonly metrics?: LogMetrics | undefined;
 }
 
@@ -43,5 +46,6 @@ export function createLogResources(options: LogResourcesOptions): LogResources {
     tailCache: new TailCache(options.tailCacheBytes ?? 64 * 1024 * 1024),
     openFiles: new OpenFiles(disk, options.maxOpenFiles ?? 1024),
     indexCache: new IndexCache(options.indexCacheBytes ?? 64 * 1024 * 1024),
+    readBuffers: options.readBuffers ?? new ReadBuffers(),
   };
 }

@@ -1,5 +1,6 @@
 import { OttlaError } from "@ottla/errors";
 import type { BatchHeader } from "@ottla/records";
+import type { ReadBuffers } from "@ottla/runtime";
 import { BatchScanner, DEFAULT_CHUNK_BYTES, findNextBatch, type ScanStep } from "./batch-scanner.ts";
 import type { LeaderEpochCache } from "./leader-epoch-cache.ts";
 import type { Segment } from "./segment.ts";
@@ -15,6 +16,7 @@ export interface SegmentReadOptions {
   /** Compaction leaves gaps between batches; anywhere else a gap is a lost record. */
   readonly allowGaps: boolean;
   readonly epochs: LeaderEpochCache;
+  readonly buffers: ReadBuffers;
 }
 
 export interface SegmentRead {
@@ -37,7 +39,13 @@ export async function readSegment(segment: Segment, options: SegmentReadOptions)
   const lease = await segment.openLog("read");
   try {
     const chunkBytes = Math.min(Math.max(options.maxBytes, DEFAULT_CHUNK_BYTES), MAX_CHUNK_BYTES);
-    const scanner = new BatchScanner({ file: lease.file, position: 0, endPosition, chunkBytes });
+    const scanner = new BatchScanner({
+      file: lease.file,
+      position: 0,
+      endPosition,
+      chunkBytes,
+      buffers: options.buffers,
+    });
     const start = await findStart(segment, scanner, options.offset);
     const run = new SegmentRun(segment, lease.file, scanner, options, { endPosition, segmentEndOffset });
     run.expectedOffset = start.expectedOffset;

@@ -318,7 +318,13 @@ export class SegmentedLog {
     const allowGaps = config.cleanupPolicy.includes("compact");
     let segment: Segment | undefined = segments.floor(offset);
     while (segment !== undefined) {
-      const { indexWrong, ...result } = await readSegment(segment, { ...options, offset, allowGaps, epochs });
+      const { indexWrong, ...result } = await readSegment(segment, {
+        ...options,
+        offset,
+        allowGaps,
+        epochs,
+        buffers: resources.readBuffers,
+      });
       if (indexWrong) {
         resources.logger.warn({ path: segment.offsetIndex.file.path }, "an index is wrong and is made anew");
         if (segment !== segments.active)

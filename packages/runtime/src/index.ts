@@ -74,6 +74,7 @@ export { NodeDisk } from "./node-disk.ts";
 export { NodeNetwork } from "./node-network.ts";
 export { releaseUnusedMemory } from "./process-memory.ts";
 export type { Random } from "./random.ts";
+export { ReadBuffers } from "./read-buffers.ts";
 export { Readiness, type ReadinessCheck, type ReadinessReport } from "./readiness.ts";
 export { installFaultHandlers, type ProcessEvents, ProcessExit, runUntilSignal } from "./run-until-signal.ts";
 export { SeededRandom } from "./seeded-random.ts";

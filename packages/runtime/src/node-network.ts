@@ -93,7 +93,8 @@ class NodeConnection implements Connection {
     socket.cork();
     for (const piece of pieces) socket.write(piece);
     socket.uncork();
-    return !socket.writableNeedDrain;
+    // Node asks for a drain even where all has left already.
+    return socket.writableLength === 0 || !socket.writableNeedDrain;
   }
 
   get queuedBytes(): number {

@@ -2,7 +2,7 @@ import { createLogResources, type DataDirectory } from "@ottla/log";
 import { type ClusterView, type KeptRegistration, keepRegistered, type MetadataStore } from "@ottla/metadata";
 import { StorageService } from "@ottla/proto/ottla/internal/v1/storage";
 import { ServiceRegistry } from "@ottla/rpc";
-import type { Clock, Disk, Logger, MetricsRegistry, Random } from "@ottla/runtime";
+import type { Clock, Disk, Logger, MetricsRegistry, Random, ReadBuffers } from "@ottla/runtime";
 import { VERSION } from "@ottla/runtime";
 import { partitionDirectories } from "./directories.ts";
 import type { PartitionReplica } from "./partition-replica.ts";
@@ -42,6 +42,8 @@ export interface PartitionStorageOptions {
   /** The node's own values for topic settings that a topic does not set. */
   readonly topicDefaults: Readonly<Record<string, string>>;
   readonly limits?: Partial<StorageLimits>;
+  /** Shared with a gateway of the same process, which gives back what its clients have taken. */
+  readonly readBuffers?: ReadBuffers;
 }
 
 /** How the service ended: the data directory is marked with it (R9). */
@@ -82,6 +84,7 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
     syncConcurrency: settings.syncConcurrency,
     maxOpenFiles: settings.maxOpenSegments,
     metrics: metrics.log,
+    readBuffers: options.readBuffers,
   });
   const store = new PartitionStore({
     view,

@@ -1,6 +1,13 @@
 import { OttlaError } from "@ottla/errors";
 import { NODE_ROLES } from "@ottla/metadata";
-import { type HttpServer, Lifecycle, Readiness, type Settings, startHttpServer } from "@ottla/runtime";
+import {
+  type HttpServer,
+  Lifecycle,
+  ReadBuffers,
+  Readiness,
+  type Settings,
+  startHttpServer,
+} from "@ottla/runtime";
 import { addPart } from "./add-part.ts";
 import { type OpenCluster, openCluster } from "./cluster.ts";
 import { Connections } from "./connections.ts";
@@ -74,7 +81,15 @@ async function start(options: NodeOptions, lifecycle: Lifecycle): Promise<Runnin
   const connections = new Connections({ ...options, view, identity, serve });
   await addPart(lifecycle, "connections", () => connections.close());
   const address = door?.address ?? IN_PROCESS;
-  const wiring: Wiring = { ...options, lifecycle, readiness, cluster, connections, address };
+  const wiring: Wiring = {
+    ...options,
+    lifecycle,
+    readiness,
+    cluster,
+    connections,
+    address,
+    readBuffers: new ReadBuffers(),
+  };
   const targets = new Set(settings.target);
   if (targets.has("coordinator")) await startCoordinatorPart(wiring);
   if (targets.has("partition-storage")) await startStoragePart(wiring);

@@ -9,6 +9,7 @@ import {
   type Network,
   NodeNetwork,
   type Random,
+  type ReadBuffers,
   type Readiness,
   type Settings,
   VERSION,
@@ -41,6 +42,8 @@ export interface Wiring extends NodeOptions {
   readonly connections: Connections;
   /** Where other nodes reach this one. */
   readonly address: string;
+  /** Where storage reads to and from which the gateway sends. */
+  readonly readBuffers: ReadBuffers;
 }
 
 function common(wiring: Wiring, service: string) {
@@ -82,6 +85,7 @@ export async function startStoragePart(wiring: Wiring): Promise<void> {
     metrics: wiring.metrics,
     settings: settings.storage,
     topicDefaults: settings.topicDefaults,
+    readBuffers: wiring.readBuffers,
   });
   await addPart(lifecycle, "partition-storage", async () => directory.storageEnded(await storage.stop()));
   readiness.add("partition-storage", () => storage.notReady());
@@ -115,6 +119,7 @@ export async function startGatewayPart(wiring: Wiring): Promise<OpenDoors> {
     maxUnansweredBytesPerStream: settings.grpc.maxUnansweredBytesPerStream,
     kafka: {
       network: wiring.network ?? new NodeNetwork(),
+      readBuffers: wiring.readBuffers,
       host: settings.listen,
       settings: settings.kafka,
       autoCreateTopics: settings.autoCreateTopics,

@@ -59,8 +59,13 @@ async function serveFetch(
     hurry: context.hurry,
   });
   // The bytes count as the gateway's until the client has taken them.
-  context.afterSent(() => services.fetchBudget.give(run.grantedBytes));
-  const fetched = await run.fetch(opened.targets);
+  let fetched: readonly FetchedPartition[] = [];
+  context.afterSent((isTaken) => {
+    services.fetchBudget.give(run.grantedBytes);
+    if (!isTaken) return;
+    for (const { chunks } of fetched) for (const chunk of chunks) services.readBuffers.giveBack(chunk);
+  });
+  fetched = await run.fetch(opened.targets);
   for (const { topicName, sizeBytes } of fetched) services.metrics.countFetched(topicName, sizeBytes);
   return answerOf(opened, fetched, request.isolationLevel === READ_COMMITTED);
 }

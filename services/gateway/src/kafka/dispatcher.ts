@@ -23,7 +23,7 @@ export interface PreparedRequest {
    */
   run(): Promise<readonly Uint8Array[] | undefined>;
   /** To be called once, when the answer has left or never will. */
-  onSent(): void;
+  onSent(isTaken: boolean): void;
 }
 
 interface RequestOrigin {
@@ -63,7 +63,7 @@ export class KafkaDispatcher {
       );
     }
     const clientId = readClientId(reader, handler.api.isFlexible(header.apiVersion));
-    const callbacks: (() => void)[] = [];
+    const callbacks: ((isTaken: boolean) => void)[] = [];
     const { peer, connection, signal, hurry } = origin;
     const context: KafkaRequestContext = {
       apiVersion: header.apiVersion,
@@ -77,8 +77,8 @@ export class KafkaDispatcher {
     return {
       pipelined: handler.pipelined ?? false,
       run: () => this.#serve(handler, header, reader, context),
-      onSent: () => {
-        for (const callback of callbacks) callback();
+      onSent: (isTaken) => {
+        for (const callback of callbacks) callback(isTaken);
       },
     };
   }

@@ -15,8 +15,11 @@ export interface KafkaRequestContext {
    * Aborts when an answer should come now rather than later: the client sends no more, or the gateway stops.
    */
   readonly hurry: AbortSignal;
-  /** Runs the callback when the client has taken the answer, or never will. */
-  afterSent(callback: () => void): void;
+  /**
+   * Runs the callback when the client has taken the answer, or never will. `isTaken` says that the last byte of it
+   * has left the process.
+   */
+  afterSent(callback: (isTaken: boolean) => void): void;
 }
 
 /** What lives as long as one connection. */

@@ -4,7 +4,7 @@ import type { Clock, Connection } from "@ottla/runtime";
 import type { KafkaDispatcher, PreparedRequest } from "./dispatcher.ts";
 import { FrameSplitter } from "./frame-splitter.ts";
 import type { KafkaConnectionState } from "./handler.ts";
-import { ReplyQueue } from "./reply-queue.ts";
+import { type AnswerSent, ReplyQueue } from "./reply-queue.ts";
 
 export interface KafkaConnectionLimits {
   /** The largest request: Kafka's socket.request.max.bytes. */
@@ -59,7 +59,7 @@ export class KafkaConnection {
   #isOver = false;
   readonly #onClosedCallbacks: (() => void)[] = [];
   /** What to call when the client has taken the answers that are written. */
-  readonly #untaken: (() => void)[] = [];
+  readonly #untaken: AnswerSent[] = [];
   #failure: OttlaError | undefined;
 
   constructor(options: KafkaConnectionOptions) {
@@ -168,7 +168,7 @@ export class KafkaConnection {
   }
 
   #run({ request, frameBytes }: WaitingRequest): void {
-    const slot = this.#replies.open(() => request.onSent());
+    const slot = this.#replies.open((isTaken) => request.onSent(isTaken));
     this.#running++;
     this.#runningExclusively = !request.pipelined;
     const finish = (pieces: readonly Uint8Array[] | undefined): void => {
@@ -187,7 +187,7 @@ export class KafkaConnection {
     });
   }
 
-  #write(pieces: readonly Uint8Array[], onSent: readonly (() => void)[]): void {
+  #write(pieces: readonly Uint8Array[], onSent: readonly AnswerSent[]): void {
     if (!this.#isOver && pieces.length > 0) {
       this.#lastActivityMs = this.#options.clock.monotonic();
       this.#isBlocked = !this.#connection.write(pieces);
@@ -197,7 +197,8 @@ export class KafkaConnection {
   }
 
   #answersTaken(): void {
-    for (const callback of this.#untaken.splice(0)) callback();
+    const isTaken = !this.#isOver && this.#connection.queuedBytes === 0;
+    for (const callback of this.#untaken.splice(0)) callback(isTaken);
   }
 
   #onDrain(): void {

@@ -8,6 +8,7 @@ import {
   type MetricsRegistry,
   type Network,
   type Random,
+  ReadBuffers,
   type Settings,
 } from "@ottla/runtime";
 import { ByteBudget } from "../byte-budget.ts";
@@ -28,6 +29,8 @@ import { GatewayBrokers, parseHostAndPort, SharedBroker, type VirtualBrokers } f
 /** Where and how the Kafka door listens. */
 export interface KafkaListenOptions {
   readonly network: Network;
+  /** Shared with the storage of the same process, whose reads go to them. */
+  readonly readBuffers?: ReadBuffers;
   readonly host: string;
   readonly settings: Settings["kafka"];
   readonly autoCreateTopics: boolean;
@@ -86,6 +89,7 @@ export async function startKafkaDoor(options: KafkaDoorOptions): Promise<KafkaDo
     clock,
     metrics: options.gatewayMetrics,
     produceBudget: new ByteBudget(settings.maxProduceBytes),
+    readBuffers: listen.readBuffers ?? new ReadBuffers(),
     fetchBudget: new FetchBudget(settings.maxFetchBytes),
     topicDefaults: options.topicDefaults,
     limits: { maxFetchBytes: MAX_FETCH_BYTES, maxWaitMs: MAX_WAIT_MS },

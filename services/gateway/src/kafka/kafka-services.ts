@@ -1,7 +1,7 @@
 import { toOttlaError } from "@ottla/errors";
 import type { ClusterView, TopicConfigMap } from "@ottla/metadata";
 import type { PartitionRouter } from "@ottla/routing";
-import type { Clock } from "@ottla/runtime";
+import type { Clock, ReadBuffers } from "@ottla/runtime";
 import type { ByteBudget } from "../byte-budget.ts";
 import type { GatewayMetrics } from "../gateway-metrics.ts";
 import type { ProducerIds } from "../log-service/producer-ids.ts";
@@ -28,6 +28,8 @@ export interface KafkaServices {
   readonly produceBudget: ByteBudget;
   /** Bytes of batches on their way to consumers, over all connections. */
   readonly fetchBudget: FetchBudget;
+  /** Gets back what was read in this process and has left it. */
+  readonly readBuffers: ReadBuffers;
   readonly topicDefaults: TopicConfigMap;
   readonly limits: KafkaServiceLimits;
   readonly cluster: KafkaClusterSettings;

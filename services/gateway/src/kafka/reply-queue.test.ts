@@ -9,7 +9,7 @@ test("answers leave in the order of their requests, and each request is told onc
       const sent: number[] = [];
       const queue = new ReplyQueue((pieces, onSent) => {
         for (const piece of pieces) written.push(piece[0] ?? -1);
-        for (const callback of onSent) callback();
+        for (const callback of onSent) callback(true);
       });
       const slots = [0, 1, 2, 3, 4, 5, 6, 7].map((index) => queue.open(() => sent.push(index)));
       // Every third request has no answer, as Produce with acks=0.

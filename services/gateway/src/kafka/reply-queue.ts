@@ -5,7 +5,10 @@ export interface ReplySlot {
 }
 
 /** Sends pieces, and calls back each of `onSent` when the peer has taken them or never will. */
-export type WriteReplies = (pieces: readonly Uint8Array[], onSent: readonly (() => void)[]) => void;
+/** Called when the answer has left, or never will: `isTaken` says that nothing of it is left in the process. */
+export type AnswerSent = (isTaken: boolean) => void;
+
+export type WriteReplies = (pieces: readonly Uint8Array[], onSent: readonly AnswerSent[]) => void;
 
 /** Keeps answers in the order of their requests, whatever order they are ready in. */
 export class ReplyQueue {
@@ -21,7 +24,7 @@ export class ReplyQueue {
     return this.#slots.length;
   }
 
-  open(onSent: () => void): ReplySlot {
+  open(onSent: AnswerSent): ReplySlot {
     const slot = new Slot(onSent, () => this.#flush());
     this.#slots.push(slot);
     return slot;
@@ -41,12 +44,12 @@ export class ReplyQueue {
 }
 
 class Slot implements ReplySlot {
-  readonly onSent: () => void;
+  readonly onSent: AnswerSent;
   readonly #onSettled: () => void;
   isSettled = false;
   pieces: readonly Uint8Array[] | undefined;
 
-  constructor(onSent: () => void, onSettled: () => void) {
+  constructor(onSent: AnswerSent, onSettled: () => void) {
     this.onSent = onSent;
     this.#onSettled = onSettled;
   }
