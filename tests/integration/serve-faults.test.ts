@@ -91,6 +91,25 @@ test("with the disk full appends fail early, reads go on, and appends resume by 
   await expect.poll(codeOfAppend, { timeout: 10_000 }).toBe("stored");
 });
 
+test("a node that starts with the disk full serves reads, and takes appends once there is space", async () => {
+  const disk = new FaultyDisk();
+  const settings = { storage: { headroomBytes: 100 * 1024 * 1024 } };
+  const before = await startTestNode({ disk, settings });
+  await before.admin.createTopic({ name: "t" });
+  await appendTexts(before, "t", ["before"]);
+  disk.freeBytes = 1_000;
+  const node = await before.restart();
+  expect((await readAll(node, "t")).map(({ value }) => text(value))).toEqual(["before"]);
+  await expect(appendTexts(node, "t", ["x"])).rejects.toMatchObject({ code: "KAFKA_STORAGE_ERROR" });
+  disk.freeBytes = undefined;
+  const appended = (): Promise<bigint | undefined> =>
+    appendTexts(node, "t", ["after"]).then(
+      ({ results }) => results[0]?.baseOffset,
+      () => undefined,
+    );
+  await expect.poll(appended, { timeout: 10_000 }).toBe(1n);
+});
+
 test("a write that finds no space fails what it held; the log goes on when there is space", async () => {
   const disk = new FaultyDisk();
   const node = await startTestNode({ disk });

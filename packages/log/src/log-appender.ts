@@ -104,8 +104,9 @@ export class LogAppender implements AppendQueueOwner {
     };
   }
 
+  /** Asks for no room on the disk: a node that starts with a full one leads, so that reads go on. */
   beginLeaderEpoch(epoch: number): void {
-    this.#checkWritable();
+    this.#checkOpen();
     const latest = this.#state.epochs.latestEpoch ?? -1;
     if (epoch < latest) throw fencedEpoch(epoch, latest);
     this.#state.epochs.assign(epoch, this.#state.segments.active.assignedEndOffset);
@@ -144,9 +145,13 @@ export class LogAppender implements AppendQueueOwner {
     await this.#queue.stop();
   }
 
-  #checkWritable(): void {
+  #checkOpen(): void {
     if (this.#state.failure !== undefined) throw this.#state.failure;
     if (this.#halted !== undefined) throw this.#halted;
+  }
+
+  #checkWritable(): void {
+    this.#checkOpen();
     const refusal = this.#options.refuseAppends?.();
     if (refusal !== undefined) throw refusal;
     if (this.#queue.queuedBytes > this.#maxQueuedBytes) throw queueFull(this.#maxQueuedBytes);

@@ -1,4 +1,5 @@
 import { makeDirectoryDurably } from "@ottla/runtime";
+import { isDiskFull } from "./append-queue.ts";
 import { BatchScanner } from "./batch-scanner.ts";
 import {
   DELETED_SUFFIX,
@@ -249,16 +250,30 @@ async function recover(options: LoadLogOptions, found: Found): Promise<LoadedLog
       offset > endOffset || (offset > beginOffset && !kept.some((known) => known.baseOffset === offset)),
   );
   await resources.disk.syncDirectory(directory);
-  await epochs.write(resources.disk, directory);
-  await writeLogCheckpoint(resources.disk, directory, {
-    recoveryPoint: endOffset,
-    logStartOffset: Math.max(found.logStartOffset, kept[0]?.baseOffset ?? 0),
-    highWatermark: Math.min(found.highWatermark, endOffset),
-  });
+  await checkpointRecovery(options, found, { kept, endOffset });
   return finish(
     { ...found, segments: kept },
     { kind: "recovered", cutBytes: outcome.cutBytes, removedSegments: outcome.removed.length, damagedRanges },
   );
+}
+
+/** On a full disk the next start recovers once more; until then the log can be read. */
+async function checkpointRecovery(
+  { directory, resources }: LoadLogOptions,
+  found: Found,
+  { kept, endOffset }: { readonly kept: readonly Segment[]; readonly endOffset: number },
+): Promise<void> {
+  try {
+    await found.epochs.write(resources.disk, directory);
+    await writeLogCheckpoint(resources.disk, directory, {
+      recoveryPoint: endOffset,
+      logStartOffset: Math.max(found.logStartOffset, kept[0]?.baseOffset ?? 0),
+      highWatermark: Math.min(found.highWatermark, endOffset),
+    });
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+    resources.logger.warn({ directory }, "the disk is full: the log was recovered without a checkpoint");
+  }
 }
 
 /**

@@ -161,8 +161,7 @@ function notReady(
 ): string | undefined {
   const known = view.storageNode(nodeId)?.lastNodeEpoch;
   if (known !== nodeEpoch) return "the coordinator has not taken this node in yet";
-  const opening = store.openingCount();
-  return opening === 0 ? undefined : `${opening} partitions are being opened`;
+  return store.notReady();
 }
 
 function addGauges(metrics: StorageMetrics, store: PartitionStore, directory: DataDirectory): void {

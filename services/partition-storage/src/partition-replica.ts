@@ -33,7 +33,8 @@ const MAX_REOPEN_MS = 30_000;
 
 /**
  * One replica on this node: its log, and the term of leadership if it has one. A log that failed is
- * left as a crash would leave it and opened again, later each time; meanwhile nobody leads here.
+ * left as a crash would leave it and opened again, later each time; meanwhile nobody leads here. A term
+ * that cannot begin is tried again in the same way.
  */
 export class PartitionReplica {
   readonly topicId: string;
@@ -43,7 +44,11 @@ export class PartitionReplica {
   #log: SegmentedLog | undefined;
   #leader: PartitionLeader | undefined;
   #failure: OttlaError | undefined;
+  /** Why the log, which is open, cannot be led. */
+  #leadFailure: OttlaError | undefined;
   #reopenMs = FIRST_REOPEN_MS;
+  #leadAgainMs = FIRST_REOPEN_MS;
+  #leadAgainScheduled = false;
   readonly #closing = new AbortController();
   #opening: Promise<void> | undefined;
   #cutFrom: number | undefined;
@@ -67,9 +72,9 @@ export class PartitionReplica {
     return this.#options.name;
   }
 
-  /** Why the log is not open, after it has failed. */
+  /** Why the log is not open, or not led, after one of both has failed. */
   get failure(): OttlaError | undefined {
-    return this.#failure;
+    return this.#failure ?? this.#leadFailure;
   }
 
   /** Whether the metadata wants this node to lead, whether or not the log is open. */
@@ -119,6 +124,7 @@ export class PartitionReplica {
 
   async #open(): Promise<void> {
     const { openLog, logger } = this.#options;
+    if (this.#closing.signal.aborted) return;
     try {
       const log = await openLog(this.#assignment.config, this.#cutFrom);
       log.onProgress(() => this.#leader?.onLogProgress());
@@ -133,6 +139,11 @@ export class PartitionReplica {
     } catch (thrown) {
       const error = toOttlaError(thrown);
       this.#failure = error;
+      if (this.#closing.signal.aborted) {
+        // Its files went, or the node is stopping: nobody wants it open any more.
+        logger.debug({ partition: this.name, err: error }, "gave up opening the log of a partition");
+        return;
+      }
       logger.error(
         { partition: this.name, err: error },
         "cannot open the log of a partition, will try again",
@@ -179,6 +190,7 @@ export class PartitionReplica {
     if (term === undefined || term.leaderEpoch !== this.#leader?.leaderEpoch) {
       this.#resign(new OttlaError("NOT_LEADER_OR_FOLLOWER", `the leader epoch of ${this.name} has changed`));
     }
+    if (term === undefined) this.#leadFailure = undefined;
     if (term === undefined || this.#log === undefined || this.#closing.signal.aborted) return;
     if (this.#leader !== undefined) {
       this.#leader.updateTerm(term);
@@ -187,13 +199,36 @@ export class PartitionReplica {
     const { name, nodeId, deadlines, purgatoryLimit, onLeaderChange } = this.#options;
     try {
       this.#leader = new PartitionLeader({ name, nodeId, log: this.#log, term, deadlines, purgatoryLimit });
+      this.#leadFailure = undefined;
+      this.#leadAgainMs = FIRST_REOPEN_MS;
       onLeaderChange();
     } catch (thrown) {
-      // The log knows a later epoch than the metadata: a restored backup. It must not be
-      // led in an epoch that repeats.
-      const error = toOttlaError(thrown);
-      this.#options.logger.error({ partition: name, err: error }, "cannot lead a partition");
+      this.#cannotLead(toOttlaError(thrown));
     }
+  }
+
+  /**
+   * The log knows a later epoch than the metadata (a restored backup), which must not be led in an epoch
+   * that repeats; or it takes nothing just now. Later the metadata, or the log, may be another.
+   */
+  #cannotLead(error: OttlaError): void {
+    const { clock, logger, name } = this.#options;
+    // Once is enough: it is tried for as long as it lasts.
+    if (this.#leadFailure?.message !== error.message) {
+      logger.error({ partition: name, err: error }, "cannot lead a partition, will try again");
+    }
+    this.#leadFailure = error;
+    if (this.#leadAgainScheduled) return;
+    this.#leadAgainScheduled = true;
+    const delayMs = this.#leadAgainMs;
+    this.#leadAgainMs = Math.min(MAX_REOPEN_MS, delayMs * 2);
+    clock.sleep(delayMs, this.#closing.signal).then(
+      () => {
+        this.#leadAgainScheduled = false;
+        this.#follow();
+      },
+      () => undefined,
+    );
   }
 
   #resign(reason: OttlaError): void {

@@ -145,11 +145,17 @@ export class PartitionStore implements LeaderLookup {
     return this.#purgatoryLimit.waiting;
   }
 
-  /** Replicas whose logs are being opened for the first time. */
-  openingCount(): number {
-    return [...this.#replicas.values()].filter(
-      ({ log, failure }) => log === undefined && failure === undefined,
-    ).length;
+  /** Why partitions that should be served here are not; undefined when all is well. */
+  notReady(): string | undefined {
+    const replicas = [...this.#replicas.values()];
+    const opening = replicas.filter(({ log, failure }) => log === undefined && failure === undefined).length;
+    if (opening > 0) return `${opening} partitions are being opened`;
+    const wanted = replicas.filter(({ shouldLead }) => shouldLead);
+    const beginning = wanted.filter(({ leader, failure }) => leader === undefined && failure === undefined);
+    if (beginning.length > 0) return `${beginning.length} partitions are not led yet`;
+    // A node that serves others must stay reachable for them: one sick partition is for the metrics.
+    if (wanted.length === 0 || wanted.some(({ leader }) => leader !== undefined)) return undefined;
+    return `none of the ${wanted.length} partitions of this node can be led: ${wanted[0]?.failure?.message}`;
   }
 
   /** Resolves when everything that was under way is done: logs opened, directories removed. */
@@ -297,7 +303,8 @@ export class PartitionStore implements LeaderLookup {
       return refusal("UNKNOWN_TOPIC_OR_PARTITION", message);
     }
     if (replica?.failure !== undefined) {
-      return refusal("KAFKA_STORAGE_ERROR", `the log of ${replica.name} has failed and is being reopened`);
+      const what = replica.log === undefined ? "has failed and is being reopened" : "cannot be led just now";
+      return refusal("KAFKA_STORAGE_ERROR", `the log of ${replica.name} ${what}`);
     }
     if (replica?.shouldLead === true) {
       return refusal("NOT_LEADER_OR_FOLLOWER", `the log of ${replica.name} is not open yet`);
