@@ -4,6 +4,7 @@ import { producerOptions } from "../commands/produce.ts";
 import { withOttla } from "../connect.ts";
 import type { CliEnvironment } from "../environment.ts";
 import { ExitCode } from "../exit-codes.ts";
+import { Interruption } from "../interruption.ts";
 import { type OutputFlags, outputFormat } from "../options.ts";
 import { Progress } from "../output/progress.ts";
 import { parseBytes, parseCount } from "../units.ts";
@@ -37,18 +38,19 @@ export async function benchLatency(flags: BenchLatencyFlags, environment: CliEnv
       bytes: histogram.count * sizeBytes,
       fraction: histogram.count / records,
     }));
-    let interrupted = false;
-    const removeHandler = environment.onInterrupt(() => {
-      interrupted = true;
-    });
+    const stop = () => Promise.all([producer.abandon(), consumer.close()]);
+    const interruption = new Interruption({ environment, clock, onGiveUp: () => void stop() });
     const [value = Buffer.alloc(0)] = makeValues(sizeBytes, 1);
     const startMs = clock.monotonic();
     await bounce(
       { clock, producer, consumer, histogram, records, topic: flags.topic, value },
-      () => interrupted,
-    );
+      () => interruption.requested,
+    ).catch((thrown: unknown) => {
+      // What an interruption cuts off fails: that is no news.
+      if (!interruption.requested) throw thrown;
+    });
     const elapsedMs = clock.monotonic() - startMs;
-    removeHandler();
+    interruption.dispose();
     progress.stop();
     await Promise.all([producer.close(), consumer.close()]);
     const report = benchReport({
@@ -60,7 +62,7 @@ export async function benchLatency(flags: BenchLatencyFlags, environment: CliEnv
       latency: latencyFigures("from send to a consumer", histogram),
     });
     await printReport(environment, format, report);
-    return interrupted ? ExitCode.interrupted : ExitCode.ok;
+    return interruption.requested ? ExitCode.interrupted : ExitCode.ok;
   });
 }
 

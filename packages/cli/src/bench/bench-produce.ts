@@ -3,6 +3,7 @@ import { producerOptions } from "../commands/produce.ts";
 import { withOttla } from "../connect.ts";
 import type { CliEnvironment } from "../environment.ts";
 import { CliError, ExitCode } from "../exit-codes.ts";
+import { Interruption } from "../interruption.ts";
 import { type OutputFlags, outputFormat } from "../options.ts";
 import { Progress } from "../output/progress.ts";
 import { parseBytes, parseCount } from "../units.ts";
@@ -103,19 +104,17 @@ async function load({
     bytes: tally.records * sizeBytes,
     fraction: tally.records / records,
   }));
-  const removeHandler = environment.onInterrupt(() => {
-    if (tally.interrupted) void producer.abandon();
-    tally.interrupted = true;
-  });
+  const interruption = new Interruption({ environment, clock, onGiveUp: () => void producer.abandon() });
   const startMs = clock.monotonic();
-  for (let index = 0; index < records && !tally.interrupted && tally.failed === 0; index++) {
+  for (let index = 0; index < records && !interruption.requested && tally.failed === 0; index++) {
     const value = values[index % values.length] ?? "";
-    if (!producer.post({ topic: flags.topic, value })) await producer.ready();
+    if (!producer.post({ topic: flags.topic, value })) await interruption.orUntil(producer.ready());
     if (rate !== Infinity && index % 16 === 0) await keepRate(clock, startMs, index, rate);
   }
   await producer.flush().catch(() => undefined);
   const elapsedMs = clock.monotonic() - startMs;
-  removeHandler();
+  interruption.dispose();
+  tally.interrupted = interruption.requested;
   progress.stop();
   tally.records -= before;
   return elapsedMs;

@@ -7,6 +7,7 @@ import { CliError, ExitCode } from "../exit-codes.ts";
 import { unescapeBytes } from "../input/escapes.ts";
 import { type InputFile, openInputs } from "../input/files.ts";
 import { type RecordShape, RecordSource } from "../input/record-source.ts";
+import { Interruption } from "../interruption.ts";
 import { type ConnectionFlags, choice, pairs } from "../options.ts";
 import { Progress } from "../output/progress.ts";
 import { formatBytes, formatCount, formatSeconds, parseBytes, parseCount } from "../units.ts";
@@ -24,10 +25,6 @@ export interface ProduceFlags extends ConnectionFlags {
   readonly maxRecordBytes: string;
   readonly quiet?: boolean;
 }
-
-const FLUSH_AFTER_INTERRUPT_MS = 10_000;
-/** Longer than the producer's deliveryTimeoutMs: it fails what is late by itself. */
-const FLUSH_MS = 300_000;
 
 const ACKS = { all: "all", "-1": "all", leader: "leader", "1": "leader", none: "none", "0": "none" } as const;
 
@@ -121,23 +118,16 @@ async function produceAll(work: ProduceWork): Promise<number> {
     bytes: tally.bytes,
     fraction: totalBytes === undefined || totalBytes === 0 ? undefined : tally.readBytes / totalBytes,
   }));
-  const interruption = Promise.withResolvers<void>();
-  const removeHandler = environment.onInterrupt(() => {
-    if (tally.interrupted) void producer.abandon();
-    tally.interrupted = true;
-    interruption.resolve();
-  });
+  const interruption = new Interruption({ environment, clock, onGiveUp: () => void producer.abandon() });
   try {
-    await sendAll(producer, work, tally, interruption.promise);
+    await sendAll(producer, work, tally, interruption);
   } finally {
-    // What was read is sent and reported, whatever ended the reading. Failures are in the tally.
-    const giveUp = clock.setTimer(tally.interrupted ? FLUSH_AFTER_INTERRUPT_MS : FLUSH_MS, () => {
-      void producer.abandon();
-    });
+    // What was read is sent and reported, whatever ended the reading: the producer fails what is late by
+    // itself. Failures are in the tally.
     await producer.flush().catch((thrown: unknown) => tally.failed(thrown));
-    giveUp.cancel();
-    removeHandler();
+    interruption.dispose();
     progress.stop();
+    tally.interrupted = interruption.requested;
     if (flags.quiet !== true) environment.stderr.write(summary(tally, progress.elapsedMs));
   }
   return outcome(tally);
@@ -157,25 +147,26 @@ async function sendAll(
   producer: Producer,
   { inputs, shape }: ProduceWork,
   tally: Tally,
-  interruption: Promise<void>,
+  interruption: Interruption,
 ): Promise<void> {
   for (const input of inputs) {
     const source = new RecordSource(shape);
     const chunks = input.chunks()[Symbol.asyncIterator]();
     for (;;) {
-      const next = await Promise.race([chunks.next(), interruption]);
-      if (next === undefined || tally.interrupted) return;
+      const next = await interruption.orUntil(chunks.next());
+      if (next === undefined) return;
       if (next.done === true) break;
       tally.readBytes += next.value.length;
       for (const record of source.records(next.value)) {
         // No await where there is room: a promise for each line would cost more than the line.
-        if (!producer.post(record)) await Promise.race([producer.ready(), interruption]);
-        if (tally.interrupted || tally.firstError !== undefined) return;
+        if (!producer.post(record)) await interruption.orUntil(producer.ready());
+        if (interruption.requested || tally.firstError !== undefined) return;
       }
     }
     const last = source.end();
     if (last !== undefined) {
-      await producer.ready();
+      await interruption.orUntil(producer.ready());
+      if (interruption.requested) return;
       producer.post(last);
     }
   }

@@ -56,7 +56,7 @@ export class MemoryServer {
         alterTopicConfig: unused,
         createPartitions: unused,
         deleteRecords: unused,
-        describeCluster: unused,
+        describeCluster: async () => ({ clusterId: "memory" }),
         describeTopics: async ({ names }) => ({ topics: names.map((name) => this.#describe(name)) }),
       });
   }
