@@ -3,7 +3,7 @@ PNPM := npx --yes pnpm@12
 NODE := sh scripts/node.sh
 BIN := node_modules
 
-.PHONY: help install up test test-unit conformance lint fix generate pack
+.PHONY: help install up cluster test test-unit conformance lint fix generate pack
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -21,6 +21,9 @@ generate: ## Generate code from proto/
 
 up: install ## Run Ottla in one process: gRPC on 50051, HTTP on 8080, data in ./data
 	@bin/ottla serve --data-dir data
+
+cluster: install ## Run a cluster of many processes, with etcd; DATA_DIR=... keeps its data, ETCD_MEMBERS=3
+	@exec $(NODE) scripts/cluster.ts
 
 test: install ## Run all tests that need nothing but the packages
 	$(NODE) $(BIN)/vitest/vitest.mjs run --project unit --project integration $(VITEST_FLAGS)
