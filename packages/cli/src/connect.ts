@@ -49,8 +49,9 @@ function unreachable(address: string, cause: unknown): CliError {
 }
 
 function warn(environment: CliEnvironment, facts: object, message: string): void {
-  const { code } = facts as { code?: string };
+  const { code, topic, partition, reason } = facts as Partial<Record<string, string>>;
   // A client that closes its connection itself is no news.
   if (code === "CANCELLED") return;
-  environment.stderr.write(`ottla: ${message} (${code ?? "unknown"})\n`);
+  const what = topic === undefined ? message : `${topic}-${partition}: ${message}: ${reason}`;
+  environment.stderr.write(`ottla: ${what} (${code ?? "unknown"})\n`);
 }

@@ -8,8 +8,13 @@ import { Consumer } from "./consume/consumer.ts";
 import { type ConsumerOptions, consumerSettings } from "./consume/consumer-options.ts";
 import { Producer } from "./produce/producer.ts";
 import { type ProducerOptions, producerSettings } from "./produce/producer-options.ts";
+import type { Refusal } from "./produce/sender.ts";
+import { RateLimit } from "./rate-limit.ts";
 
-/** What the client says of itself while it works: a lost connection, a retry. pino's logger satisfies it. */
+/**
+ * What the client says of itself while it works: a lost connection, a batch that is refused and tried again.
+ * pino's logger satisfies it.
+ */
 export interface ClientLogger {
   warn(facts: object, message: string): void;
   debug(facts: object, message: string): void;
@@ -34,6 +39,8 @@ export interface OttlaOptions {
 
 /** The window for what a server sends: with the default one a download runs at a third of the speed. */
 const READ_WINDOW_BYTES = 8 * 1024 * 1024;
+/** How often the same refusal of batches is told, while they are tried again. */
+const REFUSAL_PERIOD_MS = 10_000;
 const DEFAULT_ADDRESS = "localhost:50051";
 
 /**
@@ -63,6 +70,7 @@ export class Ottla {
     const log = createClient(LogService, transport);
     const admin = this.admin();
     const callOptions = this.#callOptions();
+    const refusals = new RateLimit(this.#clock, REFUSAL_PERIOD_MS);
     const producer: Producer = new Producer(settings, {
       clock: this.#clock,
       random: this.#random,
@@ -70,6 +78,7 @@ export class Ottla {
       initProducer: () => log.initProducer({}, callOptions),
       countPartitions: (topic) => admin.countPartitions(topic),
       onConnectionLost: (error) => this.#connectionLost("produce", error),
+      onRefused: (refusal) => this.#refused(refusal, refusals),
       closeTransport: () => this.#closeTransport(transport, producer),
     });
     this.#open.add(producer);
@@ -140,6 +149,12 @@ export class Ottla {
       timeoutMs: this.#options.callTimeoutMs ?? 30_000,
       metadata: { "ottla-client-id": this.#options.clientId ?? "ottla-client" },
     };
+  }
+
+  #refused({ topic, partition, error }: Refusal, limit: RateLimit): void {
+    if (!limit.admits(error.code)) return;
+    const { code, message: reason } = error;
+    this.#options.logger?.warn({ topic, partition, code, reason }, "batch refused; trying again");
   }
 
   #connectionLost(use: ConnectionUse, error: OttlaError): void {

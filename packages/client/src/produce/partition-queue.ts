@@ -1,4 +1,4 @@
-import { OttlaError } from "@ottla/errors";
+import { NOT_APPENDED, OttlaError } from "@ottla/errors";
 import { addToSequence } from "@ottla/records";
 import type { BatchIdentity } from "./batch-stamp.ts";
 import type { ProducerBatch } from "./producer-batch.ts";
@@ -16,7 +16,10 @@ export type Verdict = "settled" | "retry" | "split";
  * Errors that say that the server does not have the batch before: the sequence has a gap,
  * or its memory is lost.
  */
-const SEQUENCE_ERRORS: ReadonlySet<string> = new Set(["OUT_OF_ORDER_SEQUENCE_NUMBER", "UNKNOWN_PRODUCER_ID"]);
+export const SEQUENCE_ERRORS: ReadonlySet<string> = new Set([
+  "OUT_OF_ORDER_SEQUENCE_NUMBER",
+  "UNKNOWN_PRODUCER_ID",
+]);
 
 /** Errors after which the producer id is of no use for the partition any more. */
 const FENCING_ERRORS: ReadonlySet<string> = new Set(["INVALID_PRODUCER_EPOCH", "PRODUCER_FENCED"]);
@@ -119,6 +122,7 @@ export class PartitionQueue {
     this.#recovering = false;
     this.#inFlight.push(batch);
     batch.sentAtMs = nowMs;
+    batch.attempts++;
     let identity = batch.identity;
     if (identity === undefined && this.#identity !== undefined) {
       identity = { ...this.#identity, baseSequence: this.#nextSequence };
@@ -138,6 +142,7 @@ export class PartitionQueue {
   refused(batch: ProducerBatch, error: OttlaError): Verdict {
     this.#removeInFlight(batch);
     batch.lastError = error;
+    if (saysNotStored(error)) batch.refusals++;
     if (error.code === "MESSAGE_TOO_LARGE" && batch.recordCount > 1) {
       const [first, second] = batch.split();
       this.#putBack(first);
@@ -244,6 +249,11 @@ export class PartitionQueue {
     const index = this.#inFlight.indexOf(batch);
     if (index >= 0) this.#inFlight.splice(index, 1);
   }
+}
+
+/** Other errors that may be tried again can come from a server that has the batch, such as a timeout. */
+function saysNotStored(error: OttlaError): boolean {
+  return !error.retriable || SEQUENCE_ERRORS.has(error.code) || error.metadata[NOT_APPENDED] === "true";
 }
 
 function byOrder(a: ProducerBatch, b: ProducerBatch): number {

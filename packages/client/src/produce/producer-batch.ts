@@ -12,6 +12,9 @@ export interface Delivery {
   at(index: number, timestampMs: number): DeliveredRecord;
 }
 
+/** Never sent, refused at each attempt, or sent at least once without an answer that says what came of it. */
+export type BatchFate = "not sent" | "refused" | "unknown";
+
 export interface ProducerBatchOptions {
   readonly topic: string;
   readonly partition: number;
@@ -39,6 +42,10 @@ export class ProducerBatch {
   sentAtMs = 0;
   /** The server may have stored it although no answer said so. */
   outcomeUnknown = false;
+  /** How often it was sent. */
+  attempts = 0;
+  /** How many attempts were refused by a server that vouched that nothing was stored. */
+  refusals = 0;
   lastError: OttlaError | undefined = undefined;
   /** Whether some record was posted: nobody looks at its outcome but `flush`. */
   posted = false;
@@ -67,6 +74,12 @@ export class ProducerBatch {
 
   get recordCount(): number {
     return this.#recordCount;
+  }
+
+  /** What is known of it when it is given up. */
+  get fate(): BatchFate {
+    if (this.attempts === 0) return "not sent";
+    return this.refusals === this.attempts ? "refused" : "unknown";
   }
 
   get settled(): boolean {
@@ -178,6 +191,8 @@ export class ProducerBatch {
     });
     twin.firstRecord = this.firstRecord;
     twin.outcomeUnknown = this.outcomeUnknown;
+    twin.attempts = this.attempts;
+    twin.refusals = this.refusals;
     twin.posted = this.posted;
     return twin;
   }

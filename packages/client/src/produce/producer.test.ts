@@ -1,9 +1,9 @@
-import { OttlaError } from "@ottla/errors";
+import { NOT_APPENDED, OttlaError } from "@ottla/errors";
 import { decodeRecords } from "@ottla/records";
 import { InProcessTransport } from "@ottla/rpc";
 import { SeededRandom, systemClock, VirtualClock } from "@ottla/runtime";
 import { describe, expect, test } from "vitest";
-import { Ottla } from "../ottla.ts";
+import { type ClientLogger, Ottla } from "../ottla.ts";
 import type { MemoryLog } from "../test-support/memory-log.ts";
 import { MemoryServer } from "../test-support/memory-server.ts";
 import type { Producer } from "./producer.ts";
@@ -23,13 +23,14 @@ interface Setup {
 }
 
 /** A producer on virtual time, with a server in the same process. */
-function setUp(options: ProducerOptions = {}, partitions = 1): Setup {
+function setUp(options: ProducerOptions = {}, partitions = 1, logger?: ClientLogger): Setup {
   const clock = new VirtualClock();
   const server = new MemoryServer();
   const logs = server.createTopic("t", partitions);
   const registry = server.registry();
   const ottla = new Ottla({
     clock,
+    logger,
     random: new SeededRandom(1),
     openTransport: () => new InProcessTransport({ registry, clock: systemClock, copy: true }),
   });
@@ -188,6 +189,20 @@ describe("Producer", () => {
     const sent = producer.send({ topic: "t", value: "a" });
     await expect(settle(clock, sent)).rejects.toThrow(/deliveryTimeoutMs 5000.*It may have been stored/);
     expect(producer.bufferedBytes).toBe(0);
+  });
+
+  test("a batch that is refused until its time is over: the server's reason comes first, nothing is stored", async () => {
+    const warnings: object[] = [];
+    const logger = { warn: (facts: object) => void warnings.push(facts), debug: () => undefined };
+    const { producer, clock, server } = setUp({ deliveryTimeoutMs: 15_000 }, 1, logger);
+    server.interfere = () =>
+      new OttlaError("KAFKA_STORAGE_ERROR", "the disk is full", { metadata: { [NOT_APPENDED]: "true" } });
+    const sent = producer.send({ topic: "t", value: "a" });
+    await expect(settle(clock, sent)).rejects.toThrow(
+      /^the disk is full \(KAFKA_STORAGE_ERROR\); a batch of 1 record .*nothing of it was stored$/,
+    );
+    const warning = { topic: "t", partition: 0, code: "KAFKA_STORAGE_ERROR", reason: "the disk is full" };
+    expect(warnings).toEqual([warning, warning]);
   });
 
   test("the buffer never holds more than its limit, and everything arrives", async () => {

@@ -13,7 +13,7 @@ import {
   type ProducerRecord,
   RECORD_OVERHEAD_BYTES,
 } from "./record.ts";
-import { Sender } from "./sender.ts";
+import { type Refusal, Sender } from "./sender.ts";
 import { type ProducerTopic, TopicTable } from "./topic-table.ts";
 
 /** What a producer needs from its surroundings. */
@@ -24,6 +24,8 @@ export interface ProducerDependencies {
   readonly initProducer: () => Promise<ProducerIdentity>;
   readonly countPartitions: (topic: string) => Promise<number>;
   readonly onConnectionLost: (error: OttlaError) => void;
+  /** The server refused a batch that is tried again. */
+  readonly onRefused: (refusal: Refusal) => void;
   /** Closes the producer's connection. */
   readonly closeTransport: () => Promise<void>;
 }
@@ -82,6 +84,7 @@ export class Producer {
       onUnknownTopic: (name) => this.#lookAgain(name),
       onRoom: (queue) => this.#accumulator.madeRoom(queue),
       onConnectionLost: dependencies.onConnectionLost,
+      onRefused: dependencies.onRefused,
     });
   }
 

@@ -4,9 +4,9 @@ import type { Acks, Error as WireError } from "@ottla/proto/ottla/v1/record";
 import { errorFromMessage } from "@ottla/rpc";
 import type { Clock, Random, Timer } from "@ottla/runtime";
 import { Backoff } from "../backoff.ts";
-import type { PartitionQueue, ProducerIdentity } from "./partition-queue.ts";
+import { type PartitionQueue, type ProducerIdentity, SEQUENCE_ERRORS } from "./partition-queue.ts";
 import { ProduceConnection, type ProduceStream } from "./produce-connection.ts";
-import type { ProducerBatch } from "./producer-batch.ts";
+import type { BatchFate, ProducerBatch } from "./producer-batch.ts";
 
 export interface SenderOptions {
   readonly clock: Clock;
@@ -22,6 +22,15 @@ export interface SenderOptions {
   /** A batch of the queue left: it may have room for another. */
   readonly onRoom: (queue: PartitionQueue) => void;
   readonly onConnectionLost: (error: OttlaError) => void;
+  /** The server refused a batch that is tried again. */
+  readonly onRefused: (refusal: Refusal) => void;
+}
+
+/** A server's refusal of a batch, with its own reason. */
+export interface Refusal {
+  readonly topic: string;
+  readonly partition: number;
+  readonly error: OttlaError;
 }
 
 interface InFlight {
@@ -174,7 +183,11 @@ export class Sender {
     const verdict = queue.refused(batch, error);
     if (verdict !== "retry") return;
     if (error.code === "UNKNOWN_TOPIC_OR_PARTITION") this.#options.onUnknownTopic(queue.topic);
-    const { clock } = this.#options;
+    const { clock, onRefused } = this.#options;
+    // A sequence that does not follow is the consequence of an earlier refusal.
+    if (!SEQUENCE_ERRORS.has(error.code)) {
+      onRefused({ topic: queue.topic, partition: queue.partition, error });
+    }
     queue.notBeforeMs = clock.monotonic() + RETRY_DELAY_MS;
     clock.setTimer(RETRY_DELAY_MS + 1, () => {
       this.#ready.add(queue);
@@ -272,12 +285,22 @@ function errorOf(error: WireError | undefined): OttlaError {
 }
 
 function tooLate(batch: ProducerBatch, deliveryTimeoutMs: number): OttlaError {
-  const because = batch.lastError === undefined ? "" : `: ${batch.lastError.message}`;
-  const fate = batch.identity === undefined ? "It was not sent" : "It may have been stored";
+  const { topic, partition, recordCount, lastError } = batch;
+  const because = lastError === undefined ? "" : `${lastError.message} (${lastError.code}); `;
   return new OttlaError(
     "REQUEST_TIMED_OUT",
-    `a batch of ${batch.recordCount} records for ${batch.topic}-${batch.partition} was not acknowledged within ` +
-      `deliveryTimeoutMs ${deliveryTimeoutMs}${because}. ${fate}`,
-    { cause: batch.lastError, metadata: { topic: batch.topic, partition: String(batch.partition) } },
+    `${because}a batch of ${count(recordCount, "record")} for ${topic}-${partition} was not acknowledged ` +
+      `within deliveryTimeoutMs ${deliveryTimeoutMs}. ${FATES[batch.fate]}`,
+    { cause: lastError, metadata: { topic, partition: String(partition) } },
   );
+}
+
+const FATES: Readonly<Record<BatchFate, string>> = {
+  "not sent": "It was not sent",
+  refused: "It was refused each time: nothing of it was stored",
+  unknown: "It may have been stored",
+};
+
+function count(number: number, noun: string): string {
+  return number === 1 ? `1 ${noun}` : `${number} ${noun}s`;
 }
