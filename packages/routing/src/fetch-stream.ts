@@ -54,7 +54,8 @@ export class FetchStream {
   #call: FetchCall | undefined;
   readonly #pending = new Map<bigint, PendingFetch>();
   #nextCorrelationId = 1n;
-  #entries: MessageInitShape<typeof FetchEntrySchema>[] = [];
+  /** By correlation id; in the order in which they came. */
+  #unsent = new Map<bigint, MessageInitShape<typeof FetchEntrySchema>>();
   #cancelled: bigint[] = [];
   #flushScheduled = false;
 
@@ -71,8 +72,11 @@ export class FetchStream {
     return new Promise((resolve, reject) => {
       const onAbort = (): void => {
         if (!this.#pending.delete(correlationId)) return;
-        this.#cancelled.push(correlationId);
-        this.#scheduleFlush();
+        // What the node has not heard of needs no taking back.
+        if (!this.#unsent.delete(correlationId)) {
+          this.#cancelled.push(correlationId);
+          this.#scheduleFlush();
+        }
         reject(new OttlaError("CANCELLED", "the fetch was cancelled"));
       };
       if (signal?.aborted === true) {
@@ -91,7 +95,7 @@ export class FetchStream {
           reject(error);
         },
       });
-      this.#entries.push({
+      this.#unsent.set(correlationId, {
         correlationId,
         topicId: query.topicId,
         partition: query.partition,
@@ -126,12 +130,12 @@ export class FetchStream {
   }
 
   #flush(): void {
-    if (this.#entries.length === 0 && (this.#cancelled.length === 0 || this.#call === undefined)) {
+    if (this.#unsent.size === 0 && (this.#cancelled.length === 0 || this.#call === undefined)) {
       this.#cancelled = [];
       return;
     }
-    const message = { entries: this.#entries, cancelled: this.#cancelled };
-    this.#entries = [];
+    const message = { entries: [...this.#unsent.values()], cancelled: this.#cancelled };
+    this.#unsent = new Map();
     this.#cancelled = [];
     try {
       // Requests are small, and as many as the callers that wait: the stream's own bound is not needed here.
@@ -191,7 +195,7 @@ export class FetchStream {
     const pending = [...this.#pending.values()];
     this.#call = undefined;
     this.#pending.clear();
-    this.#entries = [];
+    this.#unsent = new Map();
     this.#cancelled = [];
     for (const fetch of pending) fetch.reject(reason);
   }

@@ -243,6 +243,24 @@ test("a fetch looks for the new leader when the old one refuses", async () => {
   expect(await outcome).toMatchObject({ nextOffset: 9, leaderEpoch: 6 });
 });
 
+test("a fetch that is cancelled before it was sent never reaches the storage node", async () => {
+  const { router, one, clock } = setUp();
+  const offsets: bigint[] = [];
+  one.onFetch = ({ offset }) => {
+    offsets.push(offset);
+    return { nextOffset: 7n };
+  };
+  const fetch = { topicId: "t", partition: 0, offset: 0, maxBytes: 1, minBytes: 1, maxWaitMs: 5_000 };
+  const caller = new AbortController();
+  const cancelled = failureOf(router.fetch({ ...fetch, offset: 1, signal: caller.signal }));
+  const kept = router.fetch({ ...fetch, offset: 2 });
+  caller.abort();
+  await clock.advance(50);
+  expect(await cancelled).toMatchObject({ code: "CANCELLED" });
+  expect(await kept).toMatchObject({ nextOffset: 7 });
+  expect(offsets).toEqual([2n]);
+});
+
 test("lookups of many partitions are answered in their order", async () => {
   const { router } = setUp();
   const queries = [3, 1, 2].map((partition) => ({ topicId: "t", partition, timestampMs: -1 }));

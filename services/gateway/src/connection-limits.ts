@@ -6,6 +6,11 @@ export interface ConnectionLimitsOptions {
   readonly maxUnansweredBytes: number;
   /** Open `Read` and `Fetch` calls of one connection. */
   readonly maxReads: number;
+  /**
+   * Partitions that these calls follow, together. Each may wait at a storage node, which takes so many
+   * from a gateway only: what one connection may have must leave room for others.
+   */
+  readonly maxReadPartitions: number;
 }
 
 /** The part of a call's context that says whose it is. */
@@ -18,6 +23,7 @@ interface ConnectionUse {
   readonly unanswered: ByteBudget;
   users: number;
   reads: number;
+  readPartitions: number;
 }
 
 /**
@@ -49,28 +55,26 @@ export class ConnectionLimits {
   }
 
   /**
-   * Runs a read, whose signal aborts when the caller goes or the gateway stops. Throws
-   * THROTTLING_QUOTA_EXCEEDED when the connection has too many reads open, and
-   * UNAVAILABLE when the gateway stops under it.
+   * Runs a read of so many partitions, whose signal aborts when the caller goes or the
+   * gateway stops. Throws THROTTLING_QUOTA_EXCEEDED when the connection has too many reads
+   * open, and UNAVAILABLE when the gateway stops under it.
    */
-  async withRead<T>(caller: Caller, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const { maxReads } = this.#options;
+  async withRead<T>(
+    caller: Caller,
+    partitionCount: number,
+    run: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     const use = this.#enter(caller.peer);
     const ending = new AbortController();
     const onAbort = (): void => ending.abort(caller.signal.reason);
     caller.signal.addEventListener("abort", onAbort, { once: true });
     this.#reads.add(ending);
     use.reads += 1;
+    use.readPartitions += partitionCount;
     try {
       if (this.#stopping) throw stopping();
       if (caller.signal.aborted) onAbort();
-      if (use.reads > maxReads) {
-        throw new OttlaError(
-          "THROTTLING_QUOTA_EXCEEDED",
-          `this connection has ${maxReads} reads open already: close some, or use another connection`,
-          { metadata: { limit: String(maxReads) } },
-        );
-      }
+      this.#checkReads(use);
       const result = await run(ending.signal);
       if (this.#stopping && !caller.signal.aborted) throw stopping();
       return result;
@@ -81,6 +85,7 @@ export class ConnectionLimits {
       caller.signal.removeEventListener("abort", onAbort);
       this.#reads.delete(ending);
       use.reads -= 1;
+      use.readPartitions -= partitionCount;
       this.#leave(caller.peer, use);
     }
   }
@@ -94,10 +99,23 @@ export class ConnectionLimits {
     for (const read of this.#reads) read.abort(stopping());
   }
 
+  #checkReads({ reads, readPartitions }: ConnectionUse): void {
+    const { maxReads, maxReadPartitions } = this.#options;
+    if (reads > maxReads) throw throttled(`${maxReads} reads open`, maxReads);
+    if (readPartitions > maxReadPartitions) {
+      throw throttled(`its limit of ${maxReadPartitions} partitions in open reads`, maxReadPartitions);
+    }
+  }
+
   #enter(peer: string): ConnectionUse {
     let use = this.#connections.get(peer);
     if (use === undefined) {
-      use = { unanswered: new ByteBudget(this.#options.maxUnansweredBytes), users: 0, reads: 0 };
+      use = {
+        unanswered: new ByteBudget(this.#options.maxUnansweredBytes),
+        users: 0,
+        reads: 0,
+        readPartitions: 0,
+      };
       this.#connections.set(peer, use);
     }
     use.users += 1;
@@ -108,6 +126,14 @@ export class ConnectionLimits {
     use.users -= 1;
     if (use.users === 0) this.#connections.delete(peer);
   }
+}
+
+function throttled(what: string, limit: number): OttlaError {
+  return new OttlaError(
+    "THROTTLING_QUOTA_EXCEEDED",
+    `this connection has ${what} already: close some, or use another connection`,
+    { metadata: { limit: String(limit) } },
+  );
 }
 
 function stopping(): OttlaError {

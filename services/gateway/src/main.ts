@@ -57,6 +57,7 @@ export interface Gateway {
 }
 
 const MAX_READS_PER_CONNECTION = 200;
+const MAX_READ_PARTITIONS_PER_CONNECTION = 2_000;
 const MAX_BUFFERED_BYTES_PER_READ = 4 * 1024 * 1024;
 const MAX_TOPIC_SERIES = 1_000;
 const MAX_PARTITION_SERIES = 10_000;
@@ -73,6 +74,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const connections = new ConnectionLimits({
     maxUnansweredBytes: 2 * options.maxUnansweredBytesPerStream,
     maxReads: MAX_READS_PER_CONNECTION,
+    maxReadPartitions: MAX_READ_PARTITIONS_PER_CONNECTION,
   });
   const transport = options.controllerTransport;
   const controller = new ControllerClient({ view, clock, transport, retryMs: CONTROLLER_RETRY_MS });

@@ -63,12 +63,13 @@ export class FetchSession {
   }
 
   #receive(request: FetchRequest): void {
+    // In this order: a cancellation may be about an entry of the same message.
+    for (const entry of request.entries) this.#start(entry);
     for (const correlationId of request.cancelled) {
       const fetch = this.#open.get(correlationId);
       this.#open.delete(correlationId);
       if (fetch !== undefined && fetch !== "looking") fetch.cancel();
     }
-    for (const entry of request.entries) this.#start(entry);
   }
 
   #start(entry: FetchEntry): void {

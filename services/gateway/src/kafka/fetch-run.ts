@@ -40,6 +40,9 @@ interface OpenPartition extends FetchedPartition {
  */
 const WAKE_BYTES = 64 * 1024;
 
+/** So many of a connection's partitions wait at storage nodes at once, so that others find room there. */
+const MAX_WAITING_PARTITIONS = 1_000;
+
 /**
  * Fetches many partitions into one bounded answer: first a pass that does not wait; when
  * it brought less than asked, all partitions are waited for together, without polling,
@@ -154,7 +157,10 @@ export class FetchRun {
     const { minBytes } = this.#limits;
     const throttled = new Set<OpenPartition>();
     while (!this.#isEnough() && !this.#limits.hurry.aborted) {
-      const waiting = partitions.filter((partition) => !throttled.has(partition));
+      // Of many more, the rest is looked at with the client's next fetch too.
+      const waiting = partitions
+        .filter((partition) => !throttled.has(partition))
+        .slice(0, MAX_WAITING_PARTITIONS);
       if (waiting.length === 0) {
         await this.#services.clock.sleep(this.#remainingMs(), this.#limits.hurry).catch(() => undefined);
         break;

@@ -32,7 +32,7 @@ export async function serveFetch(
   const format = checkReadFormat(request.format);
   const topic = await topics.get(request.topic);
   const partition = checkPartition("partition", request.partition, topic.partitionCount, topic.name);
-  return connections.withRead(context, async (signal) => {
+  return connections.withRead(context, 1, async (signal) => {
     const { topicId } = topic;
     const outcome = await router.fetch({ topicId, partition, offset, maxBytes, minBytes, maxWaitMs, signal });
     metrics.countFetched(topic.name, outcome.sizeBytes);

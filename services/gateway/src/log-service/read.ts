@@ -51,7 +51,7 @@ export async function serveRead(
     request.positions.map((position, index) => checkStart(options, position, index)),
   );
   checkDistinct(starts);
-  await options.connections.withRead(context, async (signal) => {
+  await options.connections.withRead(context, starts.length, async (signal) => {
     const offsets = await resolveOffsets(options, starts, signal);
     const queue = new ReadQueue({
       maxBufferedBytes: options.maxBufferedBytesPerStream,
