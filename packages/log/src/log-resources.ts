@@ -43,7 +43,7 @@ export function createLogResources(options: LogResourcesOptions): LogResources {
     logger,
     metrics,
     syncScheduler: new SyncScheduler({ concurrency: options.syncConcurrency ?? 8, clock, metrics }),
-    tailCache: new TailCache(options.tailCacheBytes ?? 64 * 1024 * 1024),
+    tailCache: new TailCache(options.tailCacheBytes ?? 16 * 1024 * 1024),
     openFiles: new OpenFiles(disk, options.maxOpenFiles ?? 1024),
     indexCache: new IndexCache(options.indexCacheBytes ?? 64 * 1024 * 1024),
     readBuffers: options.readBuffers ?? new ReadBuffers(),

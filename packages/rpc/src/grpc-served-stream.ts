@@ -8,6 +8,8 @@ import { ReceiveQueue } from "./receive-queue.ts";
 import { queuedBytes, SendBudget } from "./send-budget.ts";
 import type { StreamMethod, UntypedStream } from "./service-registry.ts";
 
+const LARGE_MESSAGE_BYTES = 16 * 1024;
+
 /**
  * A streaming call that the gRPC server serves. It drives grpc-js on its level of interceptors, below its
  * Node streams: those count messages where we must count bytes, and cost as much again as the call itself.
@@ -71,6 +73,9 @@ export class GrpcServedStream implements ServedCall, UntypedStream {
     const countedBytes = queuedBytes(sizeBytes);
     this.#budget.add(countedBytes);
     this.#call.sendMessage(bytes, () => this.#budget.remove(countedBytes));
+    // grpc-js has copied it behind its frame's header by now. Large messages come fast: their memory is given
+    // back at once rather than when the garbage collector comes by.
+    if (sizeBytes >= LARGE_MESSAGE_BYTES) release(bytes);
     return this.#budget.hasRoom;
   }
 
@@ -134,4 +139,9 @@ export class GrpcServedStream implements ServedCall, UntypedStream {
     if (thrown !== undefined) this.#context.abort(over);
     this.#options.onFinished(this, this.#context, thrown);
   }
+}
+
+/** Only for bytes that nobody else holds and that share their memory with nothing. */
+function release({ buffer, byteLength }: Buffer): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }

@@ -56,7 +56,7 @@ describe("defaults", () => {
       http: { port: 8_080 },
       log: { level: "info", format: "auto" },
       shutdown: { timeoutMs: 30_000 },
-      storage: { tailCacheBytes: 67_108_864, syncConcurrency: 8, retentionCheckIntervalMs: 300_000 },
+      storage: { tailCacheBytes: 16_777_216, syncConcurrency: 8, retentionCheckIntervalMs: 300_000 },
       numPartitions: 1,
       defaultReplicationFactor: 1,
       autoCreateTopics: true,

@@ -206,9 +206,11 @@ const storage = z.strictObject({
   tailCacheBytes: bytes({
     min: 0,
     max: 64 * GIB,
-    default: 64 * MIB,
+    default: 16 * MIB,
     ...STORAGE_ONLY,
-    documentation: "Memory for the newest batches of all partitions together. 0 turns the cache off.",
+    documentation:
+      "Memory for the newest batches of all partitions together. Readers further behind read the files, which " +
+      "the system's page cache holds. 0 turns the cache off.",
   }),
   syncConcurrency: wholeNumber({
     min: 1,
