@@ -3,12 +3,13 @@ import { AdminService } from "@ottla/proto/ottla/v1/admin";
 import { LogService } from "@ottla/proto/ottla/v1/log";
 import { createClient, GrpcTransport, type Transport } from "@ottla/rpc";
 import { type Clock, type Random, systemClock, systemRandom } from "@ottla/runtime";
-import { Admin } from "./admin/admin.ts";
+import { Admin, noPartitionsYet } from "./admin/admin.ts";
 import { Consumer } from "./consume/consumer.ts";
 import { type ConsumerOptions, consumerSettings } from "./consume/consumer-options.ts";
 import { Producer } from "./produce/producer.ts";
 import { type ProducerOptions, producerSettings } from "./produce/producer-options.ts";
 import type { Refusal } from "./produce/sender.ts";
+import type { TopicFacts } from "./produce/topic-table.ts";
 import { RateLimit } from "./rate-limit.ts";
 
 /**
@@ -76,7 +77,7 @@ export class Ottla {
       random: this.#random,
       openStream: () => log.produce({ metadata: callOptions.metadata }),
       initProducer: () => log.initProducer({}, callOptions),
-      countPartitions: (topic) => admin.countPartitions(topic),
+      describeTopic: (topic) => topicFacts(admin, topic),
       onConnectionLost: (error) => this.#connectionLost("produce", error),
       onRefused: (refusal) => this.#refused(refusal, refusals),
       closeTransport: () => this.#closeTransport(transport, producer),
@@ -164,4 +165,13 @@ export class Ottla {
       "connection lost; trying again",
     );
   }
+}
+
+/** What a producer has to know of a topic. */
+async function topicFacts(admin: Admin, name: string): Promise<TopicFacts> {
+  const [topic] = await admin.describeTopics([name]);
+  const partitionCount = topic?.partitions.length ?? 0;
+  if (partitionCount === 0) throw noPartitionsYet(name);
+  const limit = Number(topic?.configs.find((entry) => entry.name === "max.message.bytes")?.value);
+  return { partitionCount, maxMessageBytes: Number.isSafeInteger(limit) && limit > 0 ? limit : undefined };
 }

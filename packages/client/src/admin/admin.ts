@@ -146,9 +146,13 @@ export class Admin {
   async countPartitions(name: string): Promise<number> {
     const [topic] = await this.describeTopics([name]);
     const count = topic?.partitions.length ?? 0;
-    if (count === 0) throw new OttlaError("LEADER_NOT_AVAILABLE", `topic ${name} has no partitions yet`);
+    if (count === 0) throw noPartitionsYet(name);
     return count;
   }
+}
+
+export function noPartitionsYet(name: string): OttlaError {
+  return new OttlaError("LEADER_NOT_AVAILABLE", `topic ${name} has no partitions yet`);
 }
 
 function configTexts(configs: TopicConfig = {}): Record<string, string> {

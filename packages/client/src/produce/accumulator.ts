@@ -47,8 +47,9 @@ export class Accumulator {
    */
   append(topic: ProducerTopic, record: EncodedRecord): ProducerBatch {
     const queue = this.#queueFor(topic, record);
+    const batchBytes = Math.min(this.#options.batchBytes, queue.sizeLimit.maxBytes ?? Infinity);
     let batch = queue.open;
-    if (batch !== undefined && !batch.hasRoomFor(record.input, this.#options.batchBytes)) {
+    if (batch !== undefined && !batch.hasRoomFor(record.input, batchBytes)) {
       this.#close(topic, queue, batch);
       batch = undefined;
       // A record without a key now goes to the next sticky partition, which may have an
@@ -57,7 +58,7 @@ export class Accumulator {
     }
     batch ??= this.#openBatch(topic, queue);
     batch.append(record);
-    if (batch.sizeBytes >= this.#options.batchBytes) this.#close(topic, queue, batch);
+    if (batch.sizeBytes >= batchBytes) this.#close(topic, queue, batch);
     return batch;
   }
 

@@ -9,6 +9,19 @@ export interface ProducerIdentity {
   readonly producerEpoch: number;
 }
 
+/** The largest batch that a topic takes, one for all its partitions; undefined while it is not known. */
+export interface BatchSizeLimit {
+  maxBytes: number | undefined;
+}
+
+export interface PartitionQueueOptions {
+  readonly topic: string;
+  readonly partition: number;
+  readonly maxInFlight: number;
+  readonly idempotent: boolean;
+  readonly sizeLimit: BatchSizeLimit;
+}
+
 /** What follows from an answer. */
 export type Verdict = "settled" | "retry" | "split";
 
@@ -43,6 +56,7 @@ export class PartitionQueue {
   open: ProducerBatch | undefined = undefined;
   /** Not sent again before this moment of the monotonic clock. */
   notBeforeMs = 0;
+  readonly sizeLimit: BatchSizeLimit;
   #waiting: ProducerBatch[] = [];
   #inFlight: ProducerBatch[] = [];
   #recordsClosed = 0;
@@ -57,11 +71,12 @@ export class PartitionQueue {
   /** Some batch waits for another try: nothing is sent until what is in flight came back. */
   #recovering = false;
 
-  constructor(options: { topic: string; partition: number; maxInFlight: number; idempotent: boolean }) {
+  constructor(options: PartitionQueueOptions) {
     this.topic = options.topic;
     this.partition = options.partition;
     this.#maxInFlight = options.maxInFlight;
     this.#idempotent = options.idempotent;
+    this.sizeLimit = options.sizeLimit;
   }
 
   get hasOutstanding(): boolean {
@@ -143,10 +158,10 @@ export class PartitionQueue {
     this.#removeInFlight(batch);
     batch.lastError = error;
     if (saysNotStored(error)) batch.refusals++;
+    if (error.code === "MESSAGE_TOO_LARGE")
+      this.sizeLimit.maxBytes = limitOf(error) ?? this.sizeLimit.maxBytes;
     if (error.code === "MESSAGE_TOO_LARGE" && batch.recordCount > 1) {
-      const [first, second] = batch.split();
-      this.#putBack(first);
-      this.#putBack(second);
+      for (const piece of batch.split(this.sizeLimit.maxBytes)) this.#putBack(piece);
       return "split";
     }
     if (this.#idempotent && SEQUENCE_ERRORS.has(error.code)) return this.#sequenceRefused(batch, error);
@@ -254,6 +269,11 @@ export class PartitionQueue {
 /** Other errors that may be tried again can come from a server that has the batch, such as a timeout. */
 function saysNotStored(error: OttlaError): boolean {
   return !error.retriable || SEQUENCE_ERRORS.has(error.code) || error.metadata[NOT_APPENDED] === "true";
+}
+
+function limitOf(error: OttlaError): number | undefined {
+  const limit = Number(error.metadata["limit"]);
+  return Number.isSafeInteger(limit) && limit > 0 ? limit : undefined;
 }
 
 function byOrder(a: ProducerBatch, b: ProducerBatch): number {

@@ -1,4 +1,4 @@
-import { type OttlaError, toOttlaError } from "@ottla/errors";
+import type { OttlaError } from "@ottla/errors";
 import { addToSequence, type BatchBuilder, decodeRecords, type RecordInput } from "@ottla/records";
 import { type BatchIdentity, stampBatch } from "./batch-stamp.ts";
 import type { BuilderPool } from "./builder-pool.ts";
@@ -6,10 +6,11 @@ import type { DeliveredRecord, EncodedRecord } from "./record.ts";
 
 /** What became of a batch: tells each of its records where it is, or throws why it was not stored. */
 export interface Delivery {
+  /** -1n when it is not known. */
   readonly baseOffset: bigint;
-  /** Set when the batch was split and a part of it failed. */
-  readonly failure: OttlaError | undefined;
-  at(index: number, timestampMs: number): DeliveredRecord;
+  /** The batches that its records went over to when it was split: each has a delivery of its own. */
+  readonly pieces: readonly ProducerBatch[];
+  at(index: number, timestampMs: number): DeliveredRecord | Promise<DeliveredRecord>;
 }
 
 /** Never sent, refused at each attempt, or sent at least once without an answer that says what came of it. */
@@ -130,7 +131,7 @@ export class ProducerBatch {
     const appendTimeMs = logAppendTimeMs === undefined ? undefined : Number(logAppendTimeMs);
     this.#resolve({
       baseOffset,
-      failure: undefined,
+      pieces: [],
       at: (index, timestampMs) => ({
         topic,
         partition,
@@ -147,70 +148,73 @@ export class ProducerBatch {
   }
 
   /**
-   * Two batches with the records of this one, for a server that found it too large. They
-   * take over its place and its sequences; its own delivery settles with theirs.
+   * Batches of at most `limitBytes` each (before compression) with the records of this one, for a server that
+   * found it too large; two halves when the limit is not known or does not divide it. They take over its place,
+   * its sequences and its records, each of which follows its own piece from then on.
    */
-  split(): [ProducerBatch, ProducerBatch] {
+  split(limitBytes: number | undefined): ProducerBatch[] {
     if (this.#bytes === undefined || this.#recordCount < 2)
       throw new Error("only a sent batch of several records splits");
-    const firstCount = this.#recordCount >> 1;
-    const halves: [ProducerBatch, ProducerBatch] = [this.#emptyTwin(), this.#emptyTwin()];
-    const bytesPerRecord = Math.floor(this.accountedBytes / this.#recordCount);
-    let index = 0;
-    for (const { timestampMs, key, value, headers } of decodeRecords(this.#bytes)) {
-      const half = index < firstCount ? halves[0] : halves[1];
-      half.append({
-        topic: this.topic,
-        partition: this.partition,
-        input: { timestampMs, key, value, headers },
-        sizeBytes: bytesPerRecord,
-      });
-      index++;
+    let pieces = this.#divide((piece, input) => !piece.hasRoomFor(input, limitBytes ?? Infinity));
+    if (pieces.length === 1) {
+      for (const unused of pieces) unused.#settle();
+      const half = this.#recordCount >> 1;
+      pieces = this.#divide((_piece, _input, index) => index === half);
     }
-    const [first, second] = halves;
-    second.firstRecord = this.firstRecord + firstCount;
-    if (this.identity !== undefined) {
-      first.identity = this.identity;
-      second.identity = {
-        ...this.identity,
-        baseSequence: addToSequence(this.identity.baseSequence, firstCount),
-      };
-    }
-    // What rounding left over: the bytes taken from the buffer are all given back in the end.
-    second.accountedBytes += this.accountedBytes - bytesPerRecord * this.#recordCount;
-    this.#followHalves(halves, firstCount);
-    return halves;
+    this.#handOverTo(pieces);
+    return pieces;
   }
 
-  #emptyTwin(): ProducerBatch {
-    const twin = new ProducerBatch({
+  #divide(startsNew: (piece: ProducerBatch, input: RecordInput, index: number) => boolean): ProducerBatch[] {
+    const bytesPerRecord = Math.floor(this.accountedBytes / this.#recordCount);
+    let piece = this.#piece(0);
+    const pieces = [piece];
+    let index = 0;
+    for (const { timestampMs, key, value, headers } of decodeRecords(this.#bytes ?? new Uint8Array(0))) {
+      const input = { timestampMs, key, value, headers };
+      if (startsNew(piece, input, index)) {
+        piece = this.#piece(index);
+        pieces.push(piece);
+      }
+      piece.append({ topic: this.topic, partition: this.partition, input, sizeBytes: bytesPerRecord });
+      index++;
+    }
+    // What rounding left over: the bytes taken from the buffer are all given back in the end.
+    piece.accountedBytes += this.accountedBytes - bytesPerRecord * this.#recordCount;
+    return pieces;
+  }
+
+  /** An empty batch for the records from `firstIndex` on. */
+  #piece(firstIndex: number): ProducerBatch {
+    const piece = new ProducerBatch({
       topic: this.topic,
       partition: this.partition,
       builders: this.#builders,
       createdAtMs: this.createdAtMs,
     });
-    twin.firstRecord = this.firstRecord;
-    twin.outcomeUnknown = this.outcomeUnknown;
-    twin.attempts = this.attempts;
-    twin.refusals = this.refusals;
-    twin.posted = this.posted;
-    return twin;
+    piece.firstRecord = this.firstRecord + firstIndex;
+    piece.outcomeUnknown = this.outcomeUnknown;
+    piece.attempts = this.attempts;
+    piece.refusals = this.refusals;
+    piece.posted = this.posted;
+    if (this.identity !== undefined) {
+      const baseSequence = addToSequence(this.identity.baseSequence, firstIndex);
+      piece.identity = { ...this.identity, baseSequence };
+    }
+    return piece;
   }
 
-  #followHalves(halves: [ProducerBatch, ProducerBatch], firstCount: number): void {
+  #handOverTo(pieces: readonly ProducerBatch[]): void {
     this.#settle();
-    const resolve = this.#resolve;
-    void Promise.allSettled([halves[0].delivery, halves[1].delivery]).then(([first, second]) => {
-      const rejected = first.status === "rejected" ? first : second;
-      resolve({
-        baseOffset: first.status === "fulfilled" ? first.value.baseOffset : -1n,
-        failure: rejected.status === "rejected" ? toOttlaError(rejected.reason) : failureOf(rejected),
-        at: (index, timestampMs) => {
-          const outcome = index < firstCount ? first : second;
-          if (outcome.status === "rejected") throw toOttlaError(outcome.reason);
-          return outcome.value.at(index < firstCount ? index : index - firstCount, timestampMs);
-        },
-      });
+    this.#resolve({
+      baseOffset: -1n,
+      pieces,
+      at: (index, timestampMs) => {
+        const record = this.firstRecord + index;
+        const piece = pieces.findLast(({ firstRecord }) => firstRecord <= record);
+        if (piece === undefined) throw new Error(`record ${index} of a split batch is in none of its pieces`);
+        return piece.delivery.then((delivery) => delivery.at(record - piece.firstRecord, timestampMs));
+      },
     });
   }
 
@@ -224,10 +228,6 @@ export class ProducerBatch {
     if (this.#builder !== undefined) this.#builders.give(this.#builder);
     this.#builder = undefined;
   }
-}
-
-function failureOf(outcome: PromiseFulfilledResult<Delivery>): OttlaError | undefined {
-  return outcome.value.failure;
 }
 
 function sameIdentity(a: BatchIdentity, b: BatchIdentity | undefined): boolean {

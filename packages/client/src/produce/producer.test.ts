@@ -7,7 +7,7 @@ import { type ClientLogger, Ottla } from "../ottla.ts";
 import type { MemoryLog } from "../test-support/memory-log.ts";
 import { MemoryServer } from "../test-support/memory-server.ts";
 import type { Producer } from "./producer.ts";
-import type { ProducerOptions } from "./producer-options.ts";
+import type { BatchOutcome, ProducerOptions } from "./producer-options.ts";
 
 function values(log: MemoryLog | undefined): string[] {
   return (log?.batches ?? []).flatMap(({ bytes }) =>
@@ -169,6 +169,34 @@ describe("Producer", () => {
       Array.from({ length: 20 }, (_, index) => index),
     );
     expect(producer.bufferedBytes).toBe(0);
+  });
+
+  test("what of a split batch is stored does not count as failed, and later batches are built to fit", async () => {
+    const outcomes: BatchOutcome[] = [];
+    const { producer, logs, clock, server } = setUp({
+      batchBytes: 100_000,
+      onBatch: (outcome) => void outcomes.push(outcome),
+    });
+    const [log] = logs;
+    if (log !== undefined) log.maxMessageBytes = 600;
+    for (let index = 0; index < 50; index++) {
+      producer.post({ topic: "t", value: "x".repeat(index === 20 ? 5000 : 100) });
+    }
+    await expect(settle(clock, producer.flush())).rejects.toMatchObject({ code: "MESSAGE_TOO_LARGE" });
+    const total = (failed: boolean) =>
+      outcomes.reduce(
+        (sum, { recordCount, error }) => sum + ((error !== undefined) === failed ? recordCount : 0),
+        0,
+      );
+    expect({ stored: total(false), failed: total(true) }).toEqual({ stored: 49, failed: 1 });
+    expect(values(log)).toHaveLength(49);
+    expect(producer.bufferedBytes).toBe(0);
+    const received = server.batchesReceived;
+    for (let index = 0; index < 40; index++) producer.post({ topic: "t", value: "x".repeat(100) });
+    await settle(clock, producer.flush());
+    // Four records of a hundred bytes fit into 600: nothing was refused any more.
+    expect(server.batchesReceived - received).toBeLessThanOrEqual(11);
+    expect(values(log)).toHaveLength(89);
   });
 
   test("one record that is too large fails alone", async () => {

@@ -4,7 +4,7 @@ import { Accumulator } from "./accumulator.ts";
 import { BufferBudget } from "./buffer-budget.ts";
 import type { ProducerIdentity } from "./partition-queue.ts";
 import type { ProduceStream } from "./produce-connection.ts";
-import type { Delivery, ProducerBatch } from "./producer-batch.ts";
+import type { ProducerBatch } from "./producer-batch.ts";
 import type { ProducerSettings } from "./producer-options.ts";
 import {
   type DeliveredRecord,
@@ -14,7 +14,7 @@ import {
   RECORD_OVERHEAD_BYTES,
 } from "./record.ts";
 import { type Refusal, Sender } from "./sender.ts";
-import { type ProducerTopic, TopicTable } from "./topic-table.ts";
+import { type ProducerTopic, type TopicFacts, TopicTable } from "./topic-table.ts";
 
 /** What a producer needs from its surroundings. */
 export interface ProducerDependencies {
@@ -22,7 +22,7 @@ export interface ProducerDependencies {
   readonly random: Random;
   readonly openStream: () => ProduceStream;
   readonly initProducer: () => Promise<ProducerIdentity>;
-  readonly countPartitions: (topic: string) => Promise<number>;
+  readonly describeTopic: (topic: string) => Promise<TopicFacts>;
   readonly onConnectionLost: (error: OttlaError) => void;
   /** The server refused a batch that is tried again. */
   readonly onRefused: (refusal: Refusal) => void;
@@ -61,7 +61,7 @@ export class Producer {
       idempotent: settings.idempotent,
       metadataMaxAgeMs: settings.metadataMaxAgeMs,
       metadataTimeoutMs: settings.metadataTimeoutMs,
-      countPartitions: dependencies.countPartitions,
+      describe: dependencies.describeTopic,
       onTopicGone: (topic, error) => this.#sender.failAll(error, topic),
     });
     this.#accumulator = new Accumulator({
@@ -146,7 +146,7 @@ export class Producer {
   async flush(): Promise<void> {
     await Promise.allSettled(this.#pending.values());
     this.#accumulator.closeAll();
-    await Promise.allSettled([...this.#live].map((batch) => batch.delivery));
+    await Promise.all([...this.#live].map(untilSettled));
     const failure = this.#postFailure;
     this.#postFailure = undefined;
     if (failure !== undefined) throw failure;
@@ -266,16 +266,23 @@ export class Producer {
     return added;
   }
 
-  /** Gives the buffer its bytes back and tells what became of the batch. */
+  /** Gives the buffer its bytes back and tells what became of the batch, or of each piece of it. */
   #follow(batch: ProducerBatch): void {
     this.#live.add(batch);
     batch.delivery.then(
-      (delivery) => this.#settled(batch, delivery, delivery.failure),
-      (thrown: unknown) => this.#settled(batch, undefined, toOttlaError(thrown)),
+      ({ baseOffset, pieces }) => {
+        if (pieces.length === 0) {
+          this.#settled(batch, baseOffset, undefined);
+          return;
+        }
+        this.#live.delete(batch);
+        for (const piece of pieces) this.#follow(piece);
+      },
+      (thrown: unknown) => this.#settled(batch, -1n, toOttlaError(thrown)),
     );
   }
 
-  #settled(batch: ProducerBatch, delivery: Delivery | undefined, error: OttlaError | undefined): void {
+  #settled(batch: ProducerBatch, baseOffset: bigint, error: OttlaError | undefined): void {
     this.#live.delete(batch);
     this.#budget.give(batch.accountedBytes);
     if (error !== undefined && batch.posted) this.#notePostFailure(error);
@@ -285,7 +292,7 @@ export class Producer {
       recordCount: batch.recordCount,
       sizeBytes: batch.accountedBytes - batch.recordCount * RECORD_OVERHEAD_BYTES,
       latencyMs: this.#dependencies.clock.monotonic() - batch.createdAtMs,
-      baseOffset: delivery?.baseOffset ?? -1n,
+      baseOffset,
       error,
     });
   }
@@ -298,4 +305,13 @@ export class Producer {
     const topic = this.#topics.find(name);
     if (topic !== undefined) this.#topics.refresh(topic);
   }
+}
+
+/** Resolves when the batch and every piece of it is acknowledged or has failed. */
+async function untilSettled({ delivery }: ProducerBatch): Promise<void> {
+  const pieces = await delivery.then(
+    (delivered) => delivered.pieces,
+    () => [],
+  );
+  await Promise.all(pieces.map(untilSettled));
 }

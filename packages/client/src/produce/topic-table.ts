@@ -1,7 +1,7 @@
 import { type OttlaError, toOttlaError } from "@ottla/errors";
 import type { Clock, Random } from "@ottla/runtime";
 import { Backoff } from "../backoff.ts";
-import { PartitionQueue } from "./partition-queue.ts";
+import { type BatchSizeLimit, PartitionQueue } from "./partition-queue.ts";
 import { Partitioner } from "./partitioner.ts";
 
 export interface TopicTableOptions {
@@ -12,8 +12,7 @@ export interface TopicTableOptions {
   readonly metadataMaxAgeMs: number;
   /** How long to go on looking for a topic that the server does not know or while no server answers. */
   readonly metadataTimeoutMs: number;
-  /** Asks the server how many partitions the topic has. */
-  readonly countPartitions: (topic: string) => Promise<number>;
+  readonly describe: (topic: string) => Promise<TopicFacts>;
   /** The topic is gone: what waits for it can only fail. */
   readonly onTopicGone: (topic: string, error: OttlaError) => void;
 }
@@ -21,10 +20,18 @@ export interface TopicTableOptions {
 /** A topic may have been created a moment ago, at another gateway. */
 const UNKNOWN_TOPIC_GRACE_MS = 1000;
 
+/** What the server says of a topic. */
+export interface TopicFacts {
+  readonly partitionCount: number;
+  /** Its max.message.bytes. */
+  readonly maxMessageBytes: number | undefined;
+}
+
 /** What the producer knows of one topic. */
 export interface ProducerTopic {
   readonly name: string;
   readonly partitioner: Partitioner;
+  readonly sizeLimit: BatchSizeLimit;
   /** By partition; a queue is made when the partition gets its first record. */
   readonly queues: (PartitionQueue | undefined)[];
   /** On the monotonic clock: when the partition count is asked for again. */
@@ -32,7 +39,7 @@ export interface ProducerTopic {
 }
 
 /**
- * The topics a producer writes to, with their partition counts, asked for once and again from time to time.
+ * The topics a producer writes to, with their partition counts and limits, asked for once and again from time to time.
  */
 export class TopicTable {
   readonly #options: TopicTableOptions;
@@ -58,18 +65,19 @@ export class TopicTable {
     return loading;
   }
 
-  /** Asks for the partition count again where it is old. What goes on meanwhile uses the old one. */
+  /** Asks again where what is known is old. What goes on meanwhile uses the old one. */
   refreshIfOld(topic: ProducerTopic): void {
     if (this.#options.clock.monotonic() >= topic.refreshAtMs) this.refresh(topic);
   }
 
   refresh(topic: ProducerTopic): void {
-    const { clock, countPartitions, metadataMaxAgeMs, onTopicGone } = this.#options;
+    const { clock, describe, metadataMaxAgeMs, onTopicGone } = this.#options;
     topic.refreshAtMs = clock.monotonic() + Math.min(metadataMaxAgeMs, UNKNOWN_TOPIC_GRACE_MS);
-    countPartitions(topic.name).then(
-      (count) => {
+    describe(topic.name).then(
+      ({ partitionCount, maxMessageBytes }) => {
         topic.refreshAtMs = clock.monotonic() + metadataMaxAgeMs;
-        topic.partitioner.setPartitionCount(count);
+        topic.partitioner.setPartitionCount(partitionCount);
+        topic.sizeLimit.maxBytes = maxMessageBytes ?? topic.sizeLimit.maxBytes;
       },
       (thrown: unknown) => {
         const error = toOttlaError(thrown);
@@ -84,7 +92,13 @@ export class TopicTable {
     let queue = topic.queues[partition];
     if (queue === undefined) {
       const { maxInFlight, idempotent } = this.#options;
-      queue = new PartitionQueue({ topic: topic.name, partition, maxInFlight, idempotent });
+      queue = new PartitionQueue({
+        topic: topic.name,
+        partition,
+        maxInFlight,
+        idempotent,
+        sizeLimit: topic.sizeLimit,
+      });
       topic.queues[partition] = queue;
     }
     return queue;
@@ -92,10 +106,11 @@ export class TopicTable {
 
   async #load(name: string): Promise<ProducerTopic> {
     const { clock, random, metadataMaxAgeMs } = this.#options;
-    const partitionCount = await this.#countPartitions(name);
+    const { partitionCount, maxMessageBytes } = await this.#describe(name);
     const topic: ProducerTopic = {
       name,
       partitioner: new Partitioner(partitionCount, random),
+      sizeLimit: { maxBytes: maxMessageBytes },
       queues: [],
       refreshAtMs: clock.monotonic() + metadataMaxAgeMs,
     };
@@ -103,13 +118,13 @@ export class TopicTable {
     return topic;
   }
 
-  async #countPartitions(name: string): Promise<number> {
-    const { clock, random, countPartitions, metadataTimeoutMs } = this.#options;
+  async #describe(name: string): Promise<TopicFacts> {
+    const { clock, random, describe, metadataTimeoutMs } = this.#options;
     const backoff = new Backoff({ firstDelayMs: 50, maxDelayMs: 1000, random });
     const startMs = clock.monotonic();
     for (;;) {
       try {
-        return await countPartitions(name);
+        return await describe(name);
       } catch (thrown) {
         const error = toOttlaError(thrown);
         const patienceMs =

@@ -35,6 +35,7 @@ export class MemoryLog {
       throw new OttlaError(
         "MESSAGE_TOO_LARGE",
         `a batch of ${bytes.length} bytes is over ${this.maxMessageBytes}`,
+        { metadata: { limit: String(this.maxMessageBytes) } },
       );
     }
     const remembered = this.#producers.get(producerId) ?? [];
