@@ -52,6 +52,23 @@ describe("Consumer", () => {
     await consumer.close();
   });
 
+  test("a topic with more partitions than one stream may have is read whole, a little ahead", async () => {
+    const partitions = 2500;
+    const { consumer, logs } = setUp({ prefetchBytes: 1000, maxFetchBytes: 100 }, partitions);
+    logs.forEach((log, partition) => fill(log, [`${partition} one`, `${partition} two`], 1));
+    await consumer.assign([{ topic: "t", offset: "earliest" }]);
+    const seen = new Set<string>();
+    let mostPrefetched = 0;
+    for await (const record of consumer.records({ stopAtEnd: true })) {
+      seen.add(text(record));
+      mostPrefetched = Math.max(mostPrefetched, consumer.prefetchedBytes);
+    }
+    expect(seen.size).toBe(2 * partitions);
+    // The limit, and what each of the three streams adds at most before it waits.
+    expect(mostPrefetched).toBeLessThan(1000 + 3 * 200);
+    await consumer.close();
+  });
+
   test("an empty partition ends at once", async () => {
     const { consumer } = setUp({}, 2);
     await consumer.assign([{ topic: "t", offset: "earliest" }]);

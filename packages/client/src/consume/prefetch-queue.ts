@@ -16,8 +16,8 @@ export interface Fetched {
 }
 
 /**
- * What was fetched and not handed out yet: bounded in bytes, with one reader and one
- * writer that wait for each other.
+ * What was fetched and not handed out yet: bounded in bytes, with one reader and
+ * writers, one for each stream, that wait for each other.
  */
 export class PrefetchQueue {
   readonly #limitBytes: number;
@@ -25,7 +25,7 @@ export class PrefetchQueue {
   #first = 0;
   #bytes = 0;
   #wakeReader: (() => void) | undefined;
-  #wakeWriter: (() => void) | undefined;
+  #waitingWriters: (() => void)[] = [];
 
   constructor(limitBytes: number) {
     this.#limitBytes = limitBytes;
@@ -50,7 +50,7 @@ export class PrefetchQueue {
       this.#first = 0;
     }
     this.#bytes -= item.batch?.sizeBytes ?? 0;
-    this.#letWriterGoOn();
+    this.#letWritersGoOn();
     return item;
   }
 
@@ -59,14 +59,14 @@ export class PrefetchQueue {
     this.#items = this.#items.slice(this.#first).filter((item) => !unwanted(item));
     this.#first = 0;
     this.#bytes = this.#items.reduce((sum, item) => sum + (item.batch?.sizeBytes ?? 0), 0);
-    this.#letWriterGoOn();
+    this.#letWritersGoOn();
   }
 
   /** Undefined when there is room, else resolves when there is. */
   room(): Promise<void> | undefined {
     if (this.#bytes < this.#limitBytes) return undefined;
     return new Promise((resolve) => {
-      this.#wakeWriter = resolve;
+      this.#waitingWriters.push(resolve);
     });
   }
 
@@ -87,10 +87,9 @@ export class PrefetchQueue {
     wake?.();
   }
 
-  #letWriterGoOn(): void {
+  /** All of them: what one leaves free nobody would tell the others. Each adds one answer at most. */
+  #letWritersGoOn(): void {
     if (this.#bytes >= this.#limitBytes) return;
-    const wake = this.#wakeWriter;
-    this.#wakeWriter = undefined;
-    wake?.();
+    for (const wake of this.#waitingWriters.splice(0)) wake();
   }
 }

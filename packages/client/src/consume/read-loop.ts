@@ -36,49 +36,59 @@ const HOPELESS: ReadonlySet<string> = new Set([
 /** Errors of a partition that count as final although another call might see them gone. */
 const FINAL_FOR_PARTITION: ReadonlySet<string> = new Set(["UNKNOWN_TOPIC_OR_PARTITION", "CORRUPT_MESSAGE"]);
 
+/** The server takes at most so many positions in one `Read`. */
+const POSITIONS_OF_A_STREAM = 1000;
+
 /**
- * Keeps one `Read` stream open over the active partitions and fills the queue from it.
- * The stream's positions are fixed when it opens, so a seek, a pause or another
- * assignment opens a new one; so does a broken connection.
+ * Keeps `Read` streams open over the active partitions and fills the queue from them: one, or several where
+ * the partitions are more than one may have. A stream's positions are fixed when it opens, so a seek, a pause
+ * or another assignment opens new ones; a broken connection opens each anew.
  */
 export class ReadLoop {
   readonly #options: ReadLoopOptions;
-  readonly #backoff: Backoff;
+  readonly #streams = new Set<ClientStream<never, ReadResponse>>();
   #generation = 0;
-  #stream: ClientStream<never, ReadResponse> | undefined;
   #restartScheduled = false;
   #closed = false;
 
   constructor(options: ReadLoopOptions) {
     this.#options = options;
-    this.#backoff = new Backoff({ firstDelayMs: 50, maxDelayMs: 1000, random: options.random });
   }
 
-  /** Opens a stream with the positions of now. Several calls in one turn make one stream. */
+  /** Opens streams with the positions of now. Several calls in one turn count as one. */
   restart(): void {
     if (this.#restartScheduled || this.#closed) return;
     this.#restartScheduled = true;
-    // From here on nothing of the stream before is pushed any more, also while it waits for room.
+    // From here on nothing of the streams before is pushed any more, also while it waits for room.
     const generation = ++this.#generation;
-    this.#stream?.cancel();
+    this.#cancelStreams();
     queueMicrotask(() => {
       this.#restartScheduled = false;
-      void this.#run(generation);
+      const active = this.#options.active();
+      for (let from = 0; from < active.length; from += POSITIONS_OF_A_STREAM) {
+        void this.#run(generation, active.slice(from, from + POSITIONS_OF_A_STREAM));
+      }
     });
   }
 
   close(): void {
     this.#closed = true;
     this.#generation++;
-    this.#stream?.cancel();
+    this.#cancelStreams();
   }
 
-  async #run(generation: number): Promise<void> {
-    const { clock, onFailed, onConnectionLost } = this.#options;
+  #cancelStreams(): void {
+    for (const stream of this.#streams) stream.cancel();
+  }
+
+  async #run(generation: number, group: readonly AssignedPartition[]): Promise<void> {
+    const { clock, random, onFailed, onConnectionLost } = this.#options;
+    const backoff = new Backoff({ firstDelayMs: 50, maxDelayMs: 1000, random });
     while (this.#current(generation)) {
-      if (this.#options.active().length === 0) return;
+      const active = group.filter((assigned) => assigned.active);
+      if (active.length === 0) return;
       try {
-        await this.#readOnce(generation);
+        await this.#readOnce(generation, active, backoff);
       } catch (thrown) {
         if (!this.#current(generation)) return;
         const error = toOttlaError(thrown);
@@ -88,35 +98,39 @@ export class ReadLoop {
         }
         onConnectionLost(error);
       }
-      if (this.#current(generation)) await clock.sleep(this.#backoff.nextDelayMs());
+      if (this.#current(generation)) await clock.sleep(backoff.nextDelayMs());
     }
   }
 
-  async #readOnce(generation: number): Promise<void> {
-    const { active, openRead, queue, settings } = this.#options;
-    await this.#resolveTimestamps(generation);
+  async #readOnce(generation: number, active: readonly AssignedPartition[], backoff: Backoff): Promise<void> {
+    const { openRead, queue, settings } = this.#options;
+    await this.#resolveTimestamps(generation, active);
     if (!this.#current(generation)) return;
     const stream = openRead({
-      positions: active().map((assigned) => assigned.readPosition()),
+      positions: active.map((assigned) => assigned.readPosition()),
       format: ReadFormat.BATCHES,
       maxBytes: settings.maxFetchBytes,
     });
-    this.#stream = stream;
+    this.#streams.add(stream);
     try {
       for await (const response of stream.received) {
         if (!this.#current(generation)) return;
-        if (!this.#received(response)) return;
-        await queue.room();
-        if (!this.#current(generation)) return;
+        if (!this.#received(response, backoff)) return;
+        // Several streams wait for the same room: another may have filled it again.
+        for (let room = queue.room(); room !== undefined; room = queue.room()) {
+          await room;
+          if (!this.#current(generation)) return;
+        }
       }
     } finally {
+      this.#streams.delete(stream);
       stream.cancel();
     }
     throw new OttlaError("NETWORK_EXCEPTION", "the server ended the read stream");
   }
 
-  async #resolveTimestamps(generation: number): Promise<void> {
-    for (const assigned of this.#options.active()) {
+  async #resolveTimestamps(generation: number, active: readonly AssignedPartition[]): Promise<void> {
+    for (const assigned of active) {
       const { topic, partition, version, unresolvedTimestampMs } = assigned;
       if (unresolvedTimestampMs === undefined) continue;
       const offset = await this.#options.offsetForTimestamp(topic, partition, unresolvedTimestampMs);
@@ -130,13 +144,13 @@ export class ReadLoop {
   }
 
   /** False when the stream has to be opened anew, after a pause. */
-  #received(response: ReadResponse): boolean {
+  #received(response: ReadResponse, backoff: Backoff): boolean {
     const { topic, partition, batches, nextOffset, highWatermark } = response;
     const assigned = this.#options.find(topic, partition);
     if (assigned === undefined || !assigned.active) return true;
     if (response.error !== undefined)
       return this.#partitionFailed(assigned, errorFromMessage(response.error));
-    this.#backoff.reset();
+    backoff.reset();
     const { queue, settings } = this.#options;
     const batch =
       batches.length === 0

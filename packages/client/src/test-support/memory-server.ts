@@ -17,6 +17,9 @@ import { MemoryLog } from "./memory-log.ts";
 /** What a test may do to a batch on its way: refuse it, or take it and never answer. */
 export type Interference = OttlaError | "store and stay silent" | "stay silent" | undefined;
 
+/** As the gateway has it. */
+const MAX_READ_POSITIONS = 1000;
+
 type ProduceAnswer = MessageInitShape<typeof ProduceResponseSchema>;
 type ReadAnswer = MessageInitShape<typeof ReadResponseSchema>;
 
@@ -110,6 +113,13 @@ export class MemoryServer {
     stream: MessageStream<ReadAnswer, never>,
     signal: AbortSignal,
   ): Promise<void> {
+    const { length } = request.positions;
+    if (length > MAX_READ_POSITIONS) {
+      throw new OttlaError(
+        "INVALID_REQUEST",
+        `positions: ${length} entries exceed the limit ${MAX_READ_POSITIONS}`,
+      );
+    }
     await Promise.all(request.positions.map((position) => this.#follow(position, request, stream, signal)));
   }
 
