@@ -13,6 +13,9 @@ import { internalMessageBytes } from "./internal-door.ts";
 
 const MEBIBYTE = 1024 * 1024;
 
+/** How long calls to a coordinator that is no longer the one may go on. */
+const RETIREMENT_MS = 2_000;
+
 /** What a connection to a storage node carries. */
 type ConnectionPurpose = "append" | "fetch" | "control";
 
@@ -31,15 +34,13 @@ export interface ConnectionsOptions {
 export class Connections {
   readonly #options: ConnectionsOptions;
   readonly #registries = new Map<NodeRole, ServiceRegistry>();
+  readonly #retired = new Set<Transport>();
   #controller: { readonly address: string; readonly transport: Transport } | undefined;
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
-    // A call to a coordinator that is no longer the one ends at once, instead of when its time is up.
     options.view.onChange(({ controllerChanged }) => {
-      if (!controllerChanged) return;
-      void this.#controller?.transport.close();
-      this.#controller = undefined;
+      if (controllerChanged) this.#retireController();
     });
   }
 
@@ -76,8 +77,24 @@ export class Connections {
   }
 
   async close(): Promise<void> {
-    await this.#controller?.transport.close();
+    this.#retireController();
+    await Promise.all([...this.#retired].map((transport) => transport.close()));
+    this.#retired.clear();
+  }
+
+  /**
+   * One that was deposed may still say what became of a call; a frozen one does not, and
+   * is not waited for long.
+   */
+  #retireController(): void {
+    const transport = this.#controller?.transport;
     this.#controller = undefined;
+    if (transport === undefined) return;
+    this.#retired.add(transport);
+    const retire = (): void => {
+      if (this.#retired.delete(transport)) void transport.close();
+    };
+    this.#options.clock.setTimer(RETIREMENT_MS, retire, { background: true });
   }
 
   #local(role: NodeRole): Transport | undefined {

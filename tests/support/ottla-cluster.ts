@@ -1,0 +1,184 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { EtcdServer } from "./etcd-server.ts";
+import { ottlaCommand } from "./ottla-server.ts";
+
+export const LEASE_TTL_MS = 3_000;
+export const CLUSTER_SECRET = "a secret of the nodes under test";
+
+export type Role = "coordinator" | "partition-storage" | "group-coordinator" | "gateway";
+
+export interface ClusterShape {
+  readonly coordinators: number;
+  readonly storageNodes: number;
+  readonly groupCoordinators: number;
+  readonly gateways: number;
+}
+
+/** A real Ottla of many processes over a real etcd. */
+export class OttlaCluster {
+  readonly etcd: EtcdServer;
+  readonly nodes: readonly OttlaNode[];
+  readonly directory: string;
+
+  private constructor(etcd: EtcdServer, nodes: readonly OttlaNode[], directory: string) {
+    this.etcd = etcd;
+    this.nodes = nodes;
+    this.directory = directory;
+  }
+
+  /** Resolves when all nodes are ready. */
+  static async start(shape: ClusterShape): Promise<OttlaCluster> {
+    const directory = await mkdtemp(join(tmpdir(), "ottla-cluster-"));
+    const etcd = await EtcdServer.start();
+    const nodes: OttlaNode[] = [];
+    const add = async (role: Role, count: number): Promise<void> => {
+      for (let nodeId = 1; nodeId <= count; nodeId += 1) {
+        nodes.push(await OttlaNode.make({ role, nodeId, directory, endpoints: etcd.endpoints }));
+      }
+    };
+    await add("coordinator", shape.coordinators);
+    await add("partition-storage", shape.storageNodes);
+    await add("group-coordinator", shape.groupCoordinators);
+    await add("gateway", shape.gateways);
+    const cluster = new OttlaCluster(etcd, nodes, directory);
+    try {
+      await Promise.all(nodes.map((node) => node.launch()));
+    } catch (thrown) {
+      await cluster.stop();
+      throw thrown;
+    }
+    return cluster;
+  }
+
+  node(role: Role, nodeId: number): OttlaNode {
+    const found = this.nodes.find((node) => node.role === role && node.nodeId === nodeId);
+    if (found === undefined) throw new Error(`there is no ${role} ${nodeId}`);
+    return found;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.end("SIGKILL")));
+    await this.etcd.stop();
+    await rm(this.directory, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+export interface OttlaNodeOptions {
+  readonly role: Role;
+  readonly nodeId: number;
+  /** Holds a directory for each storage node. */
+  readonly directory: string;
+  readonly endpoints: readonly string[];
+  readonly flags?: readonly string[];
+}
+
+/** One `ottla serve --target=…`, which can be ended in any way and started again on its ports and data. */
+export class OttlaNode {
+  readonly role: Role;
+  readonly nodeId: number;
+  readonly grpcPort: number;
+  readonly kafkaPort: number;
+  readonly httpPort: number;
+  readonly internalPort: number;
+  readonly #options: OttlaNodeOptions;
+  #process: ChildProcess | undefined;
+  #output = "";
+
+  private constructor(options: OttlaNodeOptions, ports: readonly number[]) {
+    this.#options = options;
+    this.role = options.role;
+    this.nodeId = options.nodeId;
+    [this.grpcPort = 0, this.kafkaPort = 0, this.httpPort = 0, this.internalPort = 0] = ports;
+  }
+
+  static async make(options: OttlaNodeOptions): Promise<OttlaNode> {
+    return new OttlaNode(options, await freePorts(4));
+  }
+
+  get output(): string {
+    return this.#output;
+  }
+
+  /** Starts the process (again) and waits until it is ready. */
+  async launch(): Promise<void> {
+    const child = this.spawn();
+    const url = `http://127.0.0.1:${this.httpPort}/readyz`;
+    while (child.exitCode === null && child.signalCode === null) {
+      const answer = await fetch(url).catch(() => undefined);
+      if (answer?.ok === true) return;
+      await new Promise((resume) => setTimeout(resume, 20));
+    }
+    throw new Error(`${this.role} ${this.nodeId} ended before it was ready:\n${this.#output}`);
+  }
+
+  /** Starts the process (again) and does not wait for it. */
+  spawn(): ChildProcess {
+    const { role, nodeId, directory, endpoints, flags = [] } = this.#options;
+    const ports = [
+      `--grpc-port=${this.grpcPort}`,
+      `--kafka-port=${this.kafkaPort}`,
+      `--http-port=${this.httpPort}`,
+      `--internal-port=${this.internalPort}`,
+    ];
+    const dataDir = `--data-dir=${join(directory, `${role}-${nodeId}`)}`;
+    const child = spawn(
+      ottlaCommand,
+      ["serve", `--target=${role}`, `--node-id=${nodeId}`, ...ports, dataDir, ...flags],
+      {
+        stdio: ["ignore", "pipe", "pipe"],
+        env: {
+          ...process.env,
+          OTTLA_ETCD_ENDPOINTS: endpoints.join(","),
+          OTTLA_CLUSTER_SECRET: CLUSTER_SECRET,
+          OTTLA_CLUSTER_LEASE_TTL_MS: String(LEASE_TTL_MS),
+        },
+      },
+    );
+    const keep = (chunk: Buffer): void => {
+      this.#output = `${this.#output}${chunk.toString()}`.slice(-50_000);
+    };
+    child.stdout.on("data", keep);
+    child.stderr.on("data", keep);
+    this.#process = child;
+    return child;
+  }
+
+  /** Ends the process and resolves with its exit code when it has ended. */
+  async end(signal: "SIGTERM" | "SIGKILL"): Promise<number | null> {
+    const child = this.#process;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null)
+      return child?.exitCode ?? null;
+    const ended = once(child, "exit");
+    child.kill(signal);
+    await ended;
+    return child.exitCode;
+  }
+
+  async metric(name: string): Promise<number> {
+    const text = await (await fetch(`http://127.0.0.1:${this.httpPort}/metrics`)).text();
+    return Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (.+)$`, "m").exec(text)?.[1] ?? Number.NaN);
+  }
+
+  async isReady(): Promise<boolean> {
+    return (await fetch(`http://127.0.0.1:${this.httpPort}/readyz`)).ok;
+  }
+}
+
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  const ports: number[] = [];
+  for (const server of servers) {
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const address = server.address();
+    if (address === null || typeof address === "string") throw new Error("no port");
+    ports.push(address.port);
+  }
+  for (const server of servers) server.close();
+  return ports;
+}
