@@ -4,14 +4,15 @@ import { usageError } from "./exit-codes.ts";
 
 export const DEFAULT_ADDRESS = "localhost:50051";
 
-export type OutputFormat = "table" | "json" | "yaml";
+const OUTPUT_FORMATS = ["table", "json", "yaml"] as const;
+export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
 export interface ConnectionFlags {
   readonly address?: string;
 }
 
 export interface OutputFlags extends ConnectionFlags {
-  readonly output: string;
+  readonly output?: string;
 }
 
 export function withAddress(command: Command): Command {
@@ -22,19 +23,43 @@ export function withAddress(command: Command): Command {
 }
 
 export function withOutput(command: Command): Command {
-  return withAddress(command).option("--output <format>", "table, json or yaml", "table");
+  return withAddress(command).option(
+    "--output <format>",
+    "table, json or yaml (environment: OTTLA_OUTPUT; default table)",
+  );
 }
 
 export function addressOf(flags: ConnectionFlags, environment: CliEnvironment): string {
-  const address = flags.address ?? environment.env["OTTLA_ADDRESS"] ?? DEFAULT_ADDRESS;
-  if (!/^.+:\d{1,5}$/.test(address)) {
-    throw usageError(`--address ${address}: must be host:port, such as ${DEFAULT_ADDRESS}`);
+  const { value, source } = setting(flags.address, "--address", "OTTLA_ADDRESS", environment);
+  if (value === undefined) return DEFAULT_ADDRESS;
+  const [, port] = /^(?:\[[\d.:a-z%]+\]|[^\s:/@[\]]+):(\d{1,5})$/i.exec(value) ?? [];
+  if (port === undefined) throw usageError(`${source}: must be host:port, such as ${DEFAULT_ADDRESS}`);
+  if (Number(port) < 1 || Number(port) > 65_535) {
+    throw usageError(`${source}: the port must be from 1 to 65535, not ${port}`);
   }
-  return address;
+  return value;
 }
 
-export function outputFormat(flags: OutputFlags): OutputFormat {
-  return choice("--output", flags.output, ["table", "json", "yaml"]);
+export function outputFormat(flags: { readonly output?: string }, environment: CliEnvironment): OutputFormat {
+  const { value, source } = setting(flags.output, "--output", "OTTLA_OUTPUT", environment);
+  const found = OUTPUT_FORMATS.find((each) => each === (value ?? "table"));
+  if (found === undefined) throw usageError(`${source}: must be one of ${OUTPUT_FORMATS.join(", ")}`);
+  return found;
+}
+
+/**
+ * An option's value, else its environment variable's, with the words to blame it by. A variable that is empty
+ * counts as not set, as everywhere.
+ */
+function setting(
+  flag: string | undefined,
+  option: string,
+  variable: string,
+  { env }: CliEnvironment,
+): { value: string | undefined; source: string } {
+  if (flag !== undefined) return { value: flag, source: `${option} ${flag}` };
+  const value = env[variable] === "" ? undefined : env[variable];
+  return { value, source: `${variable}=${value ?? ""}` };
 }
 
 export function choice<const T extends string>(option: string, value: string, allowed: readonly T[]): T {

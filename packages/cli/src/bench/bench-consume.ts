@@ -13,7 +13,7 @@ export interface BenchConsumeFlags extends OutputFlags {
 
 /** `ottla bench consume`: reads a topic from its start to its end, or so many records. */
 export async function benchConsume(flags: BenchConsumeFlags, environment: CliEnvironment): Promise<number> {
-  const format = outputFormat(flags);
+  const format = outputFormat(flags, environment);
   const limit = flags.records === undefined ? Infinity : parseCount("-n", flags.records, 1);
   return withOttla(flags, environment, async (ottla) => {
     const clock = await environment.clock();

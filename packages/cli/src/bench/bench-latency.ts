@@ -24,7 +24,7 @@ export interface BenchLatencyFlags extends OutputFlags {
  * arrival at a consumer (its acknowledgement lies in between).
  */
 export async function benchLatency(flags: BenchLatencyFlags, environment: CliEnvironment): Promise<number> {
-  const format = outputFormat(flags);
+  const format = outputFormat(flags, environment);
   const records = parseCount("-n", flags.records, 1);
   const sizeBytes = parseBytes("--size", flags.size);
   return withOttla(flags, environment, async (ottla) => {

@@ -32,7 +32,7 @@ interface Tally {
 
 /** `ottla bench produce`: one producer, as fast as it goes or at a rate. */
 export async function benchProduce(flags: BenchProduceFlags, environment: CliEnvironment): Promise<number> {
-  const format = outputFormat(flags);
+  const format = outputFormat(flags, environment);
   const records = parseCount("-n", flags.records, 1);
   const sizeBytes = parseBytes("--size", flags.size);
   const partitions = parseCount("--partitions", flags.partitions, 1);

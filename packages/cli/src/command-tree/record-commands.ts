@@ -10,7 +10,11 @@ export function addRecordCommands(program: Command, { environment, run }: Comman
     .description("send records, from files or standard input, and wait until they are acknowledged")
     .argument("<topic>", "topic to send to")
     .argument("[files...]", "files to read, one after another; - or none is standard input")
-    .option("-i, --input <format>", "lines, ndjson or length-prefixed (four bytes, big-endian)", "lines")
+    .option(
+      "-i, --input <format>",
+      "lines (each ends with \\n, all else is kept), ndjson or length-prefixed (four bytes, big-endian)",
+      "lines",
+    )
     .option("-k, --key-separator <text>", "what stands between key and value in a line (escapes: \\t, \\x1f)")
     .option("-H, --header <name=value>", "header of every record; may be repeated", collect)
     .option("-p, --partition <number>", "send everything to this partition")

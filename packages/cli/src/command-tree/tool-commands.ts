@@ -31,7 +31,7 @@ function addLog(program: Command, { environment, run }: CommandTree): void {
     .argument("<dir>", "partition directory, or a data directory with many")
     .option("--allow-gaps", "gaps between offsets are no damage (compacted topics)")
     .option("--max-problems <number>", "list at most so many for each partition", "100")
-    .option("--output <format>", "table, json or yaml", "table")
+    .option("--output <format>", "table, json or yaml (environment: OTTLA_OUTPUT; default table)")
     .addHelpText("after", examples(["ottla log verify data", "ottla log verify data/topics/<topic id>-0"]))
     .action(
       run(async (directory: string, flags: VerifyFlags) => {

@@ -5,7 +5,7 @@ import { type OutputFlags, outputFormat } from "../options.ts";
 import { print, renderTable } from "../output/print.ts";
 
 export async function describeCluster(flags: OutputFlags, environment: CliEnvironment): Promise<number> {
-  const format = outputFormat(flags);
+  const format = outputFormat(flags, environment);
   return withOttla(flags, environment, async (ottla) => {
     const cluster = await ottla.admin().describeCluster();
     await print(environment, format, cluster, () => {

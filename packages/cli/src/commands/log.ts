@@ -3,7 +3,7 @@ import type { LogVerification } from "@ottla/log";
 import type { Disk } from "@ottla/runtime";
 import type { CliEnvironment } from "../environment.ts";
 import { CliError, ExitCode } from "../exit-codes.ts";
-import { choice } from "../options.ts";
+import { outputFormat } from "../options.ts";
 import { ByteWriter } from "../output/byte-writer.ts";
 import { print, renderTable } from "../output/print.ts";
 import { formatBytes, formatCount, parseCount } from "../units.ts";
@@ -12,7 +12,7 @@ import { dumpLine } from "./log-dump-text.ts";
 type LogProblem = LogVerification["problems"][number];
 
 export interface VerifyFlags {
-  readonly output: string;
+  readonly output?: string;
   readonly allowGaps?: boolean;
   readonly maxProblems: string;
 }
@@ -23,7 +23,7 @@ export async function verifyLogs(
   flags: VerifyFlags,
   environment: CliEnvironment,
 ): Promise<number> {
-  const format = choice("--output", flags.output, ["table", "json", "yaml"]);
+  const format = outputFormat(flags, environment);
   const maxProblems = parseCount("--max-problems", flags.maxProblems, 1);
   const disk = await environment.disk();
   const { verifyLog } = await import("@ottla/log");

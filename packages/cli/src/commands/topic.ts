@@ -20,7 +20,7 @@ export async function createTopic(
   flags: CreateFlags,
   environment: CliEnvironment,
 ): Promise<number> {
-  const format = outputFormat(flags);
+  const format = outputFormat(flags, environment);
   const input = {
     name,
     partitions: flags.partitions === undefined ? undefined : parseCount("-p", flags.partitions, 1),
@@ -53,7 +53,7 @@ export interface ListFlags extends OutputFlags {
 }
 
 export async function listTopics(flags: ListFlags, environment: CliEnvironment): Promise<number> {
-  const format = outputFormat(flags);
+  const format = outputFormat(flags, environment);
   return withOttla(flags, environment, async (ottla) => {
     const topics = await ottla.admin().listTopics({ includeInternal: flags.internal === true });
     await print(environment, format, topics, () =>
@@ -75,7 +75,7 @@ export async function describeTopics(
   flags: DescribeFlags,
   environment: CliEnvironment,
 ): Promise<number> {
-  const format = outputFormat(flags);
+  const format = outputFormat(flags, environment);
   return withOttla(flags, environment, async (ottla) => {
     const topics = await ottla.admin().describeTopics(names, { includeOffsets: true });
     await print(environment, format, topics, () =>
@@ -97,7 +97,7 @@ export async function alterTopic(
   flags: AlterFlags,
   environment: CliEnvironment,
 ): Promise<number> {
-  const format = outputFormat(flags);
+  const format = outputFormat(flags, environment);
   const set = Object.fromEntries(pairs("--set", flags.set));
   const remove = flags.unset ?? [];
   const total = flags.partitions === undefined ? undefined : parseCount("--partitions", flags.partitions, 1);

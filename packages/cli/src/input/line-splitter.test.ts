@@ -25,7 +25,7 @@ test("lines are the same however the input is cut into chunks", () => {
       const chunks = places.slice(1).map((end, index) => bytes.subarray(places[index], end));
       const expected = input.split("\n");
       if (expected.at(-1) === "") expected.pop();
-      expect(split(chunks)).toEqual(expected.map((line) => line.replace(/\r$/, "")));
+      expect(split(chunks)).toEqual(expected);
     }),
   );
 });
@@ -40,4 +40,8 @@ test("a line over the limit is refused with its number, before the end of it was
 test("empty lines count, a missing last line feed does not matter", () => {
   expect(split([Buffer.from("\n\na")])).toEqual(["", "", "a"]);
   expect(split([])).toEqual([]);
+});
+
+test("only a line feed ends a line: a carriage return is kept as any other byte", () => {
+  expect(split([Buffer.from("a\r\n\r\nb\rc")])).toEqual(["a\r", "\r", "b\rc"]);
 });

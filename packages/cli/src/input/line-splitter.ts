@@ -1,12 +1,11 @@
 import { CliError, ExitCode } from "../exit-codes.ts";
 
 const LINE_FEED = 10;
-const CARRIAGE_RETURN = 13;
 
 /**
  * Cuts chunks of bytes into lines, without making strings of them. Lines are views of the
- * chunks where they can be; a line that spans chunks is put together. The line end (LF or
- * CRLF) is not part of a line; a last line without one counts.
+ * chunks where they can be; a line that spans chunks is put together. The line feed that
+ * ends a line is not part of it; every other byte is, a carriage return too. A last line without one counts.
  */
 export class LineSplitter {
   readonly #maxLineBytes: number;
@@ -51,7 +50,7 @@ export class LineSplitter {
     }
     if (line.length > this.#maxLineBytes) throw this.#tooLong();
     this.#lineNumber++;
-    return line.at(-1) === CARRIAGE_RETURN ? line.subarray(0, -1) : line;
+    return line;
   }
 
   #tooLong(): CliError {
