@@ -110,6 +110,49 @@ test("a node that starts with the disk full serves reads, and takes appends once
   await expect.poll(appended, { timeout: 10_000 }).toBe(1n);
 });
 
+test("with the disk full no topic is created, and the answer says at once that the disk is full", async () => {
+  const disk = new FaultyDisk();
+  const node = await startTestNode({ disk, settings: { storage: { headroomBytes: 100 * 1024 * 1024 } } });
+  await node.admin.createTopic({ name: "before" });
+  disk.freeBytes = 1_000;
+  const full = expect.objectContaining({
+    code: "KAFKA_STORAGE_ERROR",
+    message: expect.stringContaining("the disk is full"),
+  });
+  await expect.poll(() => refusalOf(node, "before"), { timeout: 10_000 }).toContain("KAFKA_STORAGE_ERROR");
+  await expect(node.admin.createTopic({ name: "t" })).rejects.toEqual(full);
+  await expect(node.admin.createPartitions({ name: "before", totalPartitions: 2 })).rejects.toEqual(full);
+  disk.freeBytes = undefined;
+  const created = (): Promise<string> =>
+    node.admin.createTopic({ name: "t" }).then(
+      () => "created",
+      (error: { code: string }) => error.code,
+    );
+  await expect.poll(created, { timeout: 10_000 }).toBe("created");
+});
+
+test("a topic that is told to keep less frees its files at once when the disk is full", async () => {
+  const disk = new FaultyDisk();
+  const node = await startTestNode({ disk, settings: { storage: { headroomBytes: 100 * 1024 * 1024 } } });
+  await node.admin.createTopic({ name: "t", configs: { "segment.bytes": String(1024 * 1024) } });
+  for (let count = 0; count < 4; count += 1) await appendTexts(node, "t", ["x".repeat(600 * 1024)]);
+  const [partition = ""] = await readdir(`${node.dataDir}/topics`);
+  const logs = async (): Promise<number> =>
+    (await readdir(`${node.dataDir}/topics/${partition}`)).filter((name) => name.includes(".log")).length;
+  expect(await logs()).toBe(4);
+  disk.freeBytes = 1_000;
+  await expect.poll(() => refusalOf(node, "t"), { timeout: 10_000 }).toContain("KAFKA_STORAGE_ERROR");
+  await node.admin.alterTopicConfig({ name: "t", set: { "retention.bytes": "1" } });
+  await expect.poll(logs, { timeout: 10_000 }).toBe(1);
+});
+
+async function refusalOf(node: Awaited<ReturnType<typeof startTestNode>>, topic: string): Promise<string> {
+  return appendTexts(node, topic, ["x"]).then(
+    () => "stored",
+    (error: { code: string; message: string }) => `${error.code} ${error.message}`,
+  );
+}
+
 test("a write that finds no space fails what it held; the log goes on when there is space", async () => {
   const disk = new FaultyDisk();
   const node = await startTestNode({ disk });

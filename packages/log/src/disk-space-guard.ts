@@ -30,6 +30,7 @@ export class DiskSpaceGuard {
   #isFull = false;
   #timer: Timer | undefined;
   #stopped = false;
+  readonly #fullListeners = new Set<() => void>();
 
   constructor(options: DiskSpaceGuardOptions) {
     this.#options = options;
@@ -71,6 +72,14 @@ export class DiskSpaceGuard {
     );
   }
 
+  /** Called whenever the disk has become full. Returns what ends it. */
+  onFull(listener: () => void): () => void {
+    this.#fullListeners.add(listener);
+    return () => {
+      this.#fullListeners.delete(listener);
+    };
+  }
+
   /** Checks once and then again and again. */
   async start(): Promise<void> {
     await this.check();
@@ -92,8 +101,10 @@ export class DiskSpaceGuard {
     this.#isFull = freeBytes < limit;
     if (this.#isFull === wasFull) return;
     const facts = { path, freeBytes, headroomBytes: this.headroomBytes };
-    if (this.#isFull) logger.error(facts, "the disk is full: appends are refused until space returns");
-    else logger.info(facts, "the disk has space again: appends resume");
+    if (this.#isFull) {
+      logger.error(facts, "the disk is full: appends are refused until space returns");
+      for (const listener of this.#fullListeners) listener();
+    } else logger.info(facts, "the disk has space again: appends resume");
   }
 
   #schedule(): void {

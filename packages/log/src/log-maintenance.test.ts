@@ -102,6 +102,18 @@ test("deleted segments keep their files, renamed, for file.delete.delay.ms", asy
   expect(await deleted()).toBe(0);
 });
 
+test("when space is short retention frees the files at once, those of earlier deletions too", async () => {
+  const { fixture, log } = await filled({ fileDeleteDelayMs: 60_000, retentionBytes: 1 });
+  await log.deleteRecordsBefore(4);
+  const deleted = async () => (await fixture.names()).filter((name) => name.endsWith(".deleted")).length;
+  expect(await deleted()).toBeGreaterThan(0);
+  expect(await log.runRetention(0, 10, true)).toBeGreaterThan(0);
+  expect(await deleted()).toBe(0);
+  expect(await fixture.texts(log)).not.toHaveLength(0);
+  await log.close();
+  expect(await deleted()).toBe(0);
+});
+
 test("retention by size keeps the newest segments and all above the high watermark", async () => {
   const { log } = await filled({ retentionBytes: 500 });
   expect(await log.runRetention(0, 0)).toBe(0);

@@ -76,7 +76,7 @@ export class LogMaintenance {
     });
   }
 
-  runRetention(nowMs: number, highWatermark: number): Promise<number> {
+  runRetention(nowMs: number, highWatermark: number, spaceIsShort: boolean): Promise<number> {
     return this.#serially(async () => {
       this.#state.producers.expire(nowMs);
       const { segments, config, logStartOffset } = this.#state;
@@ -92,10 +92,12 @@ export class LogMaintenance {
         deletable.filter(({ isClosed }) => isClosed),
         highWatermark,
       );
+      if (spaceIsShort) await this.#removeNow();
       if (includesActive) {
         const { active } = segments;
         await this.#appender.roll();
         deleted += await this.#deleteOldest([active], highWatermark);
+        if (spaceIsShort) await this.#removeNow();
       }
       return deleted;
     });
@@ -239,6 +241,15 @@ export class LogMaintenance {
     const { clock } = this.#state.resources;
     const delayMs = Math.min(this.#state.config.fileDeleteDelayMs, 0x7fff_ffff);
     this.#removals.set(segment, clock.setTimer(delayMs, remove, { background: true }));
+  }
+
+  /** Removes what waits for `file.delete.delay.ms`; a reader that has a file open keeps it until it is done. */
+  async #removeNow(): Promise<void> {
+    for (const [segment, timer] of [...this.#removals]) {
+      timer.cancel();
+      await segment.removeFiles();
+      this.#removals.delete(segment);
+    }
   }
 
   #serially<T>(task: () => Promise<T>): Promise<T> {

@@ -260,9 +260,12 @@ export class SegmentedLog {
     return this.#maintenance.deleteRecordsBefore(offset);
   }
 
-  /** Deletes segments that `retention.ms` and `retention.bytes` are done with; returns how many. */
-  runRetention(nowMs: number, highWatermark: number): Promise<number> {
-    return this.#maintenance.runRetention(nowMs, highWatermark);
+  /**
+   * Deletes segments that `retention.ms` and `retention.bytes` are done with; returns how many. When space is
+   * short the files go at once, and so do those of earlier times that wait for `file.delete.delay.ms`.
+   */
+  runRetention(nowMs: number, highWatermark: number, spaceIsShort = false): Promise<number> {
+    return this.#maintenance.runRetention(nowMs, highWatermark, spaceIsShort);
   }
 
   /**

@@ -103,7 +103,10 @@ describe("EmbeddedStore on disk", () => {
     const big = "x".repeat(300 * 1024);
     const recorder = new WatchRecorder();
     const watch = store.watch("", revision + 1, recorder);
-    await expect(store.transact(put("a", big))).rejects.toMatchObject({ code: "METADATA_UNAVAILABLE" });
+    await expect(store.transact(put("a", big))).rejects.toMatchObject({
+      code: "KAFKA_STORAGE_ERROR",
+      message: expect.stringMatching(/^the disk is full/),
+    });
     expect(text(await store.get("a"))).toBe("1");
     const next = await store.transact(put("a", "2"));
     expect(next.revision).toBe(revision + 1);

@@ -219,10 +219,17 @@ export class EmbeddedStore implements MetadataStore {
     const { path } = this.#database;
     const reason = thrown instanceof Error ? thrown.message : String(thrown);
     const full = isDatabaseFull(thrown);
-    const message = full
-      ? `metadata database ${path} cannot grow, nothing was written: ${reason}`
-      : `metadata database ${path} failed: ${reason}; fix the disk and restart`;
-    const error = new OttlaError("METADATA_UNAVAILABLE", message, { cause: thrown, metadata: { path } });
+    const error = full
+      ? new OttlaError(
+          "KAFKA_STORAGE_ERROR",
+          `the disk is full, or the metadata at its size limit: ${path} cannot grow, nothing was changed; free space`,
+          { cause: thrown, metadata: { reason: "disk full" } },
+        )
+      : new OttlaError(
+          "METADATA_UNAVAILABLE",
+          `metadata database ${path} failed: ${reason}; fix the disk and restart`,
+          { cause: thrown, metadata: { path } },
+        );
     for (const write of writes) write.reject(error);
     // After a failed write or sync nobody knows what is on the disk: like a log, the store does not go on.
     if (!full) this.#stop(error);

@@ -5,6 +5,7 @@
  *
  * Every method rejects with `OttlaError` METADATA_UNAVAILABLE when the store does not answer in time. A
  * transaction that failed this way may or may not have been applied: read back, never repeat it blindly.
+ * KAFKA_STORAGE_ERROR means that the store has no room for it and nothing was applied.
  */
 export interface MetadataStore {
   get(key: string, options?: ReadOptions): Promise<KeyValue | undefined>;

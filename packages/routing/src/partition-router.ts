@@ -216,6 +216,15 @@ export class PartitionRouter {
     return this.#askLeaders(partitions, signal, ask, DESCRIBE_RETRY_MS);
   }
 
+  /** Why a storage node takes no appends now: its disk is full. Undefined when it takes them. */
+  async appendRefusal(nodeId: number, signal?: AbortSignal): Promise<OttlaError | undefined> {
+    const { appendsRefused } = await this.#node(nodeId).control.describePartitions(
+      { diskOnly: true },
+      signal === undefined ? {} : { signal },
+    );
+    return appendsRefused === undefined ? undefined : fromErrorMessage(appendsRefused);
+  }
+
   /** Moves the log start offset; resolves with where the log starts now. */
   async deleteRecords(options: DeleteRecordsOptions, signal?: AbortSignal): Promise<number> {
     if (!this.#knowsAll([options])) await this.#refresh();

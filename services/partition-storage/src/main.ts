@@ -101,7 +101,12 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
   const registry = new ServiceRegistry();
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const diskSpace = (): ReturnType<Disk["space"]> => disk.space(directory.root);
-  registry.add(StorageService, createStorageService({ store, clock, metrics, limits, diskSpace }));
+  const appendRefusal = (): ReturnType<DataDirectory["spaceGuard"]["refusal"]> =>
+    directory.spaceGuard.refusal();
+  registry.add(
+    StorageService,
+    createStorageService({ store, clock, metrics, limits, diskSpace, appendRefusal }),
+  );
   options.serve(registry);
   const registration = await register(options, store).catch(async (thrown: unknown) => {
     await store.close();
@@ -115,6 +120,7 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
     logger,
     retentionCheckIntervalMs: settings.retentionCheckIntervalMs,
     checkpointIntervalMs: CHECKPOINT_INTERVAL_MS,
+    spaceGuard: directory.spaceGuard,
   });
 
   return {

@@ -30,6 +30,7 @@ function setUp(options: { refuseAppends?: () => OttlaError | undefined } = {}) {
     purgatoryLimit: new FetchPurgatoryLimit(100),
     logger: Object.assign(Object.create(nullLogger), logger),
     onLeaderChange: () => undefined,
+    onRetentionChange: () => undefined,
   });
   return { clock, disk, replica, openLog, errors };
 }

@@ -26,6 +26,8 @@ export interface PartitionReplicaOptions {
   readonly logger: Logger;
   /** The replica began or ceased to lead. */
   readonly onLeaderChange: () => void;
+  /** What the topic keeps has changed: there may be something to delete. */
+  readonly onRetentionChange: () => void;
 }
 
 const FIRST_REOPEN_MS = 500;
@@ -96,6 +98,7 @@ export class PartitionReplica {
     if (this.#log !== undefined && before.config !== assignment.config)
       this.#log.updateConfig(assignment.config);
     this.#follow();
+    if (keepsOtherwise(before.config, assignment.config)) this.#options.onRetentionChange();
   }
 
   /** Flushes and closes, so that the next start need not recover. */
@@ -238,4 +241,12 @@ export class PartitionReplica {
     leader.resign(reason);
     this.#options.onLeaderChange();
   }
+}
+
+function keepsOtherwise(before: LogConfig, after: LogConfig): boolean {
+  return (
+    before.retentionMs !== after.retentionMs ||
+    before.retentionBytes !== after.retentionBytes ||
+    before.cleanupPolicy.join() !== after.cleanupPolicy.join()
+  );
 }

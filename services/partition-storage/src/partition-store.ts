@@ -58,6 +58,7 @@ export class PartitionStore implements LeaderLookup {
   readonly #work = new Set<Promise<void>>();
   /** By topic id: parsed once for each change of a topic, so that a replica can tell whether it changed. */
   readonly #configs = new Map<string, { readonly modRevision: number; readonly config: LogConfig }>();
+  readonly #retentionListeners = new Set<(replica: PartitionReplica) => void>();
   #unsubscribe: (() => void) | undefined;
   /** -1 while the node is not registered: then it leads nothing (R2). */
   #nodeEpoch = -1;
@@ -139,6 +140,11 @@ export class PartitionStore implements LeaderLookup {
 
   replicas(): Iterable<PartitionReplica> {
     return this.#replicas.values();
+  }
+
+  /** Called when what a topic keeps has changed, for each of its replicas here. */
+  onRetentionChange(listener: (replica: PartitionReplica) => void): void {
+    this.#retentionListeners.add(listener);
   }
 
   get waitingFetches(): number {
@@ -228,6 +234,9 @@ export class PartitionStore implements LeaderLookup {
       logger,
       onLeaderChange: () => {
         for (const look of this.#leaderWaiters.get(key) ?? []) look();
+      },
+      onRetentionChange: () => {
+        for (const listener of this.#retentionListeners) listener(replica);
       },
     });
     this.#replicas.set(key, replica);

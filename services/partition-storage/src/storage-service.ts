@@ -28,6 +28,8 @@ export interface StorageServiceOptions {
   readonly clock: Clock;
   readonly metrics: StorageMetrics;
   readonly limits: StorageLimits;
+  /** Why no appends are taken now: the disk is full. */
+  readonly appendRefusal: () => OttlaError | undefined;
   readonly diskSpace: () => Promise<{ readonly freeBytes: number; readonly totalBytes: number }>;
 }
 
@@ -72,14 +74,16 @@ export function createStorageService(
       const logStartOffset = await leader.deleteRecords(Number(beforeOffset), leaderEpoch);
       return { logStartOffset: BigInt(logStartOffset) };
     },
-    describePartitions: async ({ partitions }) => {
+    describePartitions: async ({ partitions, diskOnly }) => {
       checkCount("partitions", partitions.length);
       const space = await options.diskSpace();
-      const keys = partitions.length === 0 ? store.keys() : partitions;
+      const refusal = options.appendRefusal();
+      const keys = partitions.length > 0 || diskOnly ? partitions : store.keys();
       return {
         partitions: keys.map((key) => describe(store, key)),
         diskFreeBytes: BigInt(Math.floor(space.freeBytes)),
         diskTotalBytes: BigInt(Math.floor(space.totalBytes)),
+        ...(refusal && { appendsRefused: errorFields(refusal) }),
       };
     },
   };

@@ -10,6 +10,7 @@ import type { CallContext } from "@ottla/rpc";
 import type { Clock } from "@ottla/runtime";
 import { checkConfigs, checkCount, checkInteger, LIMITS } from "../checks.ts";
 import type { ControllerClient } from "../controller-client.ts";
+import { refuseWhenDisksAreFull } from "../full-disks.ts";
 import { checkTopicName, refuseInternal, type Topic, type Topics } from "../topics.ts";
 import { type DescribeOptions, describeConfigs, describeTopics, type TopicInit } from "./describe-topic.ts";
 
@@ -38,6 +39,7 @@ export async function createTopic(
     LIMITS.replicationFactor,
   );
   checkConfigs("configs", configs);
+  await refuseWhenDisksAreFull(options);
   const created = await options.controller.call((client) =>
     client.createTopic({ name, partitions, replicationFactor, configs, validateOnly }),
   );
@@ -57,6 +59,7 @@ export async function createPartitions(
   const totalPartitions = checkInteger("total_partitions", request.totalPartitions, 1, LIMITS.partitions);
   const topic = await options.topics.get(name, "name");
   refuseInternal(topic, "name");
+  await refuseWhenDisksAreFull(options);
   const changed = await options.controller.call((client) =>
     client.createPartitions({ name, totalPartitions, validateOnly }),
   );

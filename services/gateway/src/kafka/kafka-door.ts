@@ -72,7 +72,7 @@ const MAX_SESSION_PARTITIONS = 200_000;
  * coordinator as the gRPC API.
  */
 export async function startKafkaDoor(options: KafkaDoorOptions): Promise<KafkaDoor> {
-  const { listen, clock, logger, view, controller } = options;
+  const { listen, clock, logger, view } = options;
   const { settings } = listen;
   const limitedLogger = new LimitedLogger({ logger, clock });
   const failures = new KafkaFailures(limitedLogger);
@@ -84,7 +84,7 @@ export async function startKafkaDoor(options: KafkaDoorOptions): Promise<KafkaDo
     producerIds: options.producerIds,
     brokers: brokersOf(options),
     failures,
-    changes: new TopicChanges({ controller, view, clock }),
+    changes: new TopicChanges(options),
     fetchSessions: new FetchSessions({ random: options.random, maxPartitions: MAX_SESSION_PARTITIONS }),
     clock,
     metrics: options.gatewayMetrics,

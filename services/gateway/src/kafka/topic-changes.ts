@@ -1,14 +1,17 @@
 import { OttlaError } from "@ottla/errors";
 import type { ClusterView, TopicConfigMap } from "@ottla/metadata";
 import type { CoordinatorService } from "@ottla/proto/ottla/internal/v1/coordinator";
+import type { PartitionRouter } from "@ottla/routing";
 import type { RpcClient } from "@ottla/rpc";
 import type { Clock } from "@ottla/runtime";
 import { checkConfigs, LIMITS } from "../checks.ts";
 import type { ControllerClient } from "../controller-client.ts";
+import { refuseWhenDisksAreFull } from "../full-disks.ts";
 
 export interface TopicChangesOptions {
   readonly controller: ControllerClient;
   readonly view: ClusterView;
+  readonly router: PartitionRouter;
   readonly clock: Clock;
 }
 
@@ -56,6 +59,7 @@ export class TopicChanges {
     const factor = topic.replicationFactor;
     refuseAbsurd("INVALID_REPLICATION_FACTOR", "replication factor", factor, LIMITS.replicationFactor);
     const { validateOnly } = terms;
+    await refuseWhenDisksAreFull(this.#options);
     return this.#change(terms, (client) =>
       client.createTopic({ ...topic, configs: { ...topic.configs }, validateOnly }),
     );
@@ -68,6 +72,7 @@ export class TopicChanges {
   async createPartitions(name: string, totalPartitions: number, terms: ChangeTerms): Promise<void> {
     refuseAbsurd("INVALID_PARTITIONS", "partitions", totalPartitions, LIMITS.partitions);
     const { validateOnly } = terms;
+    await refuseWhenDisksAreFull(this.#options);
     await this.#change(terms, (client) => client.createPartitions({ name, totalPartitions, validateOnly }));
   }
 
