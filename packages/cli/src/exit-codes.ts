@@ -9,15 +9,31 @@ export const ExitCode = {
   usage: 64,
   /** No server answers at the address. */
   unreachable: 69,
+  /** `serve`: an error that nobody caught. */
+  fault: 70,
+  /** `serve`: the data directory is not one, or of another version or cluster. */
+  cannotCreate: 73,
+  /** `serve`: the data directory is in use by another process. */
+  temporary: 75,
+  /** `serve`: a setting is unknown or wrong, also as a flag. */
+  config: 78,
   /** Ctrl-C. What was acknowledged until then is reported. */
   interrupted: 130,
 } as const;
 
+/** The one table of exit codes, for help and documentation; those of `serve` are given by services/standalone. */
 export const EXIT_CODE_MEANINGS: readonly (readonly [number, string])[] = [
   [ExitCode.ok, "done"],
-  [ExitCode.failed, "refused by the server, not acknowledged, wrong input, or damage found"],
+  [
+    ExitCode.failed,
+    "refused by the server, not acknowledged, wrong input, or damage found; serve: did not stop cleanly",
+  ],
   [ExitCode.usage, "wrong usage"],
-  [ExitCode.unreachable, "no server answers at the address"],
+  [ExitCode.unreachable, "no server answers at the address; serve: cannot start, such as a port in use"],
+  [ExitCode.fault, "serve: an error that nobody caught"],
+  [ExitCode.cannotCreate, "serve: the data directory cannot be used"],
+  [ExitCode.temporary, "serve: the data directory is in use by another process"],
+  [ExitCode.config, "serve: a setting is unknown or wrong, in a flag, a variable or the file"],
   [ExitCode.interrupted, "interrupted with Ctrl-C"],
 ];
 

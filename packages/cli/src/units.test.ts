@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { formatBytes, formatCount, parseBytes, parseCount } from "./units.ts";
+import { formatBytes, formatCount, parseBytes, parseCount, plural } from "./units.ts";
 
 test("sizes in both kinds of units", () => {
   expect(parseBytes("-s", "1024")).toBe(1024);
@@ -13,6 +13,14 @@ test("counts may have underscores, and a smallest value", () => {
   expect(parseCount("-n", "10_000")).toBe(10_000);
   expect(() => parseCount("-n", "0", 1)).toThrow("from 1");
   expect(() => parseCount("-n", "-5")).toThrow("-n -5");
+});
+
+test("one is not many", () => {
+  expect([0, 1, 1000].map((count) => plural(count, "record"))).toEqual([
+    "0 records",
+    "1 record",
+    "1,000 records",
+  ]);
 });
 
 test("figures for people", () => {

@@ -36,6 +36,11 @@ export function formatCount(value: number): string {
   return Math.round(value).toLocaleString("en-US");
 }
 
+/** "1 record", "2,000 records". */
+export function plural(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${Math.round(count) === 1 ? "" : "s"}`;
+}
+
 /** Decimal units, as networks and disks are sold. */
 export function formatBytes(bytes: number): string {
   if (bytes < 1000) return `${Math.round(bytes)} B`;

@@ -6,7 +6,7 @@ import { CliError, ExitCode } from "../exit-codes.ts";
 import { Interruption } from "../interruption.ts";
 import { type OutputFlags, outputFormat } from "../options.ts";
 import { Progress } from "../output/progress.ts";
-import { parseBytes, parseCount } from "../units.ts";
+import { parseBytes, parseCount, plural } from "../units.ts";
 import { benchReport, latencyFigures, printReport } from "./bench-report.ts";
 import { ensureTopic, makeValues } from "./bench-topic.ts";
 import { LatencyHistogram } from "./latency-histogram.ts";
@@ -56,7 +56,7 @@ export async function benchProduce(flags: BenchProduceFlags, environment: CliEnv
     if (tally.failed > 0) {
       throw new CliError(
         ExitCode.failed,
-        `${tally.failed} records were not acknowledged: ${tally.firstFailure}`,
+        `${plural(tally.failed, "record")} not acknowledged: ${tally.firstFailure}`,
       );
     }
     return ExitCode.ok;

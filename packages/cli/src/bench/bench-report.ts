@@ -1,7 +1,7 @@
 import type { CliEnvironment } from "../environment.ts";
 import type { OutputFormat } from "../options.ts";
 import { print } from "../output/print.ts";
-import { formatBytes, formatCount, formatSeconds } from "../units.ts";
+import { formatBytes, formatSeconds, plural } from "../units.ts";
 import type { LatencyHistogram } from "./latency-histogram.ts";
 
 export interface BenchReport {
@@ -67,8 +67,8 @@ export function printReport(
 function reportText(report: BenchReport): string {
   const { workload, records, bytes, elapsedMs, latency, failedRecords, maxResidentBytes } = report;
   const lines = [
-    `${workload}: ${formatCount(records)} records, ${formatBytes(bytes)} in ${formatSeconds(elapsedMs)}`,
-    `  ${formatCount(report.recordsPerSecond)} records/s, ${report.megabytesPerSecond} MB/s`,
+    `${workload}: ${plural(records, "record")}, ${formatBytes(bytes)} in ${formatSeconds(elapsedMs)}`,
+    `  ${plural(report.recordsPerSecond, "record")}/s, ${report.megabytesPerSecond} MB/s`,
   ];
   if (latency !== undefined) {
     lines.push(
@@ -76,7 +76,7 @@ function reportText(report: BenchReport): string {
         `max ${latency.maxMs} ms`,
     );
   }
-  if (failedRecords > 0) lines.push(`  ${formatCount(failedRecords)} records failed`);
+  if (failedRecords > 0) lines.push(`  ${plural(failedRecords, "record")} failed`);
   lines.push(`  at most ${formatBytes(maxResidentBytes)} resident`);
   return `${lines.join("\n")}\n`;
 }

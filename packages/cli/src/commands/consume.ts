@@ -8,7 +8,7 @@ import { compileFormat } from "../output/format-string.ts";
 import { jsonLine } from "../output/json-line.ts";
 import { Progress } from "../output/progress.ts";
 import { parseStartPosition, type StartPosition } from "../start-position.ts";
-import { formatBytes, formatCount, formatSeconds, parseCount } from "../units.ts";
+import { formatBytes, formatSeconds, parseCount, plural } from "../units.ts";
 
 export interface ConsumeFlags extends ConnectionFlags {
   readonly offset: string;
@@ -98,7 +98,6 @@ async function consumeAll(ottla: Ottla, work: ConsumeWork): Promise<number> {
 async function copyOut(consumer: Consumer, work: ConsumeWork, tally: Tally): Promise<void> {
   const out = new ByteWriter(work.environment.stdout);
   for await (const batch of consumer.batches({ stopAtEnd: work.stopAtEnd })) {
-    tally.bytes += batch.sizeBytes;
     const done = writeBatch(batch, work, tally, out);
     await out.flush();
     if (done || tally.interrupted || out.closed) return;
@@ -110,9 +109,17 @@ function writeBatch(batch: ConsumedBatch, work: ConsumeWork, tally: Tally, out: 
   const { write, limit } = work;
   for (const record of batch) {
     write(record, out);
+    tally.bytes += sizeOf(record);
     if (++tally.records >= limit) return true;
   }
   return false;
+}
+
+/** What the record says: a server may send more than was asked for, and packed. */
+function sizeOf({ key, value, headers }: ConsumedRecord): number {
+  let bytes = (key?.length ?? 0) + (value?.length ?? 0);
+  for (const header of headers) bytes += header.key.length + (header.value?.length ?? 0);
+  return bytes;
 }
 
 async function assignmentsOf(ottla: Ottla, work: ConsumeWork): Promise<AssignmentInput[]> {
@@ -162,7 +169,7 @@ async function allPartitions(ottla: Ottla, topic: string): Promise<number[]> {
 
 function summary(tally: Tally, elapsedMs: number): string {
   const seconds = Math.max(0.001, elapsedMs / 1000);
-  const rate = `${formatCount(tally.records / seconds)} records/s, ${formatBytes(tally.bytes / seconds)}/s`;
+  const rate = `${plural(tally.records / seconds, "record")}/s, ${formatBytes(tally.bytes / seconds)}/s`;
   const interrupted = tally.interrupted ? "interrupted: " : "";
-  return `${interrupted}${formatCount(tally.records)} records in ${formatSeconds(elapsedMs)} (${rate})\n`;
+  return `${interrupted}${plural(tally.records, "record")} in ${formatSeconds(elapsedMs)} (${rate})\n`;
 }

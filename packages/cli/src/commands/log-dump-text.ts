@@ -1,4 +1,5 @@
 import type { DumpedItem } from "@ottla/log";
+import { plural } from "../units.ts";
 
 const MAX_TEXT_BYTES = 120;
 
@@ -38,7 +39,7 @@ function batchText({ position, header, records }: Extract<DumpedItem, { kind: "b
     header.isControl ? " control" : "",
   ].join("");
   const lines = [
-    `  at ${position}: offsets ${header.baseOffset}..${header.lastOffset}, ${header.recordCount} records, ` +
+    `  at ${position}: offsets ${header.baseOffset}..${header.lastOffset}, ${plural(header.recordCount, "record")}, ` +
       `${header.sizeBytes} bytes, epoch ${header.partitionLeaderEpoch}, ` +
       `${header.timestampType} ${header.maxTimestamp}${producer}${flags}`,
   ];

@@ -6,7 +6,7 @@ import { CliError, ExitCode } from "../exit-codes.ts";
 import { outputFormat } from "../options.ts";
 import { ByteWriter } from "../output/byte-writer.ts";
 import { print, renderTable } from "../output/print.ts";
-import { formatBytes, formatCount, parseCount } from "../units.ts";
+import { formatBytes, parseCount, plural } from "../units.ts";
 import { dumpLine } from "./log-dump-text.ts";
 
 type LogProblem = LogVerification["problems"][number];
@@ -115,16 +115,15 @@ function verificationText(verifications: readonly LogVerification[]): string {
       each.warningCount,
     ]),
   });
-  const problems = verifications.flatMap(({ directory, problems }) =>
-    problems.map((problem) => problemLine(directory, problem)),
-  );
+  const problems = verifications.flatMap(({ problems }) => problems.map(problemLine));
   const errors = verifications.reduce((sum, { errorCount }) => sum + errorCount, 0);
-  const verdict = errors === 0 ? "no damage found\n" : `${formatCount(errors)} errors\n`;
+  const verdict = errors === 0 ? "no damage found\n" : `${plural(errors, "error")}\n`;
   return `${table}${problems.join("")}${verdict}`;
 }
 
-function problemLine(directory: string, { severity, file, position, offset, problem }: LogProblem): string {
+/** The file is named by its whole path. */
+function problemLine({ severity, file, position, offset, problem }: LogProblem): string {
   const where = position === undefined ? "" : ` at ${position}`;
   const which = offset === undefined ? "" : ` (offset ${offset})`;
-  return `${severity}: ${directory}/${file}${where}${which}: ${problem}\n`;
+  return `${severity}: ${file}${where}${which}: ${problem}\n`;
 }

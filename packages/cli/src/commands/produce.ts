@@ -10,7 +10,7 @@ import { type RecordShape, RecordSource } from "../input/record-source.ts";
 import { Interruption } from "../interruption.ts";
 import { type ConnectionFlags, choice, pairs } from "../options.ts";
 import { Progress } from "../output/progress.ts";
-import { formatBytes, formatCount, formatSeconds, parseBytes, parseCount } from "../units.ts";
+import { formatBytes, formatCount, formatSeconds, parseBytes, parseCount, plural } from "../units.ts";
 
 export interface ProduceFlags extends ConnectionFlags {
   readonly input: string;
@@ -136,8 +136,7 @@ async function produceAll(work: ProduceWork): Promise<number> {
 function outcome(tally: Tally): number {
   if (tally.firstError !== undefined && !tally.interrupted) {
     const { message, code } = tally.firstError;
-    const failed =
-      tally.failedRecords === 0 ? "not sent" : `${formatCount(tally.failedRecords)} records failed`;
+    const failed = tally.failedRecords === 0 ? "not sent" : `${plural(tally.failedRecords, "record")} failed`;
     throw new CliError(ExitCode.failed, `${failed}: ${message} (${code})`);
   }
   return tally.interrupted ? ExitCode.interrupted : ExitCode.ok;
@@ -174,11 +173,11 @@ async function sendAll(
 
 function summary(tally: Tally, elapsedMs: number): string {
   const seconds = Math.max(0.001, elapsedMs / 1000);
-  const rate = `${formatCount(tally.records / seconds)} records/s, ${formatBytes(tally.bytes / seconds)}/s`;
+  const rate = `${plural(tally.records / seconds, "record")}/s, ${formatBytes(tally.bytes / seconds)}/s`;
   const interrupted = tally.interrupted ? "interrupted: " : "";
   const failed = tally.failedRecords === 0 ? "" : `; ${formatCount(tally.failedRecords)} failed`;
   return (
-    `${interrupted}${formatCount(tally.records)} records acknowledged in ${formatSeconds(elapsedMs)} ` +
+    `${interrupted}${plural(tally.records, "record")} acknowledged in ${formatSeconds(elapsedMs)} ` +
     `(${rate})${failed}\n`
   );
 }

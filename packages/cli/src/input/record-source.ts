@@ -17,6 +17,8 @@ export interface RecordShape {
   readonly maxRecordBytes: number;
 }
 
+const CARRIAGE_RETURN = 13;
+
 /** Makes records of chunks of input. One for each file, so that line numbers are the file's. */
 export class RecordSource {
   readonly #shape: RecordShape;
@@ -47,7 +49,8 @@ export class RecordSource {
     this.#count++;
     const { topic, format, headers, partition } = this.#shape;
     if (format !== "ndjson") return this.#plainRecord(piece);
-    if (piece.length === 0) return undefined;
+    // Between the lines of NDJSON there may be empty ones, also as Windows writes them.
+    if (piece.length === 0 || (piece.length === 1 && piece[0] === CARRIAGE_RETURN)) return undefined;
     const record = parseJsonRecord(piece, this.#count);
     return {
       topic,

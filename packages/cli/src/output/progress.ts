@@ -1,6 +1,6 @@
 import type { Clock, Timer } from "@ottla/runtime";
 import type { CliEnvironment } from "../environment.ts";
-import { formatBytes, formatCount } from "../units.ts";
+import { formatBytes, plural } from "../units.ts";
 
 const REDRAW_MS = 200;
 const CLEAR_LINE = "\r\u001b[K";
@@ -53,8 +53,8 @@ export class Progress {
   #draw(): void {
     const { records, bytes, fraction } = this.#state();
     const seconds = Math.max(0.001, this.elapsedMs / 1000);
-    const rate = `${formatCount(records / seconds)} records/s, ${formatBytes(bytes / seconds)}/s`;
-    this.#environment.stderr.write(`${CLEAR_LINE}${bar(fraction)}${formatCount(records)} records, ${rate}`);
+    const rate = `${plural(records / seconds, "record")}/s, ${formatBytes(bytes / seconds)}/s`;
+    this.#environment.stderr.write(`${CLEAR_LINE}${bar(fraction)}${plural(records, "record")}, ${rate}`);
     this.#drawn = true;
   }
 }
