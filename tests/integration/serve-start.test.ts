@@ -89,6 +89,17 @@ test("an unknown flag, and roles that need a cluster, are refused", async () => 
   expect(said).toContain("--target=all");
 });
 
+test("topic defaults that no topic could have are refused on an empty data directory too", async () => {
+  const dataDir = await temporaryDirectory();
+  const defaults = ["cleanup.policy=compact", "foo=1", "max.message.bytes=-5"];
+  const flags = defaults.map((setting) => `--topic-default=${setting}`);
+  const { code, said } = await serve("--data-dir", dataDir, ...FREE_PORTS, ...flags);
+  expect(code).toBe(78);
+  for (const name of ["cleanup.policy", '"foo"', "max.message.bytes", "flag --topic-default"]) {
+    expect(said).toContain(name);
+  }
+});
+
 test("health and readiness are told apart, and metrics carry the product's names", async () => {
   const node = await startTestNode();
   expect((await fetch(`${node.httpUrl}/healthz`)).status).toBe(200);

@@ -9,6 +9,7 @@ import {
   startHttpServer,
 } from "@ottla/runtime";
 import { addPart } from "./add-part.ts";
+import { checkTopicDefaults } from "./check-topic-defaults.ts";
 import { type OpenCluster, openCluster } from "./cluster.ts";
 import { Connections } from "./connections.ts";
 import type { InternalDoor } from "./internal-door.ts";
@@ -63,6 +64,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
 async function start(options: NodeOptions, lifecycle: Lifecycle): Promise<RunningNode> {
   const { settings, clock } = options;
   refuseWhatNeedsEtcd(settings);
+  checkTopicDefaults(settings);
   const readiness = new Readiness({ clock });
   readiness.add("shutdown", () => (lifecycle.stopping ? "the node is stopping" : undefined));
   // The HTTP door opens first; the checks of the parts are added as they start.
