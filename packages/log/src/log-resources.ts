@@ -3,6 +3,7 @@ import { IndexCache } from "./index-cache.ts";
 import type { LogLogger } from "./log-logger.ts";
 import type { LogMetrics } from "./log-metrics.ts";
 import { OpenFiles } from "./open-files.ts";
+import { ReadAheadBudget } from "./read-ahead.ts";
 import { SyncScheduler } from "./sync-scheduler.ts";
 import { TailCache } from "./tail-cache.ts";
 
@@ -17,6 +18,7 @@ export interface LogResources {
   readonly openFiles: OpenFiles;
   readonly indexCache: IndexCache;
   readonly readBuffers: ReadBuffers;
+  readonly readAhead: ReadAheadBudget;
   readonly metrics?: LogMetrics | undefined;
 }
 
@@ -31,11 +33,14 @@ export interface LogResourcesOptions {
   readonly indexCacheBytes?: number;
   /** Where the bytes of reads go; whoever is done with what a log has read may give it back there. */
   readonly readBuffers?: ReadBuffers | undefined;
+  readonly readAheadBytes?: number;
   readonly metrics?: LogMetrics | undefined;
 }
 
 export function createLogResources(options: LogResourcesOptions): LogResources {
   const { disk, clock, random, logger, metrics } = options;
+  const readBuffers = options.readBuffers ?? new ReadBuffers();
+  const readAheadBytes = options.readAheadBytes ?? 16 * 1024 * 1024;
   return {
     disk,
     clock,
@@ -46,6 +51,7 @@ export function createLogResources(options: LogResourcesOptions): LogResources {
     tailCache: new TailCache(options.tailCacheBytes ?? 16 * 1024 * 1024),
     openFiles: new OpenFiles(disk, options.maxOpenFiles ?? 1024),
     indexCache: new IndexCache(options.indexCacheBytes ?? 64 * 1024 * 1024),
-    readBuffers: options.readBuffers ?? new ReadBuffers(),
+    readBuffers,
+    readAhead: new ReadAheadBudget({ clock, buffers: readBuffers, maxBytes: readAheadBytes }),
   };
 }

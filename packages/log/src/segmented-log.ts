@@ -9,6 +9,7 @@ import type { LogResources } from "./log-resources.ts";
 import { LogState } from "./log-state.ts";
 import { ensurePartitionMetadata } from "./partition-metadata.ts";
 import type { ProducerEntry } from "./producer-entry.ts";
+import { ReadAhead } from "./read-ahead.ts";
 import type { RecoveryReport } from "./recovery-report.ts";
 import type { Segment } from "./segment.ts";
 import { rebuildIndexes } from "./segment-batches.ts";
@@ -64,12 +65,14 @@ export class SegmentedLog {
   readonly #state: LogState;
   readonly #appender: LogAppender;
   readonly #maintenance: LogMaintenance;
+  readonly #readAhead: ReadAhead;
 
   private constructor(state: LogState, report: RecoveryReport, options: OpenLogOptions) {
     this.#state = state;
     this.recoveryReport = report;
     this.#appender = new LogAppender(state, options);
     this.#maintenance = new LogMaintenance(state, this.#appender);
+    this.#readAhead = new ReadAhead(state.resources.readAhead);
   }
 
   /** Opens the log: creates it when the directory is empty, recovers it unless it was closed cleanly. */
@@ -218,7 +221,7 @@ export class SegmentedLog {
       }
       this.#state.resources.metrics?.countTailCacheMiss();
       try {
-        const result = await this.#readDisk(offset, { ...options, endOffset, atLeastOneBatch });
+        const result = await this.#readOn(offset, { ...options, endOffset, atLeastOneBatch });
         if (generation === this.#state.generation) return result;
       } catch (error) {
         if (generation !== this.#state.generation) continue;
@@ -288,11 +291,13 @@ export class SegmentedLog {
 
   /** Writes all there is and closes. A log closed so opens without a scan. */
   close(): Promise<void> {
+    this.#readAhead.close();
     return this.#maintenance.close();
   }
 
   /** Stops as in a crash: nothing more is written. Resolves when what is in flight has ended. */
   abandon(): Promise<void> {
+    this.#readAhead.close();
     return this.#maintenance.abandon();
   }
 
@@ -314,6 +319,19 @@ export class SegmentedLog {
     const { logStartOffset, logEndOffset } = this;
     if (offset < logStartOffset || offset > logEndOffset)
       throw outOfRange(offset, logStartOffset, logEndOffset);
+  }
+
+  /** Reads from the disk, unless that has been done already; what probably comes next is read meanwhile. */
+  async #readOn(offset: number, options: Required<ReadOptions>): Promise<ReadResult> {
+    if (!options.atLeastOneBatch) return this.#readDisk(offset, options);
+    const wanted = { offset, generation: this.#state.generation, ...options };
+    const result = (await this.#readAhead.take(wanted)) ?? (await this.#readDisk(offset, options));
+    const { nextOffset } = result;
+    if (!this.#state.tail.contains(nextOffset)) {
+      const next = { ...wanted, offset: nextOffset };
+      this.#readAhead.expect(offset, next, () => this.#readDisk(nextOffset, options));
+    }
+    return result;
   }
 
   async #readDisk(offset: number, options: Required<ReadOptions>): Promise<ReadResult> {

@@ -163,6 +163,10 @@ export class LogTail {
     return { chunks, nextOffset, sizeBytes };
   }
 
+  contains(offset: number): boolean {
+    return this.#find(offset) !== undefined;
+  }
+
   #find(offset: number): number | undefined {
     const first = this.#entries[this.#first];
     const last = this.#entries.at(-1);
