@@ -1,8 +1,8 @@
 /**
- * What one node takes: the time of its second start, and its resident memory when idle, while one SDK producer
- * writes over gRPC, and while a consumer reads all back. Run: `sh scripts/node.sh bench/serve.ts [RECORDS]`,
- * records of 1 KiB. With 10,000,000 it shows that memory stays flat over 10 GB; old segments are deleted
- * meanwhile, so that 3 GB of disk do.
+ * What one node takes: the time of its second start, and its resident memory when idle, while one SDK
+ * producer writes over gRPC, and while a consumer reads all back. Records have 1 KiB.
+ * Run: `sh scripts/node.sh bench/serve.ts [RECORDS]`. With 10,000,000 it shows that memory stays flat over
+ * 10 GB; old segments are deleted meanwhile, so that 3 GB of disk do.
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -66,7 +66,7 @@ async function bench(argv: readonly string[]): Promise<Report> {
   return JSON.parse(stdout) as Report;
 }
 
-/** The most and the last that the server had resident while the work ran. */
+/** The most that the server had resident while the work ran. */
 async function watched(server: RunningServer, name: string, work: Promise<Report>): Promise<number> {
   const progress = { ended: false };
   const end = () => {
@@ -80,10 +80,13 @@ async function watched(server: RunningServer, name: string, work: Promise<Report
   }
   const report = await work;
   const most = Math.max(...samples);
-  const half = Math.max(...samples.slice(samples.length >> 1));
+  const quarters = [0, 1, 2, 3].map((quarter) => {
+    const [from, to] = [quarter, quarter + 1].map((bound) => Math.floor((samples.length * bound) / 4));
+    return Math.max(...samples.slice(from, to));
+  });
   process.stdout.write(
     `${name}: ${report.recordsPerSecond} records/s, ${report.megabytesPerSecond} MB/s; ` +
-      `server at most ${most} MB (second half ${half} MB), ` +
+      `server at most ${most} MB (in each quarter of the run: ${quarters.join(", ")}), ` +
       `client at most ${Math.round(report.maxResidentBytes / 1e6)} MB\n`,
   );
   return most;
