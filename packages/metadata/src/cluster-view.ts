@@ -244,7 +244,7 @@ export class ClusterView {
       } catch (thrown) {
         this.#closing.signal.throwIfAborted();
         this.#logger.warn(
-          { err: toOttlaError(thrown) },
+          { reason: toOttlaError(thrown).message },
           "cannot list the cluster's metadata, will try again",
         );
       }
@@ -288,7 +288,10 @@ export class ClusterView {
 
   #listAgain(reason: Error): void {
     if (this.#closing.signal.aborted) return;
-    this.#logger.info({ err: reason }, "the watch of the cluster's metadata was lost, listing again");
+    this.#logger.info(
+      { reason: reason.message },
+      "the watch of the cluster's metadata was lost, listing again",
+    );
     this.#listUntilDone().catch((thrown: unknown) => {
       if (this.#closing.signal.aborted) return;
       this.#logger.error({ err: toOttlaError(thrown) }, "the view of the cluster has stopped");

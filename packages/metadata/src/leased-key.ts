@@ -43,7 +43,7 @@ export async function acquireLeasedKey(options: LeasedKeyOptions): Promise<Lease
       } catch (thrown) {
         signal?.throwIfAborted();
         logger.warn(
-          { key: options.key, err: toOttlaError(thrown) },
+          { key: options.key, reason: toOttlaError(thrown).message },
           "cannot write a leased key, will try again",
         );
         await clock.sleep(pauseMs, signal);

@@ -1,5 +1,12 @@
-import { type ClusterIdentity, GrpcServer, requireClusterSecret, type ServiceRegistry } from "@ottla/rpc";
-import type { Clock, Logger, Readiness, Settings } from "@ottla/runtime";
+import { toOttlaError } from "@ottla/errors";
+import {
+  type CallContext,
+  type ClusterIdentity,
+  GrpcServer,
+  requireClusterSecret,
+  type ServiceRegistry,
+} from "@ottla/rpc";
+import { type Clock, LimitedLogger, type Logger, type Readiness, type Settings } from "@ottla/runtime";
 
 export interface InternalDoorOptions {
   readonly settings: Settings;
@@ -16,6 +23,8 @@ export interface InternalDoorOptions {
 export class InternalDoor {
   readonly #options: InternalDoorOptions;
   readonly #server: GrpcServer;
+  readonly #require: (context: CallContext) => void;
+  readonly #refusals: LimitedLogger;
   #port = -1;
 
   constructor(options: InternalDoorOptions) {
@@ -30,8 +39,10 @@ export class InternalDoor {
       portFlag: "--internal-port",
       maxMessageBytes: internalMessageBytes(settings),
       isReady: async () => (await readiness.report()).ready,
-      authorize: requireClusterSecret(identity),
+      authorize: (context) => this.#authorize(context),
     });
+    this.#require = requireClusterSecret(identity);
+    this.#refusals = new LimitedLogger({ logger, clock });
   }
 
   async start(): Promise<void> {
@@ -54,7 +65,19 @@ export class InternalDoor {
   }
 
   async stop(): Promise<void> {
+    this.#refusals.close();
     await this.#server.stop(this.#options.settings.shutdown.timeoutMs / 4);
+  }
+
+  /** The other side may be a node that was set up wrongly, whose own log says less. */
+  #authorize(context: CallContext): void {
+    try {
+      this.#require(context);
+    } catch (thrown) {
+      const { code, message } = toOttlaError(thrown);
+      this.#refusals.warn(code, { peer: context.peer, method: context.method }, `refused a call: ${message}`);
+      throw thrown;
+    }
   }
 
   get #host(): string {
