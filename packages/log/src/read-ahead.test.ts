@@ -36,7 +36,7 @@ test("who reads in order gets what was read meanwhile, and who begins anywhere c
   await fixture.clock.advance(10);
   const fault = fixture.disk.faults.fail({ operation: "read" });
   expect(await textAt(log, 2)).toEqual(["2"]);
-  await expect(textAt(log, 3)).rejects.toThrow();
+  await expect(textAt(log, 3)).rejects.toThrow("EIO");
   expect(fault.struck).toBe(2);
 });
 

@@ -28,7 +28,9 @@ interface Entry extends Wanted {
   readonly read: Promise<Read | undefined>;
 }
 
-/** What all logs of a node have read ahead, within one number of bytes; what nobody comes for is dropped soon. */
+/**
+ * What all logs of a node have read ahead, within one number of bytes; what nobody comes for is dropped soon.
+ */
 export class ReadAheadBudget {
   readonly clock: Clock;
   readonly buffers: ReadBuffers;
@@ -47,7 +49,9 @@ export class ReadAheadBudget {
     return this.#takenBytes;
   }
 
-  /** Called by `ReadAhead` only. With more readers than room the first keep it: taking turns would serve none. */
+  /**
+   * Called by `ReadAhead` only. With more readers than room the first keep it: taking turns would serve none.
+   */
   hasRoom(maxBytes: number): boolean {
     return this.#takenBytes + maxBytes <= this.#maxBytes;
   }
@@ -83,9 +87,9 @@ export class ReadAheadBudget {
 }
 
 /**
- * Reads from one log's disk what its readers will ask for next: reading and checking (R12) then run while the bytes
- * before are on their way to the reader. A reader that goes on in order, with the same limit, is expected to do
- * so again.
+ * Reads from one log's disk what its readers will ask for next: reading and checking
+ * (R12) then run while the bytes before are on their way to the reader. A reader that
+ * goes on in order, with the same limit, is expected to do so again.
  */
 export class ReadAhead {
   readonly #budget: ReadAheadBudget;
@@ -99,8 +103,8 @@ export class ReadAhead {
   }
 
   /**
-   * What was read ahead for this very read, which is the caller's own from now on; undefined where it has to read
-   * for itself.
+   * What was read ahead for this very read, which is the caller's own from now on;
+   * undefined where it has to read for itself.
    */
   async take(wanted: Wanted): Promise<Read | undefined> {
     const entry = this.#entries.get(wanted.offset);
@@ -117,7 +121,10 @@ export class ReadAhead {
     return undefined;
   }
 
-  /** Notes that a reader got `next.offset` as its next one; `begin` reads on from there, if that is to be expected. */
+  /**
+   * Notes that a reader got `next.offset` as its next one; `begin` reads on from there,
+   * if that is to be expected.
+   */
   expect(offset: number, next: Wanted, begin: () => Promise<Read>): void {
     if (this.#isClosed) return;
     const goesOn = this.#readers.get(offset) === next.maxBytes;

@@ -4,10 +4,10 @@ const BUFFER_BYTES = 1024 * 1024;
 const SMALLEST_BYTES = 32 * 1024;
 
 /**
- * Buffers for what is read from disk, used again once their bytes have left the process. A fresh one for each read
- * costs more than the read: its pages have to be found and zeroed, and V8 collects its whole heap for each few of
- * them. Who gets bytes from here may give them back when nobody looks at them any more, or never: then they are
- * garbage like any other, so that only those need to know of this who are sure.
+ * Buffers for what is read from disk, used again once their bytes have left the process. A fresh one for
+ * each read costs more than the read: its pages have to be found and zeroed, and V8 collects its whole heap
+ * for each few of them. Who gets bytes from here may give them back when nobody looks at them any more, or
+ * never: then they are garbage like any other, so that only those need to know of this who are sure.
  */
 export class ReadBuffers {
   readonly #maxIdle: number;
@@ -33,8 +33,8 @@ export class ReadBuffers {
   }
 
   /**
-   * The buffer under a view, of which there may be others, is read by nobody any more. Bytes that did not come from
-   * here, or were given back already, are left alone.
+   * The buffer under a view, of which there may be others, is read by nobody any more.
+   * Bytes that did not come from here, or were given back already, are left alone.
    */
   giveBack(bytes: Uint8Array): void {
     const { buffer } = bytes;

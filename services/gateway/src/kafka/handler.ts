@@ -16,8 +16,8 @@ export interface KafkaRequestContext {
    */
   readonly hurry: AbortSignal;
   /**
-   * Runs the callback when the client has taken the answer, or never will. `isTaken` says that the last byte of it
-   * has left the process.
+   * Runs the callback when the client has taken the answer, or never will. `isTaken` says
+   * that the last byte of it has left the process.
    */
   afterSent(callback: (isTaken: boolean) => void): void;
 }

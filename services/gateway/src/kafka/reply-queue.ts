@@ -5,7 +5,9 @@ export interface ReplySlot {
 }
 
 /** Sends pieces, and calls back each of `onSent` when the peer has taken them or never will. */
-/** Called when the answer has left, or never will: `isTaken` says that nothing of it is left in the process. */
+/**
+ * Called when the answer has left, or never will: `isTaken` says that nothing of it is left in the process.
+ */
 export type AnswerSent = (isTaken: boolean) => void;
 
 export type WriteReplies = (pieces: readonly Uint8Array[], onSent: readonly AnswerSent[]) => void;
