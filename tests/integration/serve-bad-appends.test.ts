@@ -161,7 +161,7 @@ const APPENDS: BadCall[] = [
       const value = new Uint8Array(0);
       return log.append({ topic: "t", partition: 0, payload: { case: "batch", value } });
     },
-    code: "CORRUPT_MESSAGE",
+    code: "INVALID_RECORD",
   },
   {
     what: "append: a batch that is no batch",
@@ -169,7 +169,7 @@ const APPENDS: BadCall[] = [
       const value = new Uint8Array(100).fill(7);
       return log.append({ topic: "t", partition: 0, payload: { case: "batch", value } });
     },
-    code: "CORRUPT_MESSAGE",
+    code: "INVALID_RECORD",
   },
   {
     what: "append: a batch with a flipped bit",
@@ -177,7 +177,7 @@ const APPENDS: BadCall[] = [
       const value = damaged(70, (byte) => byte ^ 1);
       return log.append({ topic: "t", partition: 0, payload: { case: "batch", value } });
     },
-    code: "CORRUPT_MESSAGE",
+    code: "INVALID_RECORD",
   },
   {
     what: "append: a batch of an older message format",
@@ -241,7 +241,7 @@ test("the stream refuses batches one by one", async () => {
     [3n, "INVALID_REQUEST"],
     [4n, "INVALID_REQUEST"],
     [5n, "MESSAGE_TOO_LARGE"],
-    [6n, "CORRUPT_MESSAGE"],
+    [6n, "INVALID_RECORD"],
   ]);
   expect(await readAll(node(), "t")).toEqual([]);
 });

@@ -48,12 +48,15 @@ export function decodeResponse(schema: DescMessage, bytes: Uint8Array): Message 
   }
 }
 
-/** The refusal of a message above the limit, before any of it is sent. */
+/** The refusal of a message above the limit; its size may be unknown (NaN), when only its beginning was read. */
 // Sending it again cannot help: the code must not be retriable.
 export function tooLarge(what: string, sizeBytes: number, limitBytes: number): OttlaError {
-  return new OttlaError(
-    "MESSAGE_TOO_LARGE",
-    `${what} has ${sizeBytes} bytes: the limit for one message is ${limitBytes} bytes`,
-    { metadata: { sizeBytes: String(sizeBytes), limitBytes: String(limitBytes) } },
-  );
+  const limit = `the limit for one message is ${limitBytes} bytes`;
+  if (Number.isNaN(sizeBytes)) {
+    const metadata = { limitBytes: String(limitBytes) };
+    return new OttlaError("MESSAGE_TOO_LARGE", `${what} is too large: ${limit}`, { metadata });
+  }
+  return new OttlaError("MESSAGE_TOO_LARGE", `${what} has ${sizeBytes} bytes: ${limit}`, {
+    metadata: { sizeBytes: String(sizeBytes), limitBytes: String(limitBytes) },
+  });
 }

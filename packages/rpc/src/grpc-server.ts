@@ -19,6 +19,7 @@ import {
 import type { GrpcCallContext, ServedCall, ServedCallOptions } from "./grpc-served-call.ts";
 import { GrpcServedStream } from "./grpc-served-stream.ts";
 import { GrpcServedUnary } from "./grpc-served-unary.ts";
+import { onTooLarge } from "./grpc-status.ts";
 import { HealthService } from "./health.ts";
 import { reachHttp2Server } from "./http2-server.ts";
 import { REFLECTION_ALIAS, reflectionRegistry } from "./reflection.ts";
@@ -185,6 +186,7 @@ export class GrpcServer {
       served.kind === "unary"
         ? new GrpcServedUnary(served, call, this.#callOptions)
         : new GrpcServedStream(served, call, this.#callOptions);
+    onTooLarge(call, this.#callOptions.maxMessageBytes, (error) => servedCall.terminate(error));
     this.#calls.add(servedCall);
     this.#metrics?.method(served.name, served.kind !== "unary").started();
     servedCall.start();

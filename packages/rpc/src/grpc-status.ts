@@ -5,6 +5,7 @@ import {
   type StatusObject,
 } from "@grpc/grpc-js";
 import { OttlaError } from "@ottla/errors";
+import { tooLarge } from "./codec.ts";
 import { errorFromStatus, statusFromError } from "./status.ts";
 
 const DETAILS_KEY = "grpc-status-details-bin";
@@ -34,6 +35,23 @@ export function sendStatus(call: ServerInterceptingCallInterface, thrown: unknow
   } catch {
     // The HTTP/2 stream went away under it: there is nobody left to tell.
   }
+}
+
+/**
+ * grpc-js refuses a request above its limit by itself, below our interceptor and without
+ * details: `refuse` gets the error instead, to end the call with it.
+ */
+export function onTooLarge(
+  call: ServerInterceptingCallInterface,
+  limitBytes: number,
+  refuse: (error: OttlaError) => void,
+): void {
+  const send = call.sendStatus.bind(call);
+  call.sendStatus = (status) => {
+    const { code, details = "", metadata } = status;
+    if (code !== GrpcCode.RESOURCE_EXHAUSTED || metadata) send(status);
+    else refuse(tooLarge("the request", Number(/\((\d+) vs/u.exec(details)?.[1] ?? NaN), limitBytes));
+  };
 }
 
 function grpcStatusOf(thrown: unknown): SentStatus {

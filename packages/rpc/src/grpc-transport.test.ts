@@ -110,6 +110,38 @@ describe("the gRPC transport", () => {
     await served.close();
   });
 
+  test("learns from the server, with details, that a request is above the server's limit", async () => {
+    const served = await serveOverGrpc(
+      {
+        produce: async (stream) => {
+          for await (const { correlationId } of stream.received) stream.send({ correlationId });
+        },
+      },
+      { maxMessageBytes: 1000 },
+    );
+    const large = new GrpcTransport({ address: `127.0.0.1:${served.server?.port}`, clock: systemClock });
+    const client = createClient(LogService, large);
+    const payload = { case: "batch", value: new Uint8Array(5_000_000) } as const;
+    const refusal = {
+      code: "MESSAGE_TOO_LARGE",
+      message: expect.stringMatching(/the request has 50\d+ bytes: the limit for one message is 1000 bytes/u),
+      metadata: expect.objectContaining({ limitBytes: "1000" }),
+    };
+    await expect(client.append({ payload })).rejects.toMatchObject(refusal);
+    const stream = client.produce();
+    stream.send({ correlationId: 1n });
+    stream.send({ correlationId: 2n, payload });
+    const answered: bigint[] = [];
+    const reading = (async () => {
+      for await (const { correlationId } of stream.received) answered.push(correlationId);
+    })();
+    await expect(reading).rejects.toMatchObject(refusal);
+    expect(answered.every((correlationId) => correlationId === 1n)).toBe(true);
+    await client.append({});
+    await large.close();
+    await served.close();
+  });
+
   test("counts the calls it makes when it is given a registry", async () => {
     const metrics = createMetricsRegistry();
     const served = await serveOverGrpc({});

@@ -126,7 +126,7 @@ export function preparePayload(
 ): PreparedBatch {
   switch (payload.case) {
     case "batch":
-      return prepareEncodedBatch(topic, payload.value);
+      return asSent(() => prepareEncodedBatch(topic, payload.value));
     case "records":
       return prepareRecords(topic, checkRecords(payload.value, nowMs), payload.value.compression);
     case undefined:
@@ -162,4 +162,19 @@ function valueOf(result: PromiseSettledResult<ResultInit>, partition: number): R
     cause: error,
     metadata: { ...error.metadata, partition: String(partition) },
   });
+}
+
+/**
+ * A damaged batch is damaged because the client sent it so (HTTP/2 over TCP leaves little
+ * else), and sending it again cannot help: INVALID_RECORD, not the CORRUPT_MESSAGE that tells
+ * of lost data. The Kafka door keeps CORRUPT_MESSAGE, as brokers do.
+ */
+function asSent<T>(check: () => T): T {
+  try {
+    return check();
+  } catch (thrown) {
+    if (!(thrown instanceof OttlaError) || thrown.code !== "CORRUPT_MESSAGE") throw thrown;
+    const metadata = { ...thrown.metadata, field: "batch" };
+    throw new OttlaError("INVALID_RECORD", `batch: ${thrown.message}`, { cause: thrown, metadata });
+  }
 }
