@@ -5,7 +5,8 @@ import { addRecordCommands } from "./command-tree/record-commands.ts";
 import { addToolCommands } from "./command-tree/tool-commands.ts";
 import { addTopicCommands } from "./command-tree/topic-commands.ts";
 import type { CliEnvironment } from "./environment.ts";
-import { EXIT_CODE_MEANINGS, ExitCode } from "./exit-codes.ts";
+import { EXIT_CODE_MEANINGS, ExitCode, usageError } from "./exit-codes.ts";
+import { withOutput } from "./options.ts";
 import { CLI_VERSION } from "./package-version.ts";
 
 export interface Program {
@@ -30,7 +31,11 @@ export function buildProgram(environment: CliEnvironment): Program {
     .helpOption("-h, --help", "show help")
     .helpCommand("help [command]", "show help of a command")
     .addHelpText("after", exitCodeText())
-    .showSuggestionAfterError(true);
+    .showSuggestionAfterError(true)
+    // Those of a command stand behind it; the connection's may stand before it too.
+    .enablePositionalOptions()
+    .hook("preAction", (program, action) => handDown(program, action));
+  withOutput(command);
   addServeCommand(command, tree);
   addTopicCommands(command, tree);
   addRecordCommands(command, tree);
@@ -51,6 +56,20 @@ export function buildProgram(environment: CliEnvironment): Program {
       return exitCode;
     },
   };
+}
+
+/** Options before the command count for it, unless it has them of its own. */
+function handDown(program: Command, action: Command): void {
+  for (const option of program.options) {
+    const name = option.attributeName();
+    if (program.getOptionValueSource(name) !== "cli") continue;
+    if (!action.options.some((own) => own.attributeName() === name)) {
+      throw usageError(`${option.long}: \`${action.name()}\` has no such option`);
+    }
+    if (action.getOptionValueSource(name) === undefined) {
+      action.setOptionValueWithSource(name, program.getOptionValue(name), "cli");
+    }
+  }
 }
 
 function addServeCommand(program: Command, { environment, run }: CommandTree): void {

@@ -2,6 +2,7 @@ import type { AssignmentInput, ConsumedBatch, ConsumedRecord, Consumer, Ottla } 
 import { withOttla } from "../connect.ts";
 import type { CliEnvironment } from "../environment.ts";
 import { ExitCode, usageError } from "../exit-codes.ts";
+import { onKnownTopic } from "../known-topic.ts";
 import type { ConnectionFlags } from "../options.ts";
 import { ByteWriter } from "../output/byte-writer.ts";
 import { compileFormat } from "../output/format-string.ts";
@@ -163,7 +164,7 @@ async function beforeEnd(
 }
 
 async function allPartitions(ottla: Ottla, topic: string): Promise<number[]> {
-  const count = await ottla.admin().countPartitions(topic);
+  const count = await onKnownTopic(topic, () => ottla.admin().countPartitions(topic));
   return Array.from({ length: count }, (_, partition) => partition);
 }
 

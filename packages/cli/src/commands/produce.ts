@@ -8,6 +8,7 @@ import { unescapeBytes } from "../input/escapes.ts";
 import { type InputFile, openInputs } from "../input/files.ts";
 import { type RecordShape, RecordSource } from "../input/record-source.ts";
 import { Interruption } from "../interruption.ts";
+import { onKnownTopic } from "../known-topic.ts";
 import { type ConnectionFlags, choice, pairs } from "../options.ts";
 import { Progress } from "../output/progress.ts";
 import { formatBytes, formatCount, formatSeconds, parseBytes, parseCount, plural } from "../units.ts";
@@ -38,9 +39,11 @@ export async function runProduce(
   const shape = recordShape(topic, flags);
   const options = producerOptions(flags);
   const inputs = await openInputs(files, environment);
-  return withOttla(flags, environment, (ottla) =>
-    produceAll({ ottla, shape, options, inputs, flags, environment }),
-  );
+  return withOttla(flags, environment, async (ottla) => {
+    const advice = `: create it with \`ottla topic create ${topic}\``;
+    await onKnownTopic(topic, () => ottla.admin().describeTopics([topic]), advice);
+    return produceAll({ ottla, shape, options, inputs, flags, environment });
+  });
 }
 
 export function producerOptions(flags: {

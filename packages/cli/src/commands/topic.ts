@@ -2,7 +2,8 @@ import type { ConfigEntry, TopicDescription } from "@ottla/client";
 import { OttlaError } from "@ottla/errors";
 import { withOttla } from "../connect.ts";
 import type { CliEnvironment } from "../environment.ts";
-import { ExitCode, usageError } from "../exit-codes.ts";
+import { CliError, ExitCode, usageError } from "../exit-codes.ts";
+import { onKnownTopic } from "../known-topic.ts";
 import { type ConnectionFlags, type OutputFlags, outputFormat, pairs } from "../options.ts";
 import { print, renderTable } from "../output/print.ts";
 import { formatBytes, parseCount } from "../units.ts";
@@ -77,10 +78,23 @@ export async function describeTopics(
 ): Promise<number> {
   const format = outputFormat(flags, environment);
   return withOttla(flags, environment, async (ottla) => {
-    const topics = await ottla.admin().describeTopics(names, { includeOffsets: true });
-    await print(environment, format, topics, () =>
-      topics.map((topic) => topicText(topic, flags.allConfigs === true)).join("\n"),
-    );
+    const topics: TopicDescription[] = [];
+    let failure: unknown;
+    for (const name of names) {
+      const describe = () => ottla.admin().describeTopics([name], { includeOffsets: true });
+      try {
+        topics.push(...(await onKnownTopic(name, describe)));
+      } catch (thrown) {
+        failure ??= thrown;
+      }
+    }
+    // Those that exist are shown, whatever is wrong with the others.
+    if (topics.length > 0) {
+      await print(environment, format, topics, () =>
+        topics.map((topic) => topicText(topic, flags.allConfigs === true)).join("\n"),
+      );
+    }
+    if (failure !== undefined) throw failure;
     return ExitCode.ok;
   });
 }
@@ -108,9 +122,11 @@ export async function alterTopic(
   }
   return withOttla(flags, environment, async (ottla) => {
     const admin = ottla.admin();
-    if (changesConfig) await admin.alterTopicConfig({ name, set, remove, validateOnly });
-    if (total !== undefined) await admin.createPartitions(name, total, { validateOnly });
-    const [topic] = await admin.describeTopics([name]);
+    const [topic] = await onKnownTopic(name, async () => {
+      if (changesConfig) await admin.alterTopicConfig({ name, set, remove, validateOnly });
+      if (total !== undefined) await admin.createPartitions(name, total, { validateOnly });
+      return admin.describeTopics([name], { includeOffsets: true });
+    });
     if (topic !== undefined) await print(environment, format, topic, () => topicText(topic, false));
     return ExitCode.ok;
   });
@@ -124,11 +140,11 @@ export async function deleteTopics(
   return withOttla(flags, environment, async (ottla) => {
     for (const name of names) {
       try {
-        await ottla.admin().deleteTopic(name);
+        await onKnownTopic(name, () => ottla.admin().deleteTopic(name));
         environment.stdout.write(`deleted ${name}\n`);
       } catch (thrown) {
-        const unknown = thrown instanceof OttlaError && thrown.code === "UNKNOWN_TOPIC_OR_PARTITION";
-        if (!unknown || flags.ifExists !== true) throw thrown;
+        const isUnknown = thrown instanceof CliError;
+        if (!isUnknown || flags.ifExists !== true) throw thrown;
         environment.stderr.write(`${name} does not exist\n`);
       }
     }
