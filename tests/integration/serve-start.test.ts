@@ -73,6 +73,12 @@ test("a data directory that cannot be one is refused with the flag that names it
   expect(said).toContain("--data-dir");
 });
 
+test("a data directory where none can be made is refused at once", async () => {
+  const { code, said } = await serve("--data-dir", "/proc/ottla/data", ...FREE_PORTS);
+  expect(code).toBe(73);
+  expect(said).toMatch(/\/proc\/ottla\/data cannot be used: no directory can be made there; set --data-dir/);
+});
+
 test("a data directory of another cluster is refused", async () => {
   const dataDir = await temporaryDirectory();
   await serve("--data-dir", dataDir, ...FREE_PORTS);

@@ -3,7 +3,7 @@ import os from "node:os";
 import type { DatabaseSync } from "node:sqlite";
 import { OttlaError } from "@ottla/errors";
 import type { DiskLock } from "./disk.ts";
-import { toDiskError } from "./node-disk-error.ts";
+import { systemCodeOf, toDiskError } from "./node-disk-error.ts";
 
 const SQLITE_BUSY = 5;
 const SQLITE_LOCKED = 6;
@@ -16,7 +16,8 @@ const SQLITE_LOCKED = 6;
  * file of its own, `lock.holder`, which says nothing about whether the lock is held.
  */
 export async function lockDirectory(directory: string): Promise<DiskLock> {
-  await fs.promises.access(directory).catch((error: unknown) => {
+  // SQLite would only say that it cannot open its file.
+  await fs.promises.access(directory, fs.constants.W_OK).catch((error: unknown) => {
     throw toDiskError(directory, "lock the directory", error);
   });
   const holderPath = `${directory}/lock.holder`;
@@ -52,7 +53,11 @@ function takeLock(Database: typeof DatabaseSync, directory: string, holderPath: 
     database?.close();
     const code = (error as { errcode?: number }).errcode;
     if (code !== SQLITE_BUSY && code !== SQLITE_LOCKED) {
-      throw toDiskError(`${directory}/lock.db`, "lock the directory", error);
+      throw toDiskError(
+        `${directory}/lock.db`,
+        "lock the directory",
+        reasonOf(`${directory}/lock.db`) ?? error,
+      );
     }
     const holder = readHolder(holderPath);
     throw new OttlaError(
@@ -60,6 +65,16 @@ function takeLock(Database: typeof DatabaseSync, directory: string, holderPath: 
       `the data directory ${directory} is held by ${holder}: stop that process or use another directory`,
       { metadata: { directory } },
     );
+  }
+}
+
+/** What the operating system has against writing the file that SQLite could not open. */
+function reasonOf(path: string): unknown {
+  try {
+    fs.accessSync(path, fs.constants.W_OK);
+    return undefined;
+  } catch (error) {
+    return systemCodeOf(error) === "ENOENT" ? undefined : error;
   }
 }
 

@@ -71,6 +71,7 @@ export type {
   Network,
 } from "./network.ts";
 export { NodeDisk } from "./node-disk.ts";
+export { directoryProblem } from "./node-disk-error.ts";
 export { NodeNetwork } from "./node-network.ts";
 export { releaseUnusedMemory } from "./process-memory.ts";
 export type { Random } from "./random.ts";

@@ -28,6 +28,21 @@ export function toDiskError(path: string, what: string, thrown: unknown): DiskEr
   return new DiskError(code, path, `cannot ${what}${detail}`, thrown);
 }
 
+/** In words for whoever runs the node: why a directory cannot be used. */
+export function directoryProblem(error: DiskError): string {
+  switch (systemCodeOf(error.cause)) {
+    case "EROFS":
+      return "it is on a read-only file system";
+    case "EACCES":
+    case "EPERM":
+      return "permission denied: this user may not write there";
+    case "ENOENT":
+      return "no directory can be made there";
+    default:
+      return error.code === "EACCES" ? "this user may not write there" : error.message;
+  }
+}
+
 /** The operating system's name for the error, or an empty string. */
 export function systemCodeOf(thrown: unknown): string {
   const code = thrown instanceof Error ? (thrown as NodeJS.ErrnoException).code : undefined;

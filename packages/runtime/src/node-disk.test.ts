@@ -7,7 +7,7 @@ import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { codeOf, diskContract, text } from "./disk-contract.ts";
 import { NodeDisk } from "./node-disk.ts";
-import { toDiskError } from "./node-disk-error.ts";
+import { directoryProblem, toDiskError } from "./node-disk-error.ts";
 import { withoutFirst } from "./node-disk-file.ts";
 
 diskContract("NodeDisk", async () => {
@@ -77,6 +77,26 @@ describe("NodeDisk", () => {
       { name: "link", kind: "directory" },
       { name: "real", kind: "directory" },
     ]);
+  });
+
+  it.runIf(existsSync("/proc/self"))(
+    "fails to make a directory where none can be, at whatever depth",
+    async () => {
+      const disk = new NodeDisk();
+      for (const path of ["/proc/ottla", "/proc/ottla/a/b"]) {
+        expect(await codeOf(disk.makeDirectory(path))).toBe("ENOENT");
+      }
+    },
+  );
+
+  it("says what is wrong with a directory that cannot be used", () => {
+    const problem = (code: string): string =>
+      directoryProblem(toDiskError("/a", "lock", Object.assign(new Error(`${code}: odd`), { code })));
+    expect(problem("EROFS")).toBe("it is on a read-only file system");
+    expect(problem("EACCES")).toMatch(/^permission denied/);
+    expect(problem("EPERM")).toMatch(/^permission denied/);
+    expect(problem("ENOENT")).toBe("no directory can be made there");
+    expect(problem("EIO")).toBe("cannot lock (EIO, /a)");
   });
 
   it("keeps the system's name of an error that it has no code for", () => {

@@ -2,6 +2,7 @@ import fs from "node:fs";
 import { lockDirectory } from "./directory-lock.ts";
 import type { DirectoryEntry, Disk, DiskFile, DiskLock, DiskSpace, FileStat } from "./disk.ts";
 import { DiskError } from "./disk.ts";
+import { parentDirectory } from "./durable-file.ts";
 import { systemCodeOf, toDiskError } from "./node-disk-error.ts";
 import { NodeDiskFile } from "./node-disk-file.ts";
 
@@ -17,10 +18,27 @@ export class NodeDisk implements Disk {
     return new NodeDiskFile(path, descriptor);
   }
 
+  /** Step by step: Node's own recursion never ends where no directory can be made, as in /proc. */
   async makeDirectory(path: string): Promise<void> {
-    await call(path, "make the directory", (done) => {
-      fs.mkdir(path, { recursive: true }, (error) => done(error));
-    });
+    try {
+      await this.#makeOneDirectory(path);
+    } catch (thrown) {
+      const parent = parentDirectory(path);
+      if (!(thrown instanceof DiskError) || thrown.code !== "ENOENT") throw thrown;
+      if (parent === path || (await this.stat(parent)) !== undefined) throw thrown;
+      await this.makeDirectory(parent);
+      await this.#makeOneDirectory(path);
+    }
+  }
+
+  async #makeOneDirectory(path: string): Promise<void> {
+    try {
+      await call(path, "make the directory", (done) => {
+        fs.mkdir(path, (error) => done(error));
+      });
+    } catch (thrown) {
+      if ((await this.stat(path))?.kind !== "directory") throw thrown;
+    }
   }
 
   async list(path: string): Promise<DirectoryEntry[]> {

@@ -12,6 +12,7 @@ import {
   type Clock,
   type Disk,
   DiskError,
+  directoryProblem,
   type Lifecycle,
   type Logger,
   type MetricsRegistry,
@@ -126,7 +127,7 @@ async function lockDirectory(
     });
   } catch (thrown) {
     if (!(thrown instanceof DiskError)) throw thrown;
-    const reason = thrown.code === "EACCES" ? "this user may not write there" : thrown.message;
+    const reason = directoryProblem(thrown);
     throw new OttlaError(
       "INVALID_DATA_DIRECTORY",
       `the data directory ${dataDir} cannot be used: ${reason}; set --data-dir to one that can be written`,
