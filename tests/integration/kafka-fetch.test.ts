@@ -177,3 +177,27 @@ test("deleted records are out of range, and the next answer shows the new start"
   expect(above.responses[0]?.partitions[0]).toMatchObject({ errorCode: 0, logStartOffset: 2 });
   expect(await deleteBefore(-1)).toMatchObject({ errorCode: 0, lowWatermark: 3 });
 });
+
+test("memory that is read into again never changes an answer that is still on its way", async () => {
+  const { kafka, port } = await startKafkaNode({ storage: { tailCacheBytes: 0 } });
+  const topicId = await createTopic(kafka, "t");
+  const values = Array.from({ length: 24 }, (_, index) => String.fromCharCode(97 + index).repeat(900_000));
+  for (const value of values) await produceBatch(kafka, "t", batchOf([value]));
+  const valueAt = async (client: typeof kafka, offset: number): Promise<string | undefined> =>
+    valuesOf(await client.call(fetch, 17, fetchRequest(17, [{ topic: topicId, offset }])))[0];
+
+  const slow = await connectKafka(port);
+  slow.pause();
+  const late = values.map((_, offset) => valueAt(slow, offset));
+  const readers = Array.from({ length: 4 }, async (_, first) => {
+    const reader = await connectKafka(port);
+    for (let offset = first; offset < values.length; offset++) {
+      if ((await valueAt(reader, offset)) !== values[offset]) return offset;
+    }
+    return undefined;
+  });
+  expect(await Promise.all(readers)).toEqual([undefined, undefined, undefined, undefined]);
+  slow.resume();
+  const taken = await Promise.all(late);
+  expect(taken.findIndex((value, offset) => value !== values[offset])).toBe(-1);
+});
