@@ -119,6 +119,8 @@ describe.runIf(haveEtcd())("under the load of idempotent producers", () => {
     await expect.poll(leaseWasLost, { timeout: 2 * LEASE_TTL_MS }).toBe(true);
     await load.untilAllMoved();
     expect(await node.isReady()).toBe(true);
+    // A producer can start too: the gateway has ids in stock.
+    expect((await gateway(2).log.initProducer({})).producerId).toBeGreaterThan(0n);
     expect(load.takeLongestStallMs()).toBeLessThan(1_000);
     await cluster.etcd.first.launch();
     await expect.poll(storeState, { timeout: 10_000 }).toBe(1);

@@ -119,7 +119,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   dropLostNodes(view, router);
   const leaving = new AbortController();
   let registration: ReturnType<typeof register> | undefined;
-  const isReady = onceControlled(view);
+  const isReady = onceControlled(view, () => producerIds.prepare());
   return {
     registry,
     kafkaPort: kafka.port,
@@ -138,12 +138,18 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 }
 
 /** A gateway is of use from the time that it has seen a coordinator; later ones may come and go. */
-function onceControlled(view: ClusterView): () => boolean {
+function onceControlled(view: ClusterView, onElected: () => void): () => boolean {
   let seen = false;
-  return () => {
-    seen ||= view.controller !== undefined;
-    return seen;
+  const look = (): void => {
+    if (view.controller === undefined) return;
+    seen = true;
+    onElected();
   };
+  view.onChange(({ controllerChanged }) => {
+    if (controllerChanged) look();
+  });
+  look();
+  return () => seen;
 }
 
 /** Connections lead to one registration of a node: after it, the same address may be another process. */

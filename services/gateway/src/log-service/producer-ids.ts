@@ -3,12 +3,19 @@ import type { ControllerClient } from "../controller-client.ts";
 /** A coordinator that fell silent is soon another one. */
 const ALLOCATION_TIMEOUT_MS = 3_000;
 
-/** Hands out producer ids from blocks that the coordinator gives to this gateway. */
+interface Block {
+  next: number;
+  readonly end: number;
+}
+
+/**
+ * Hands out producer ids from blocks that the coordinator gives to this gateway. The next block
+ * is fetched ahead, so that producers can start while there is no coordinator, or no etcd.
+ */
 export class ProducerIds {
   readonly #controller: ControllerClient;
   readonly #nodeId: number;
-  #next = 0;
-  #end = 0;
+  readonly #blocks: Block[] = [];
   #allocating: Promise<void> | undefined;
 
   constructor(options: { readonly controller: ControllerClient; readonly nodeId: number }) {
@@ -18,24 +25,41 @@ export class ProducerIds {
 
   /** A producer id that nobody had before. */
   async next(): Promise<number> {
-    while (this.#next >= this.#end) {
-      this.#allocating ??= this.#allocate().finally(() => {
-        this.#allocating = undefined;
-      });
-      await this.#allocating;
+    for (;;) {
+      const [block] = this.#blocks;
+      if (block === undefined) {
+        await this.#allocate();
+        continue;
+      }
+      const producerId = block.next;
+      block.next += 1;
+      if (block.next === block.end) this.#blocks.shift();
+      // Whoever finds no block left meets the failure then.
+      if (this.#blocks.length < 2) this.#allocate().catch(() => undefined);
+      return producerId;
     }
-    const producerId = this.#next;
-    this.#next += 1;
-    return producerId;
   }
 
-  async #allocate(): Promise<void> {
+  /** Fetches the first block, if it can: nobody needs to wait for it. */
+  prepare(): void {
+    if (this.#blocks.length === 0) this.#allocate().catch(() => undefined);
+  }
+
+  /** One at a time, whoever asks. */
+  #allocate(): Promise<void> {
+    this.#allocating ??= this.#fetchBlock().finally(() => {
+      this.#allocating = undefined;
+    });
+    return this.#allocating;
+  }
+
+  async #fetchBlock(): Promise<void> {
     // A block whose answer got lost is never used: ids are plenty.
-    const block = await this.#controller.call(
+    const { firstProducerId, count } = await this.#controller.call(
       (client) => client.allocateProducerIds({ nodeId: this.#nodeId }, { timeoutMs: ALLOCATION_TIMEOUT_MS }),
       { isRepeatable: true },
     );
-    this.#next = Number(block.firstProducerId);
-    this.#end = this.#next + block.count;
+    const next = Number(firstProducerId);
+    this.#blocks.push({ next, end: next + count });
   }
 }
