@@ -48,7 +48,7 @@ export function onTooLarge(
 ): void {
   const send = call.sendStatus.bind(call);
   call.sendStatus = (status) => {
-    const { code, details = "", metadata } = status;
+    const { code, details, metadata } = status;
     if (code !== GrpcCode.RESOURCE_EXHAUSTED || metadata) send(status);
     else refuse(tooLarge("the request", Number(/\((\d+) vs/u.exec(details)?.[1] ?? NaN), limitBytes));
   };
