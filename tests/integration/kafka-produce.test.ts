@@ -1,6 +1,6 @@
 import { ERRORS } from "@ottla/errors";
 import { fetch, initProducerId, produce } from "@ottla/kafka-protocol";
-import { readBatchHeader } from "@ottla/records";
+import { crc32c, readBatchHeader, validateBatch } from "@ottla/records";
 import { expect, test } from "vitest";
 import {
   batchOf,
@@ -33,6 +33,21 @@ test("every version of Produce and every kind of acks stores a batch", async () 
   expect((await offsetOf(kafka, "t", -1)).offset).toBe(22);
 });
 
+/** The batch with one field changed, and its CRC made right again. */
+function withField(
+  batch: Uint8Array,
+  position: number,
+  setter: "setInt8" | "setInt16" | "setInt32" | "setBigInt64",
+  value: number | bigint,
+): Uint8Array {
+  const copy = Uint8Array.from(batch);
+  const view = new DataView(copy.buffer);
+  if (setter === "setBigInt64") view.setBigInt64(position, BigInt(value));
+  else view[setter](position, Number(value));
+  view.setUint32(17, crc32c(copy.subarray(21)));
+  return copy;
+}
+
 test("what Kafka refuses is refused with Kafka's codes", async () => {
   const { kafka } = await startKafkaNode();
   await createTopic(kafka, "t");
@@ -48,7 +63,17 @@ test("what Kafka refuses is refused with Kafka's codes", async () => {
     [good, "no such/name", {}, ERRORS.UNKNOWN_TOPIC_OR_PARTITION.kafka],
     [null, "t", {}, ERRORS.INVALID_RECORD.kafka],
     [new Uint8Array(0), "t", {}, ERRORS.INVALID_RECORD.kafka],
-    [good.subarray(0, 20), "t", {}, ERRORS.CORRUPT_MESSAGE.kafka],
+    [good.subarray(0, 9), "t", {}, ERRORS.INVALID_RECORD.kafka],
+    [good.subarray(0, 20), "t", {}, ERRORS.INVALID_RECORD.kafka],
+    [good.subarray(0, good.length - 1), "t", {}, ERRORS.INVALID_RECORD.kafka],
+    [withField(good, 0, "setBigInt64", -1n), "t", {}, ERRORS.INVALID_RECORD.kafka],
+    [withField(good, 57, "setInt32", -1), "t", {}, ERRORS.INVALID_RECORD.kafka],
+    [withField(good, 57, "setInt32", 0), "t", {}, ERRORS.INVALID_RECORD.kafka],
+    [withField(good, 23, "setInt32", -1), "t", {}, ERRORS.INVALID_RECORD.kafka],
+    [withField(good, 16, "setInt8", 3), "t", {}, ERRORS.CORRUPT_MESSAGE.kafka],
+    [withField(good, 16, "setInt8", 127), "t", {}, ERRORS.CORRUPT_MESSAGE.kafka],
+    [withField(good, 16, "setInt8", -1), "t", {}, ERRORS.CORRUPT_MESSAGE.kafka],
+    [withField(good, 8, "setInt32", 2), "t", {}, ERRORS.CORRUPT_MESSAGE.kafka],
     [damaged, "t", {}, ERRORS.CORRUPT_MESSAGE.kafka],
     [oldMagic, "t", {}, ERRORS.INVALID_RECORD.kafka],
     [shifted, "t", {}, ERRORS.INVALID_RECORD.kafka],
@@ -69,6 +94,23 @@ test("what Kafka refuses is refused with Kafka's codes", async () => {
   expect(
     (await produceBatch(kafka, "t", batchOf(["z"], { compression: "zstd" }), { version: 7 })).baseOffset,
   ).toBe(0);
+});
+
+test("a producer's LogAppendTime is refused where the log sets it, and is CreateTime elsewhere", async () => {
+  const { kafka } = await startKafkaNode();
+  await createTopic(kafka, "created");
+  await createTopic(kafka, "appended", 1, { "message.timestamp.type": "LogAppendTime" });
+  const batch = withField(batchOf(["a"]), 21, "setInt16", 8);
+  expect((await produceBatch(kafka, "appended", batch)).errorCode).toBe(ERRORS.INVALID_TIMESTAMP.kafka);
+  expect(await produceBatch(kafka, "created", batch)).toMatchObject({ errorCode: 0, logAppendTimeMs: -1 });
+  const answer = await kafka.call(fetch, 12, fetchRequest(12, [{ topic: "created", offset: 0 }]));
+  const stored = answer.responses[0]?.partitions[0]?.records ?? new Uint8Array(0);
+  expect(validateBatch(stored)).toMatchObject({
+    timestampType: "CreateTime",
+    maxTimestamp: 1_700_000_000_000,
+  });
+  const untimed = withField(batch, 35, "setBigInt64", -1n);
+  expect((await produceBatch(kafka, "created", untimed)).errorCode).toBe(ERRORS.INVALID_TIMESTAMP.kafka);
 });
 
 test("a batch that is refused leaves the other partitions of the request alone", async () => {

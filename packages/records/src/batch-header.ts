@@ -168,6 +168,7 @@ export function validateBatch(
       `batch at ${position}: CRC-32C is ${hexadecimal(actual)}, the batch says ${hexadecimal(expected)}`,
     );
   }
+  checkCounts(bytes, position);
   const header = readBatchHeader(bytes, position);
   checkRecordCount(header, options.requireDense === true);
   checkProducer(header);
@@ -208,6 +209,20 @@ export function setLogAppendTime(batch: Uint8Array, timestampMs: number): Uint8A
   copy.set(batch.subarray(0, sizeBytes));
   writeInt16(copy, BATCH_FIELD.attributes, attributes | ATTRIBUTE.logAppendTime);
   writeInt64(copy, BATCH_FIELD.maxTimestamp, timestampMs);
+  writeCrc(copy);
+  return copy;
+}
+
+/**
+ * A copy of one batch that says LogAppendTime where only CreateTime may be: its one time, the
+ * header's largest timestamp, becomes the batch's largest CreateTime, as in Kafka.
+ */
+export function clearLogAppendTime(batch: Uint8Array): Uint8Array {
+  const { sizeBytes, attributes } = readBatchHeader(batch);
+  if (sizeBytes > batch.length) throw corrupt(`batch is cut short: ${batch.length} of ${sizeBytes} bytes`);
+  const copy = allocate(sizeBytes);
+  copy.set(batch.subarray(0, sizeBytes));
+  writeInt16(copy, BATCH_FIELD.attributes, attributes & ~ATTRIBUTE.logAppendTime);
   writeCrc(copy);
   return copy;
 }
@@ -258,6 +273,17 @@ function readTimestamp(bytes: Uint8Array, position: number, field: number): numb
   throw new OttlaError(
     "INVALID_TIMESTAMP",
     `batch at ${position}: timestamp ${timestampMs} is beyond 2^53 - 1; timestamps are in milliseconds`,
+  );
+}
+
+/** In an intact batch these are the producer's fault, not damage. */
+function checkCounts(bytes: Uint8Array, position: number): void {
+  const lastOffsetDelta = readInt32(bytes, position + BATCH_FIELD.lastOffsetDelta);
+  const recordCount = readInt32(bytes, position + BATCH_FIELD.recordCount);
+  if (lastOffsetDelta >= 0 && recordCount >= 0) return;
+  throw new OttlaError(
+    "INVALID_RECORD",
+    `batch at ${position}: ${recordCount} records with a last offset delta of ${lastOffsetDelta}`,
   );
 }
 

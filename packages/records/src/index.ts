@@ -9,6 +9,7 @@ export {
   addToSequence,
   BATCH_PREFIX_BYTES,
   type BatchHeader,
+  clearLogAppendTime,
   encodeBatchPrefix,
   LOG_OVERHEAD_BYTES,
   RECORD_BATCH_MAGIC,

@@ -1,11 +1,26 @@
 import { OttlaError } from "@ottla/errors";
-import { RECORD_BATCH_OVERHEAD_BYTES, readBatchHeader } from "@ottla/records";
-import { type PreparedBatch, prepareEncodedBatch } from "../log-service/prepare-batch.ts";
+import {
+  type BatchHeader,
+  clearLogAppendTime,
+  LOG_OVERHEAD_BYTES,
+  RECORD_BATCH_MAGIC,
+  RECORD_BATCH_OVERHEAD_BYTES,
+} from "@ottla/records";
+import {
+  type PreparedBatch,
+  prepareValidatedBatch,
+  validateEncodedBatch,
+} from "../log-service/prepare-batch.ts";
 import type { Topic } from "../topics.ts";
 
+const LENGTH_POSITION = 8;
 const MAGIC_POSITION = 16;
-const CURRENT_MAGIC = 2;
+/** Without so many bytes Kafka sees no batch at all. */
+const BYTES_TO_MAGIC = 17;
+/** The smallest length that Kafka takes for a batch of any format. */
+const SMALLEST_LENGTH = 14;
 const FIRST_VERSION_WITH_ZSTD = 7;
+const NO_TIMESTAMP = -1;
 
 /**
  * Checks a batch as Kafka's broker does, with Kafka's codes, and gives it the form in which it
@@ -16,36 +31,56 @@ export function prepareProducedBatch(
   records: Uint8Array | null,
   apiVersion: number,
 ): PreparedBatch {
-  if (records === null || records.byteLength === 0) {
+  if (records === null) throw notOneBatch();
+  checkFrame(records);
+  const header = validateEncodedBatch(topic, records);
+  checkTerms(header, apiVersion);
+  if (header.timestampType !== "LogAppendTime") return prepareValidatedBatch(topic, records, header);
+  // Kafka looks at this bit only where it does not check the records' own timestamps.
+  if (topic.config.messageTimestampType === "LogAppendTime" || header.maxTimestamp === NO_TIMESTAMP) {
+    throw new OttlaError(
+      "INVALID_TIMESTAMP",
+      "records: the batch says LogAppendTime, which only the broker may say",
+    );
+  }
+  const stored = clearLogAppendTime(records);
+  return prepareValidatedBatch(topic, stored, { ...header, timestampType: "CreateTime" });
+}
+
+/**
+ * What can be told before the CRC is known to be right, in the order of Kafka's own checks: cut short is not
+ * a batch (INVALID_RECORD), an impossible length or magic is damage (CORRUPT_MESSAGE).
+ */
+function checkFrame(records: Uint8Array): void {
+  const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
+  if (records.byteLength < LOG_OVERHEAD_BYTES) throw notOneBatch();
+  const length = view.getInt32(LENGTH_POSITION);
+  if (length < SMALLEST_LENGTH) {
+    throw new OttlaError("CORRUPT_MESSAGE", `records: batch length ${length} is smaller than any batch`);
+  }
+  if (records.byteLength < BYTES_TO_MAGIC) throw notOneBatch();
+  const magic = view.getInt8(MAGIC_POSITION);
+  if (magic < 0 || magic > RECORD_BATCH_MAGIC) {
+    throw new OttlaError("CORRUPT_MESSAGE", `records: magic ${magic} is not a record format`);
+  }
+  if (LOG_OVERHEAD_BYTES + length !== records.byteLength) throw notOneBatch();
+  if (magic !== RECORD_BATCH_MAGIC) {
     throw new OttlaError(
       "INVALID_RECORD",
-      "records: there must be exactly one record batch for each partition",
+      `records: message format ${magic} is not served, only ${RECORD_BATCH_MAGIC} is`,
     );
   }
-  if (records.byteLength < RECORD_BATCH_OVERHEAD_BYTES) {
-    throw new OttlaError(
-      "CORRUPT_MESSAGE",
-      `records: ${records.byteLength} bytes are less than a batch's header`,
-    );
+  const baseOffset = view.getBigInt64(0);
+  if (baseOffset !== 0n && records.byteLength >= RECORD_BATCH_OVERHEAD_BYTES) {
+    throw new OttlaError("INVALID_RECORD", `records: the batch's base offset is ${baseOffset}, it must be 0`);
   }
-  const magic = records[MAGIC_POSITION];
-  if (magic !== CURRENT_MAGIC) {
-    throw new OttlaError(
-      "INVALID_RECORD",
-      `records: message format ${magic} is not served, only ${CURRENT_MAGIC} is`,
-    );
-  }
-  const header = readBatchHeader(records);
+}
+
+function checkTerms(header: BatchHeader, apiVersion: number): void {
   if (header.compression === "zstd" && apiVersion < FIRST_VERSION_WITH_ZSTD) {
     throw new OttlaError(
       "UNSUPPORTED_COMPRESSION_TYPE",
       `zstd needs Produce version ${FIRST_VERSION_WITH_ZSTD}, this is version ${apiVersion}`,
-    );
-  }
-  if (header.sizeBytes < records.byteLength) {
-    throw new OttlaError(
-      "INVALID_RECORD",
-      "records: there must be exactly one record batch for each partition",
     );
   }
   if (header.isTransactional) {
@@ -54,16 +89,11 @@ export function prepareProducedBatch(
       "records: the batch belongs to a transaction; transactions are not served",
     );
   }
-  if (header.baseOffset !== 0) {
-    throw new OttlaError(
-      "INVALID_RECORD",
-      `records: the batch's base offset is ${header.baseOffset}, it must be 0`,
-    );
-  }
-  if (header.producerId >= 0 && header.baseSequence < 0) {
-    const { producerId, baseSequence } = header;
-    const message = `records: the batch of producer ${producerId} has the sequence ${baseSequence}`;
-    throw new OttlaError("INVALID_RECORD", message);
-  }
-  return prepareEncodedBatch(topic, records);
+}
+
+function notOneBatch(): OttlaError {
+  return new OttlaError(
+    "INVALID_RECORD",
+    "records: there must be exactly one whole record batch for each partition",
+  );
 }

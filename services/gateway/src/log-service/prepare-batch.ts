@@ -44,8 +44,17 @@ function topicCompression(topic: Topic): Compression | undefined {
  * may send. Stored as sent, unless the topic's `compression.type` names another codec.
  */
 export function prepareEncodedBatch(topic: Topic, bytes: Uint8Array): PreparedBatch {
+  return prepareValidatedBatch(topic, bytes, validateEncodedBatch(topic, bytes));
+}
+
+/** The size first: it is cheaper than the CRC. */
+export function validateEncodedBatch(topic: Topic, bytes: Uint8Array): BatchHeader {
   checkSize(topic, bytes.length);
-  const header = validateBatch(bytes, 0, { requireDense: true });
+  return validateBatch(bytes, 0, { requireDense: true });
+}
+
+/** The rest of `prepareEncodedBatch`, for a caller that has checks of its own in between. */
+export function prepareValidatedBatch(topic: Topic, bytes: Uint8Array, header: BatchHeader): PreparedBatch {
   if (header.sizeBytes !== bytes.length) {
     throw new OttlaError(
       "INVALID_RECORD",
