@@ -15,11 +15,19 @@ export class FrameReader {
   readonly #buffer: Buffer;
   #position: number;
   readonly #end: number;
+  #elementsLeft: number;
 
-  constructor(frame: Uint8Array, position = 0, end = frame.byteLength) {
+  /** `maxElements` bounds the elements of all arrays together: each takes many times its bytes in memory. */
+  constructor(
+    frame: Uint8Array,
+    position = 0,
+    end = frame.byteLength,
+    maxElements = Number.MAX_SAFE_INTEGER,
+  ) {
     this.#buffer = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
     this.#position = position;
     this.#end = end;
+    this.#elementsLeft = maxElements;
   }
 
   get position(): number {
@@ -101,6 +109,8 @@ export class FrameReader {
     if (length * elementBytesMin > this.remaining) {
       throw malformed(`an array of ${length} elements does not fit in the ${this.remaining} bytes left`);
     }
+    if (length > 0) this.#elementsLeft -= length;
+    if (this.#elementsLeft < 0) throw malformed("too many elements in its arrays");
     return length;
   }
 

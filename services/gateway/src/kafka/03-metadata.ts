@@ -7,6 +7,8 @@
  * - An unknown topic is created when auto.create.topics.enable and the request allow it;
  *   the answer waits a little for it, and says LEADER_NOT_AVAILABLE when that takes
  *   longer. From version 12 on topics may be asked for by id, which creates nothing.
+ * - A topic asked for twice is answered once. More than 50,000 topics asked for by name or id are
+ *   INVALID_REQUEST.
  * - All operations are authorized, as in a Kafka without an authorizer.
  *
  * Deliberately not here: the KIP-1102 answer of version 13 (REBOOTSTRAP_REQUIRED), which
@@ -20,6 +22,7 @@ import { AutoCreate } from "./auto-create.ts";
 import { type AnyKafkaHandler, type KafkaRequestContext, kafkaHandler } from "./handler.ts";
 import { type KafkaFailure, NO_ERROR } from "./kafka-failures.ts";
 import { type KafkaServices, knownTopic, knownTopicId } from "./kafka-services.ts";
+import { checkItemCount, firstOfEach, inSlices } from "./request-items.ts";
 import {
   ALL_CLUSTER_OPERATIONS,
   ALL_TOPIC_OPERATIONS,
@@ -33,6 +36,8 @@ type TopicResponse = Response["topics"][number];
 type Wanted = NonNullable<Request["topics"]>[number];
 
 const FIRST_VERSION_WITH_TOPIC_IDS = 12;
+/** Producers ask for all the topics that they write to at once. */
+const MAX_TOPICS = 50_000;
 
 export function metadataHandler(services: KafkaServices): AnyKafkaHandler {
   const autoCreate = new AutoCreate(services);
@@ -47,7 +52,8 @@ export function metadataHandler(services: KafkaServices): AnyKafkaHandler {
     failure: (request, failure, context) => {
       // Before version 12 a name may not be null, not even the one of a request that is refused for it.
       const isNullable = context.apiVersion >= FIRST_VERSION_WITH_TOPIC_IDS;
-      const topics = (request.topics ?? []).map((wanted) => refused(wanted, failure));
+      const asked = firstOfEach(request.topics ?? [], keyOf);
+      const topics = asked.map((wanted) => refused(wanted, failure));
       const named = isNullable ? topics : topics.map((topic) => ({ ...topic, name: topic.name ?? "" }));
       return { ...answer(services, context, named, request), errorCode: failure.errorCode };
     },
@@ -55,6 +61,7 @@ export function metadataHandler(services: KafkaServices): AnyKafkaHandler {
 }
 
 function checkRequest(request: Request, apiVersion: number): void {
+  checkItemCount("topics", request.topics?.length ?? 0, MAX_TOPICS);
   if (apiVersion >= FIRST_VERSION_WITH_TOPIC_IDS) return;
   const isById = request.topics?.some(({ name, topicId }) => name === null || topicId !== ZERO_UUID);
   if (isById !== true) return;
@@ -91,35 +98,37 @@ async function topicsOf(
   { apiVersion }: KafkaRequestContext,
 ): Promise<TopicResponse[]> {
   const { topics, view } = services;
-  const wanted = request.topics?.map(byIdOrName) ?? null;
+  const wanted = request.topics === null ? null : firstOfEach(request.topics.map(byIdOrName), keyOf);
   const describe = (topic: Topic): TopicResponse => described(services, topic, request);
   if (wanted === null || (apiVersion === 0 && wanted.length === 0)) {
     await topics.refresh();
-    return view
-      .topicNames()
-      .map((name) => knownTopic(topics, name))
-      .filter((topic) => topic !== undefined)
-      .map(describe);
+    const all = await inSlices(services.clock, view.topicNames(), (name) => {
+      const topic = knownTopic(topics, name);
+      return topic === undefined ? undefined : describe(topic);
+    });
+    return all.filter((topic) => topic !== undefined);
   }
   const find = ({ name, topicId }: Wanted): Topic | undefined =>
     name === null ? knownTopicId(services, topicId) : knownTopic(topics, name);
   // Clients ask when something is amiss: they get what the store says, and not a view that may lag behind.
   await topics.refresh();
   const mayCreate = services.cluster.autoCreateTopics && request.allowAutoTopicCreation;
-  return Promise.all(
-    wanted.map(async (item) => {
-      const found = find(item);
-      if (found !== undefined) return describe(found);
-      try {
-        await createMissing(item, mayCreate ? autoCreate : undefined);
-        const created = find(item);
-        if (created !== undefined) return describe(created);
-        throw new OttlaError("LEADER_NOT_AVAILABLE", "the topic is being created");
-      } catch (thrown) {
-        return refused(item, services.failures.of(thrown, metadata.name));
-      }
-    }),
-  );
+  return inSlices(services.clock, wanted, async (item) => {
+    const found = find(item);
+    if (found !== undefined) return describe(found);
+    try {
+      await createMissing(item, mayCreate ? autoCreate : undefined);
+      const created = find(item);
+      if (created !== undefined) return describe(created);
+      throw new OttlaError("LEADER_NOT_AVAILABLE", "the topic is being created");
+    } catch (thrown) {
+      return refused(item, services.failures.of(thrown, metadata.name));
+    }
+  });
+}
+
+function keyOf({ name, topicId }: Wanted): string {
+  return name ?? `id ${topicId}`;
 }
 
 /** Java's clients send an empty name beside a topic id: where there is an id, it alone counts. */

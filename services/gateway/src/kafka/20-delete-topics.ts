@@ -2,7 +2,7 @@
  * DeleteTopics (20), versions 1 to 6: deletes topics by name, from version 6 on by id too.
  *
  * - Each topic is deleted by itself. A name or an id given twice is INVALID_REQUEST, as
- *   is one topic given by both.
+ *   is one topic given by both. More than 10,000 topics at once are INVALID_REQUEST too.
  * - The answer comes when this gateway does not know the topic any more.
  *
  * Deliberately not here: a switch that forbids deletion (delete.topic.enable); internal
@@ -15,6 +15,7 @@ import { duplicatesOf } from "./duplicates.ts";
 import { type AnyKafkaHandler, kafkaHandler } from "./handler.ts";
 import { failureOf, type KafkaFailure, NO_ERROR } from "./kafka-failures.ts";
 import { type KafkaServices, knownTopic, knownTopicId, lookUp } from "./kafka-services.ts";
+import { checkItemCount, firstOfEach, inSlices } from "./request-items.ts";
 
 type Request = RequestOf<typeof deleteTopics>;
 type TopicResponse = ResponseOf<typeof deleteTopics>["responses"][number];
@@ -28,22 +29,18 @@ export function deleteTopicsHandler(services: KafkaServices): AnyKafkaHandler {
     versions: { min: 1, max: 6 },
     async handle(request, { apiVersion }) {
       const wanted = wantedOf(request, apiVersion);
+      checkItemCount("topics", wanted.length);
       const twice = duplicatesOf(wanted.map(keyOf));
-      const responses = await Promise.all(
-        wanted
-          .filter((topic, index) => wanted.findIndex((other) => keyOf(other) === keyOf(topic)) === index)
-          .map(async (topic) => {
-            const isTwice = twice.has(keyOf(topic));
-            return isTwice
-              ? refused(topic, failureOf("INVALID_REQUEST", "Duplicate topic name or id."))
-              : deleteOne(services, topic, request.timeoutMs);
-          }),
+      const responses = await inSlices(services.clock, firstOfEach(wanted, keyOf), (topic) =>
+        twice.has(keyOf(topic))
+          ? refused(topic, failureOf("INVALID_REQUEST", "Duplicate topic name or id."))
+          : deleteOne(services, topic, request.timeoutMs),
       );
       return { throttleTimeMs: 0, responses };
     },
     failure: (request, failure, { apiVersion }) => ({
       throttleTimeMs: 0,
-      responses: wantedOf(request, apiVersion).map((topic) => refused(topic, failure)),
+      responses: firstOfEach(wantedOf(request, apiVersion), keyOf).map((topic) => refused(topic, failure)),
     }),
   });
 }

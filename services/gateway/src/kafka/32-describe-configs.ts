@@ -5,6 +5,8 @@
  *   read-only; an empty name asks for what was changed on all brokers at run time, which is nothing.
  * - `configuration_keys` null or empty asks for all settings; names that do not exist are
  *   left out, as in Kafka.
+ * - A resource named twice is answered once. More than 10,000 resources are INVALID_REQUEST; so is each
+ *   that would make the answer larger than 64 MiB.
  * - Synonyms on request, types and documentation from version 3 on. Nothing is sensitive.
  *
  * Deliberately not here: loggers of brokers, client metrics and groups: INVALID_REQUEST.
@@ -13,32 +15,42 @@ import { OttlaError } from "@ottla/errors";
 import { describeConfigs, type RequestOf, type ResponseOf } from "@ottla/kafka-protocol";
 import { describedBrokerConfigs } from "./broker-configs.ts";
 import { type DescribedConfig, describedTopicConfigs } from "./config-entries.ts";
-import { checkBrokerResource, ResourceType, topicOfResource } from "./config-resources.ts";
+import { checkBrokerResource, keyOfResource, ResourceType, topicOfResource } from "./config-resources.ts";
 import { type AnyKafkaHandler, type KafkaRequestContext, kafkaHandler } from "./handler.ts";
 import { type KafkaFailure, NO_ERROR } from "./kafka-failures.ts";
 import type { KafkaServices } from "./kafka-services.ts";
+import { checkItemCount, firstOfEach, inSlices } from "./request-items.ts";
 
 type Request = RequestOf<typeof describeConfigs>;
 type Resource = Request["resources"][number];
 type Result = ResponseOf<typeof describeConfigs>["results"][number];
+
+/** The texts of an answer take about so much at most. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 
 export function describeConfigsHandler(services: KafkaServices): AnyKafkaHandler {
   return kafkaHandler({
     api: describeConfigs,
     versions: { min: 1, max: 4 },
     async handle(request, context) {
-      const results = request.resources.map(async (resource): Promise<Result> => {
+      checkItemCount("resources", request.resources.length);
+      const resources = firstOfEach(request.resources, keyOfResource);
+      let answerBytes = 0;
+      const results = await inSlices(services.clock, resources, async (resource): Promise<Result> => {
         try {
-          return resultOf(resource, await describe(services, resource, context), request);
+          if (answerBytes > MAX_ANSWER_BYTES) throw answerTooLarge();
+          const result = resultOf(resource, await describe(services, resource, context), request);
+          answerBytes += sizeOf(result);
+          return result;
         } catch (thrown) {
           return refused(resource, services.failures.of(thrown, describeConfigs.name));
         }
       });
-      return { throttleTimeMs: 0, results: await Promise.all(results) };
+      return { throttleTimeMs: 0, results };
     },
     failure: ({ resources }, failure) => ({
       throttleTimeMs: 0,
-      results: resources.map((resource) => refused(resource, failure)),
+      results: firstOfEach(resources, keyOfResource).map((resource) => refused(resource, failure)),
     }),
   });
 }
@@ -91,6 +103,20 @@ function resultOf(
         documentation: includeDocumentation ? documentation : null,
       })),
   };
+}
+
+function answerTooLarge(): OttlaError {
+  const message = `resources: the answer exceeds the limit ${MAX_ANSWER_BYTES} bytes: describe fewer at once`;
+  return new OttlaError("INVALID_REQUEST", message);
+}
+
+function sizeOf({ configs }: Result): number {
+  let sizeBytes = 0;
+  for (const { name, value, documentation, synonyms } of configs) {
+    sizeBytes += name.length + (value?.length ?? 0) + (documentation?.length ?? 0);
+    for (const synonym of synonyms ?? []) sizeBytes += synonym.name.length + (synonym.value?.length ?? 0);
+  }
+  return sizeBytes;
 }
 
 function refused({ resourceType, resourceName }: Resource, failure: KafkaFailure): Result {

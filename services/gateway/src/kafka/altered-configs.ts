@@ -5,6 +5,7 @@ import { type ConfigResource, keyOfResource, ResourceType, topicOfResource } fro
 import { duplicatesOf } from "./duplicates.ts";
 import { failureOf, type KafkaFailure, NO_ERROR } from "./kafka-failures.ts";
 import type { KafkaServices } from "./kafka-services.ts";
+import { checkItemCount, firstOfEach, inSlices } from "./request-items.ts";
 
 /** What becomes of one topic's settings. */
 export interface ConfigChange {
@@ -31,35 +32,28 @@ export async function alterResources<
   options: { readonly validateOnly: boolean; readonly api: string },
   changeOf: (topic: Topic, resource: R) => ConfigChange,
 ): Promise<AlteredResource[]> {
+  checkItemCount("resources", resources.length);
   const duplicates = duplicatesOf(resources.map(keyOfResource));
-  const firsts = resources.filter(
-    (resource, index) =>
-      resources.findIndex((other) => keyOfResource(other) === keyOfResource(resource)) === index,
-  );
-  return Promise.all(
-    firsts.map(async (resource) => {
-      try {
-        if (duplicates.has(keyOfResource(resource))) {
-          return refusedResource(
-            resource,
-            failureOf("INVALID_REQUEST", "Each resource must appear at most once."),
-          );
-        }
-        const topic = await alterable(services, resource);
-        const [twice] = duplicatesOf(resource.configs.map(({ name }) => name));
-        if (twice !== undefined) throw new OttlaError("INVALID_REQUEST", `configs: ${twice} is given twice`);
-        const change = changeOf(topic, resource);
-        const isEmpty = change.remove.length === 0 && Object.keys(change.set).length === 0;
-        if (!isEmpty) {
-          const { validateOnly } = options;
-          await services.changes.alterConfig(topic.name, change, { timeoutMs: TIMEOUT_MS, validateOnly });
-        }
-        return refusedResource(resource, { errorCode: NO_ERROR, errorMessage: null });
-      } catch (thrown) {
-        return refusedResource(resource, services.failures.of(thrown, options.api));
+  return inSlices(services.clock, firstOfEach(resources, keyOfResource), async (resource) => {
+    try {
+      if (duplicates.has(keyOfResource(resource))) {
+        const failure = failureOf("INVALID_REQUEST", "Each resource must appear at most once.");
+        return refusedResource(resource, failure);
       }
-    }),
-  );
+      const topic = await alterable(services, resource);
+      const [twice] = duplicatesOf(resource.configs.map(({ name }) => name));
+      if (twice !== undefined) throw new OttlaError("INVALID_REQUEST", `configs: ${twice} is given twice`);
+      const change = changeOf(topic, resource);
+      const isEmpty = change.remove.length === 0 && Object.keys(change.set).length === 0;
+      if (!isEmpty) {
+        const { validateOnly } = options;
+        await services.changes.alterConfig(topic.name, change, { timeoutMs: TIMEOUT_MS, validateOnly });
+      }
+      return refusedResource(resource, { errorCode: NO_ERROR, errorMessage: null });
+    } catch (thrown) {
+      return refusedResource(resource, services.failures.of(thrown, options.api));
+    }
+  });
 }
 
 async function alterable(

@@ -6,6 +6,9 @@ import { FrameSplitter } from "./frame-splitter.ts";
 import type { KafkaConnectionState } from "./handler.ts";
 import { type AnswerSent, ReplyQueue } from "./reply-queue.ts";
 
+/** Elements in all arrays of one request: few bytes of a frame become an object of hundreds. */
+const MAX_REQUEST_ELEMENTS = 300_000;
+
 export interface KafkaConnectionLimits {
   /** The largest request: Kafka's socket.request.max.bytes. */
   readonly maxRequestBytes: number;
@@ -144,7 +147,7 @@ export class KafkaConnection {
   }
 
   #onFrame(frame: Uint8Array): void {
-    const reader = new FrameReader(frame);
+    const reader = new FrameReader(frame, 0, frame.byteLength, MAX_REQUEST_ELEMENTS);
     const header = readRequestHeader(reader);
     const request = this.#options.dispatcher.prepare(header, reader, {
       peer: this.remoteAddress,
