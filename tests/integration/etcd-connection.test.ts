@@ -33,6 +33,7 @@ describe.runIf(haveEtcd() && haveTools("openssl"))("EtcdStore over TLS", () => {
   it("trusts the authorities of the settings and no others, and says why not", async () => {
     const server = await EtcdServer.start({ tls: { certificateFile, keyFile } });
     const settings = await defaultSettings({
+      cluster: { secret: "a secret of sixteen characters and more" },
       etcd: { endpoints: server.endpoints, tlsCaFile: certificateFile },
     });
     const store = openEtcdStore([], await readEtcdSettings(settings.etcd, readFile));
