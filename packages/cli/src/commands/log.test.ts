@@ -22,7 +22,7 @@ test("log verify names the damaged file by a path that exists, with the position
     await writeFile(join(directory, "log-checkpoint"), `${checkpoint}crc: ${crc}\n`);
     const environment = new TestEnvironment();
     const code = await buildProgram(environment).run(["log", "verify", directory]);
-    expect(code, environment.out).toBe(ExitCode.failed);
+    expect(code).toBe(ExitCode.failed);
     expect(environment.out).toContain(`error: ${file} at ${first?.length}`);
     expect(environment.out).toMatch(/\n1 error\n$/);
   } finally {

@@ -79,13 +79,13 @@ export async function describeTopics(
   const format = outputFormat(flags, environment);
   return withOttla(flags, environment, async (ottla) => {
     const topics: TopicDescription[] = [];
-    let failure: unknown;
+    let failure: Error | undefined;
     for (const name of names) {
       const describe = () => ottla.admin().describeTopics([name], { includeOffsets: true });
       try {
         topics.push(...(await onKnownTopic(name, describe)));
       } catch (thrown) {
-        failure ??= thrown;
+        failure ??= thrown instanceof Error ? thrown : new Error(String(thrown));
       }
     }
     // Those that exist are shown, whatever is wrong with the others.

@@ -69,6 +69,13 @@ describe("Consumer", () => {
     await consumer.close();
   });
 
+  test("a partition that is not there ends the iteration soon", async () => {
+    const { consumer } = setUp();
+    await consumer.assign([{ topic: "t", partition: 7, offset: "earliest" }]);
+    await expect(readAll(consumer)).rejects.toMatchObject({ code: "UNKNOWN_TOPIC_OR_PARTITION" });
+    await consumer.close();
+  });
+
   test("an empty partition ends at once", async () => {
     const { consumer } = setUp({}, 2);
     await consumer.assign([{ topic: "t", offset: "earliest" }]);

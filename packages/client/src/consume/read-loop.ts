@@ -36,6 +36,9 @@ const HOPELESS: ReadonlySet<string> = new Set([
 /** Errors of a partition that count as final although another call might see them gone. */
 const FINAL_FOR_PARTITION: ReadonlySet<string> = new Set(["UNKNOWN_TOPIC_OR_PARTITION", "CORRUPT_MESSAGE"]);
 
+/** A topic may have been created a moment ago, at another gateway. */
+const UNKNOWN_TOPIC_GRACE_MS = 1000;
+
 /** The server takes at most so many positions in one `Read`. */
 const POSITIONS_OF_A_STREAM = 1000;
 
@@ -84,6 +87,7 @@ export class ReadLoop {
   async #run(generation: number, group: readonly AssignedPartition[]): Promise<void> {
     const { clock, random, onFailed, onConnectionLost } = this.#options;
     const backoff = new Backoff({ firstDelayMs: 50, maxDelayMs: 1000, random });
+    let unknownSinceMs: number | undefined;
     while (this.#current(generation)) {
       const active = group.filter((assigned) => assigned.active);
       if (active.length === 0) return;
@@ -92,11 +96,15 @@ export class ReadLoop {
       } catch (thrown) {
         if (!this.#current(generation)) return;
         const error = toOttlaError(thrown);
-        if (HOPELESS.has(error.code)) {
+        const isUnknown = error.code === "UNKNOWN_TOPIC_OR_PARTITION";
+        unknownSinceMs = isUnknown ? (unknownSinceMs ?? clock.monotonic()) : undefined;
+        const wasLong = isUnknown && clock.monotonic() - (unknownSinceMs ?? 0) >= UNKNOWN_TOPIC_GRACE_MS;
+        if (HOPELESS.has(error.code) || wasLong) {
           onFailed(error);
           return;
         }
-        onConnectionLost(error);
+        // Nothing is lost while a server may not know the topic yet.
+        if (!isUnknown) onConnectionLost(error);
       }
       if (this.#current(generation)) await clock.sleep(backoff.nextDelayMs());
     }

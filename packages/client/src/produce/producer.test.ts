@@ -171,7 +171,7 @@ describe("Producer", () => {
     expect(producer.bufferedBytes).toBe(0);
   });
 
-  test("what of a split batch is stored does not count as failed, and later batches are built to fit", async () => {
+  test("what is stored of a split batch does not count as failed; later batches fit", async () => {
     const outcomes: BatchOutcome[] = [];
     const { producer, logs, clock, server } = setUp({
       batchBytes: 100_000,
@@ -219,7 +219,7 @@ describe("Producer", () => {
     expect(producer.bufferedBytes).toBe(0);
   });
 
-  test("a batch that is refused until its time is over: the server's reason comes first, nothing is stored", async () => {
+  test("a batch refused until its time is over: the server's reason comes first", async () => {
     const warnings: object[] = [];
     const logger = { warn: (facts: object) => void warnings.push(facts), debug: () => undefined };
     const { producer, clock, server } = setUp({ deliveryTimeoutMs: 15_000 }, 1, logger);

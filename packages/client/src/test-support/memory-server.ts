@@ -120,6 +120,8 @@ export class MemoryServer {
         `positions: ${length} entries exceed the limit ${MAX_READ_POSITIONS}`,
       );
     }
+    // As the gateway does: a position that it does not know ends the call.
+    for (const { topic, partition } of request.positions) this.#log(topic, partition);
     await Promise.all(request.positions.map((position) => this.#follow(position, request, stream, signal)));
   }
 
