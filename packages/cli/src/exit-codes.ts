@@ -21,7 +21,7 @@ export const ExitCode = {
   interrupted: 130,
 } as const;
 
-/** The one table of exit codes, for help and documentation; those of `serve` are given by services/standalone. */
+/** The one table of exit codes, for help and documentation; `serve` is in services/standalone. */
 export const EXIT_CODE_MEANINGS: readonly (readonly [number, string])[] = [
   [ExitCode.ok, "done"],
   [

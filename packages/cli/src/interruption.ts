@@ -32,7 +32,7 @@ export class Interruption {
   }
 
   /**
-   * What the promise resolves to, or undefined when the interruption comes first. `Promise.race` with a promise
+   * What the promise resolves to, or undefined when the interruption comes first. `Promise.race` with one
    * that stays pending would do the same, and would keep a reaction on it for every call.
    */
   orUntil<T>(promise: Promise<T>): Promise<T | undefined> {

@@ -39,7 +39,7 @@ test("address and output may stand before the command, and those behind it win",
   );
 });
 
-test("a topic that does not exist: produce says at once how to create it, consume and describe say so", async () => {
+test("a topic that does not exist: produce says at once how to create it", async () => {
   const unknown = 'topic "nope" does not exist';
   expect(await ottla("produce", "nope")).toBe(
     `${unknown}: create it with \`ottla topic create nope\` (UNKNOWN_TOPIC_OR_PARTITION)`,

@@ -39,7 +39,8 @@ function batchText({ position, header, records }: Extract<DumpedItem, { kind: "b
     header.isControl ? " control" : "",
   ].join("");
   const lines = [
-    `  at ${position}: offsets ${header.baseOffset}..${header.lastOffset}, ${plural(header.recordCount, "record")}, ` +
+    `  at ${position}: offsets ${header.baseOffset}..${header.lastOffset}, ` +
+      `${plural(header.recordCount, "record")}, ` +
       `${header.sizeBytes} bytes, epoch ${header.partitionLeaderEpoch}, ` +
       `${header.timestampType} ${header.maxTimestamp}${producer}${flags}`,
   ];

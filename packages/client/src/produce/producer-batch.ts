@@ -149,7 +149,7 @@ export class ProducerBatch {
 
   /**
    * Batches of at most `limitBytes` each (before compression) with the records of this one, for a server that
-   * found it too large; two halves when the limit is not known or does not divide it. They take over its place,
+   * found it too large; two halves when the limit is unknown or does not divide it. They take over its place,
    * its sequences and its records, each of which follows its own piece from then on.
    */
   split(limitBytes: number | undefined): ProducerBatch[] {
