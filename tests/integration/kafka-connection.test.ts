@@ -106,6 +106,28 @@ test("a client that never takes its answers costs few bytes, and nobody else wai
   slow.close();
 });
 
+test("partly sent requests of all clients are bounded together, and each still becomes whole", async () => {
+  const settings = { maxTotalRequestBytes: 1 << 20, maxRequestBytes: 2 << 20 };
+  const { kafka, port, node } = await startKafkaNode({ kafka: settings });
+  await createTopic(kafka, "t");
+  const request = {
+    acks: -1,
+    timeoutMs: 10_000,
+    topicData: [{ name: "t", partitionData: [{ index: 0, records: batchOf(["x".repeat(900_000)]) }] }],
+  };
+  const frame = encodeRequest(produce, 12, request, 1);
+  const length = Buffer.alloc(4);
+  length.writeInt32BE(frame.byteLength);
+  const gone = await connectKafka(port);
+  gone.sendBytes([length, frame.subarray(0, 800_000)]);
+  await untilMetric(node.httpUrl, "ottla_gateway_kafka_request_bytes", 800_000);
+  const clients = await Promise.all(Array.from({ length: 4 }, () => connectKafka(port)));
+  const answers = clients.map((client) => client.callFrame(frame));
+  gone.close();
+  expect(await Promise.all(answers)).toHaveLength(4);
+  expect(await untilMetric(node.httpUrl, "ottla_gateway_kafka_request_bytes", 0)).toBe(0);
+});
+
 test("a fetch that waits is called back when its client goes away", async () => {
   const { kafka, port, node } = await startKafkaNode();
   const topicId = await createTopic(kafka, "t");

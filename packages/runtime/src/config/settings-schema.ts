@@ -149,6 +149,15 @@ const kafka = z.strictObject({
       "Bytes of requests that one connection may have in work; beyond it the gateway reads no further. A single " +
       "larger request still passes.",
   }),
+  maxTotalRequestBytes: bytes({
+    min: MIB,
+    max: 64 * GIB,
+    default: 256 * MIB,
+    ...GATEWAY_ONLY,
+    documentation:
+      "Bytes of requests from all Kafka connections in work, partly received ones among them. Beyond it the " +
+      "gateway reads on only from the client whose request has been part-way for the longest.",
+  }),
   maxProduceBytes: bytes({
     min: MIB,
     max: 64 * GIB,

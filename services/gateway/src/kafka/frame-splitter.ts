@@ -26,6 +26,12 @@ export class FrameSplitter {
     return this.#lengthFilled + this.#filled;
   }
 
+  /** Forgets the frame that is not whole, and the memory that it has taken. */
+  clear(): void {
+    this.#takeFrame();
+    this.#lengthFilled = 0;
+  }
+
   /**
    * Takes the next chunk and calls back for each frame that is whole. Throws when a length is out of bounds.
    */

@@ -5,9 +5,12 @@ import type { KafkaDispatcher, PreparedRequest } from "./dispatcher.ts";
 import { FrameSplitter } from "./frame-splitter.ts";
 import type { KafkaConnectionState } from "./handler.ts";
 import { type AnswerSent, ReplyQueue } from "./reply-queue.ts";
+import type { RequestHolder, RequestMemory } from "./request-memory.ts";
 
 /** Elements in all arrays of one request: few bytes of a frame become an object of hundreds. */
 const MAX_REQUEST_ELEMENTS = 300_000;
+/** So many looks, while memory for requests is short, may find a connection at a standstill. */
+const MAX_STANDSTILL_LOOKS = 3;
 
 export interface KafkaConnectionLimits {
   /** The largest request: Kafka's socket.request.max.bytes. */
@@ -25,6 +28,8 @@ export interface KafkaConnectionOptions {
   readonly connection: Connection;
   readonly dispatcher: KafkaDispatcher;
   readonly limits: KafkaConnectionLimits;
+  /** The bytes of requests that all connections hold together. */
+  readonly memory: RequestMemory;
   readonly clock: Clock;
   /** Called once, when the connection is over; with the reason when it is worth a log line. */
   readonly onClosed: (reason: OttlaError | undefined) => void;
@@ -41,7 +46,7 @@ interface WaitingRequest {
  * the order of the requests. Reading stops while too much is unanswered or while the
  * client does not take its answers, so that neither costs memory without bound.
  */
-export class KafkaConnection {
+export class KafkaConnection implements RequestHolder {
   readonly #options: KafkaConnectionOptions;
   readonly #connection: Connection;
   readonly #splitter: FrameSplitter;
@@ -53,6 +58,9 @@ export class KafkaConnection {
   #running = 0;
   #runningExclusively = false;
   #unansweredBytes = 0;
+  /** What `memory` knows of. */
+  #accountedBytes = 0;
+  #standstillLooks = 0;
   #lastActivityMs: number;
   #isPaused = false;
   #isBlocked = false;
@@ -84,6 +92,7 @@ export class KafkaConnection {
   }
 
   start(): void {
+    this.#options.memory.join(this);
     this.#connection.start({
       onData: (chunk) => this.#onData(chunk),
       onDrain: () => this.#onDrain(),
@@ -101,14 +110,19 @@ export class KafkaConnection {
    * that never takes its answers is idle too.
    */
   closeIfIdle(nowMs: number): void {
+    if (this.#isAtStandstill()) return this.close(standstill());
     if (this.#replies.unanswered > 0) return;
     if (nowMs - this.#lastActivityMs >= this.#options.limits.idleTimeoutMs) this.close();
+  }
+
+  onReadingChanged(): void {
+    this.#adjustReading();
   }
 
   /** Takes no further requests and ends when all that began are answered. */
   drain(): void {
     this.#isDraining = true;
-    this.#waiting.length = 0;
+    this.#dropUnbegun();
     this.#hurry.abort();
     this.#adjustReading();
     this.#endIfDone();
@@ -129,12 +143,14 @@ export class KafkaConnection {
       this.#breakAfterWaiting(error);
     }
     this.#startWaiting();
+    this.#account();
     this.#adjustReading();
   }
 
   /** What cannot be understood ends the connection, but only after the answers to what came before it. */
   #breakAfterWaiting(error: unknown): void {
     this.#isBroken = true;
+    this.#splitter.clear();
     this.#hurry.abort();
     const refuse: PreparedRequest = {
       pipelined: false,
@@ -155,6 +171,7 @@ export class KafkaConnection {
       signal: this.#abort.signal,
       hurry: this.#hurry.signal,
     });
+    this.#standstillLooks = 0;
     this.#unansweredBytes += frame.byteLength;
     this.#waiting.push({ request, frameBytes: frame.byteLength });
   }
@@ -178,6 +195,7 @@ export class KafkaConnection {
       this.#running--;
       if (!request.pipelined) this.#runningExclusively = false;
       this.#unansweredBytes -= frameBytes;
+      this.#account();
       slot.settle(pieces);
       if (this.#isOver) return;
       this.#startWaiting();
@@ -207,16 +225,44 @@ export class KafkaConnection {
   #onDrain(): void {
     this.#lastActivityMs = this.#options.clock.monotonic();
     this.#isBlocked = false;
+    this.#standstillLooks = 0;
     this.#answersTaken();
     this.#startWaiting();
     this.#adjustReading();
+  }
+
+  /** Requests that have not begun, whole or not, never will. */
+  #dropUnbegun(): void {
+    for (const { frameBytes } of this.#waiting) this.#unansweredBytes -= frameBytes;
+    this.#waiting.length = 0;
+    this.#splitter.clear();
+    this.#account();
+  }
+
+  #account(): void {
+    const { partialBytes } = this.#splitter;
+    const heldBytes = this.#unansweredBytes + partialBytes;
+    this.#options.memory.account(this, heldBytes - this.#accountedBytes, partialBytes > 0);
+    this.#accountedBytes = heldBytes;
+  }
+
+  /**
+   * While memory for requests is short, others wait for what this client does not send, or does not take.
+   */
+  #isAtStandstill(): boolean {
+    const isSending = this.#splitter.partialBytes > 0 && !this.#isPaused;
+    const isHolding = this.#isBlocked && this.#accountedBytes > 0;
+    if (!this.#options.memory.isFull || !(isSending || isHolding)) this.#standstillLooks = 0;
+    else this.#standstillLooks++;
+    return this.#standstillLooks > MAX_STANDSTILL_LOOKS;
   }
 
   #adjustReading(): void {
     const { maxUnansweredBytes, maxUnansweredRequests } = this.#options.limits;
     const unanswered = this.#replies.unanswered + this.#waiting.length;
     const isFull = unanswered >= maxUnansweredRequests || this.#unansweredBytes >= maxUnansweredBytes;
-    const shouldPause = isFull || this.#isBlocked || this.#isDraining || this.#isBroken;
+    const mayRead = this.#options.memory.mayRead(this);
+    const shouldPause = isFull || !mayRead || this.#isBlocked || this.#isDraining || this.#isBroken;
     if (shouldPause === this.#isPaused || this.#isOver) return;
     this.#isPaused = shouldPause;
     if (shouldPause) this.#connection.pause();
@@ -248,11 +294,17 @@ export class KafkaConnection {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#isBlocked = false;
-    this.#waiting.length = 0;
+    this.#options.memory.leave(this);
+    this.#dropUnbegun();
     this.#abort.abort();
     this.#hurry.abort();
     this.#answersTaken();
     for (const callback of this.#onClosedCallbacks) callback();
     this.#options.onClosed(this.#failure);
   }
+}
+
+function standstill(): OttlaError {
+  const message = "kafka.max-total-request-bytes is used up, and this client has been at a standstill";
+  return new OttlaError("REQUEST_TIMED_OUT", message);
 }

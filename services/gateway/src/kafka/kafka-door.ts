@@ -23,6 +23,7 @@ import { KafkaFailures } from "./kafka-failures.ts";
 import { KafkaMetrics } from "./kafka-metrics.ts";
 import { KafkaServer } from "./kafka-server.ts";
 import type { KafkaServices } from "./kafka-services.ts";
+import { RequestMemory } from "./request-memory.ts";
 import { TopicChanges } from "./topic-changes.ts";
 import { GatewayBrokers, parseHostAndPort, SharedBroker, type VirtualBrokers } from "./virtual-brokers.ts";
 
@@ -102,7 +103,9 @@ export async function startKafkaDoor(options: KafkaDoorOptions): Promise<KafkaDo
       idleTimeoutMs: settings.idleTimeoutMs,
     },
   };
+  const memory = new RequestMemory(settings.maxTotalRequestBytes);
   metrics.addGauges({
+    requestBytes: () => memory.heldBytes,
     produceBytes: () => services.produceBudget.takenBytes,
     fetchBytes: () => services.fetchBudget.takenBytes,
     sessionPartitions: () => services.fetchSessions.partitionCount,
@@ -113,6 +116,7 @@ export async function startKafkaDoor(options: KafkaDoorOptions): Promise<KafkaDo
     port: settings.port,
     handlers: kafkaHandlers(services),
     limits: settings,
+    memory,
     maxConnections: settings.maxConnections,
     clock,
     failures,

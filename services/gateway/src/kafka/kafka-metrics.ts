@@ -4,6 +4,7 @@ type Child = ReturnType<Histogram<"api">["labels"]>;
 
 /** What is counted when somebody asks. */
 export interface KafkaGauges {
+  readonly requestBytes: () => number;
   readonly produceBytes: () => number;
   readonly fetchBytes: () => number;
   readonly sessionPartitions: () => number;
@@ -57,6 +58,11 @@ export class KafkaMetrics {
         collect: () => gauge.set(read()),
       });
     };
+    add(
+      "request_bytes",
+      "Bytes of Kafka requests in work, partly received ones among them",
+      gauges.requestBytes,
+    );
     add(
       "produce_bytes",
       "Bytes of batches from Kafka connections on their way to storage",

@@ -5,6 +5,7 @@ import type { AnyKafkaHandler } from "./handler.ts";
 import { KafkaConnection, type KafkaConnectionLimits } from "./kafka-connection.ts";
 import type { KafkaFailures } from "./kafka-failures.ts";
 import type { KafkaMetrics } from "./kafka-metrics.ts";
+import type { RequestMemory } from "./request-memory.ts";
 
 const IDLE_SWEEP_MS = 10_000;
 
@@ -14,6 +15,7 @@ export interface KafkaServerOptions {
   readonly port: number;
   readonly handlers: readonly AnyKafkaHandler[];
   readonly limits: KafkaConnectionLimits;
+  readonly memory: RequestMemory;
   /** Connections above it are closed at once: Kafka's max.connections. */
   readonly maxConnections: number;
   readonly clock: Clock;
@@ -72,7 +74,7 @@ export class KafkaServer {
   }
 
   #accept(connection: Connection): void {
-    const { maxConnections, limits, clock, metrics, limitedLogger } = this.#options;
+    const { maxConnections, limits, memory, clock, metrics, limitedLogger } = this.#options;
     if (this.#connections.size >= maxConnections) {
       metrics.closed("too_many_connections");
       limitedLogger.warn(
@@ -88,6 +90,7 @@ export class KafkaServer {
       connection,
       dispatcher: this.#dispatcher,
       limits,
+      memory,
       clock,
       onClosed: (reason) => this.#onClosed(kafka, reason),
     });
