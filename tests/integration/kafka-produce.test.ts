@@ -1,6 +1,6 @@
 import { ERRORS } from "@ottla/errors";
 import { fetch, initProducerId, produce } from "@ottla/kafka-protocol";
-import { crc32c, readBatchHeader, validateBatch } from "@ottla/records";
+import { crc32c, encodeBatch, readBatchHeader, validateBatch } from "@ottla/records";
 import { expect, test } from "vitest";
 import {
   batchOf,
@@ -111,6 +111,33 @@ test("a producer's LogAppendTime is refused where the log sets it, and is Create
   });
   const untimed = withField(batch, 35, "setBigInt64", -1n);
   expect((await produceBatch(kafka, "created", untimed)).errorCode).toBe(ERRORS.INVALID_TIMESTAMP.kafka);
+});
+
+test("each record's timestamp is checked where the topic sets bounds, and bad records are named", async () => {
+  const { kafka } = await startKafkaNode();
+  await createTopic(kafka, "t", 1, { "message.timestamp.before.max.ms": "3600000" });
+  const nowMs = Date.now();
+  const record = (timestampMs: number) => ({ timestampMs, key: null, value: Buffer.from("v") });
+  const good = encodeBatch([record(nowMs), record(nowMs - 1000)]);
+  expect((await produceBatch(kafka, "t", good)).errorCode).toBe(0);
+  for (const compression of ["none", "zstd"] as const) {
+    const bad = encodeBatch([record(nowMs), record(1000), record(nowMs), record(2000)], { compression });
+    expect(await produceBatch(kafka, "t", bad)).toMatchObject({
+      errorCode: ERRORS.INVALID_TIMESTAMP.kafka,
+      baseOffset: -1,
+      logStartOffset: 0,
+      recordErrors: [{ batchIndex: 1 }, { batchIndex: 3 }],
+    });
+  }
+});
+
+test("a batch that decompresses to too much is refused where it would be compressed anew", async () => {
+  const { kafka } = await startKafkaNode();
+  await createTopic(kafka, "gzip", 1, { "compression.type": "gzip" });
+  const bomb = encodeBatch([{ timestampMs: 1, key: null, value: new Uint8Array(20 << 20) }], {
+    compression: "zstd",
+  });
+  expect(await produceBatch(kafka, "gzip", bomb)).toMatchObject({ errorCode: ERRORS.INVALID_RECORD.kafka });
 });
 
 test("a batch that is refused leaves the other partitions of the request alone", async () => {

@@ -13,7 +13,7 @@ test.each(COMPRESSIONS)("a record without a key is refused in a compacted topic 
   const batch = encodeBatch(records, { compression });
   expect(validateRecords(batch)).toMatchObject({ recordCount: 2 });
   expect(() => validateRecords(batch, { requireKeys: true })).toThrow(
-    expect.objectContaining({ code: "INVALID_RECORD", metadata: { recordIndex: "1" } }),
+    expect.objectContaining({ code: "INVALID_RECORD", metadata: { recordIndexes: "1" } }),
   );
 });
 
@@ -24,9 +24,12 @@ test("timestamps outside the topic's bounds are refused, and no timestamp passes
     maxTimestampMs: 200,
     offsetOfMaxTimestamp: 2,
   });
-  for (const bounds of [{ minTimestampMs: 101 }, { maxTimestampMs: 99 }]) {
+  for (const [bounds, recordIndexes] of [
+    [{ minTimestampMs: 101 }, "1"],
+    [{ maxTimestampMs: 99 }, "1,2"],
+  ] as const) {
     expect(() => validateRecords(batch, bounds)).toThrow(
-      expect.objectContaining({ code: "INVALID_TIMESTAMP", metadata: { recordIndex: "1" } }),
+      expect.objectContaining({ code: "INVALID_TIMESTAMP", metadata: { recordIndexes } }),
     );
   }
 });

@@ -11,11 +11,17 @@
  *   another codec. zstd needs version 7.
  * - A retried batch of an idempotent producer is answered with its first offset.
  *
- * Deliberately not here: transactions. A request or a batch that belongs to one is refused with
+ * - Records are looked at one by one only where the topic sets message.timestamp.before.max.ms or
+ *   message.timestamp.after.max.ms to other than the default; `record_errors` then says which are refused.
+ * - Where the gateway decodes or recompresses, a batch may decompress to 16 times max.message.bytes, 8 MiB at least.
+ *
+ * Deliberately not here: a look into every batch. Elsewhere record bodies are not decoded, so a batch
+ * with a right CRC and a broken body is acknowledged, a record count that the body does not bear out is not
+ * seen, and timestamps are checked by the batch's header. Nor transactions. A request or a batch that belongs to one is refused with
  * TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every client takes as final. `currentLeader` hints (version
  * 10) are left out: any gateway serves any partition, so there is no better place to send a client to.
  */
-import { OttlaError, toOttlaError } from "@ottla/errors";
+import { type ErrorCode, OttlaError, toOttlaError } from "@ottla/errors";
 import { produce, type RequestOf, type ResponseOf } from "@ottla/kafka-protocol";
 import { Acks } from "@ottla/proto/ottla/v1/record";
 import { refuseInternal } from "../topics.ts";
@@ -35,6 +41,13 @@ const ACKS: ReadonlyMap<number, Acks> = new Map([
   [0, Acks.NONE],
   [1, Acks.LEADER],
 ]);
+/** Refusals after which Kafka tells where the log begins. */
+const ABOUT_CONTENTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "INVALID_TIMESTAMP",
+  "OUT_OF_ORDER_SEQUENCE_NUMBER",
+  "INVALID_PRODUCER_EPOCH",
+]);
+const EARLIEST_TIMESTAMP = -2;
 const ORDER = Symbol("the order of Produce requests");
 const TRANSACTIONS_MESSAGE = "transactions are not served: produce without a transactional id";
 
@@ -128,7 +141,10 @@ async function appendOne(
       throw new OttlaError("UNKNOWN_TOPIC_OR_PARTITION", `topic ${name} has no partition ${data.index}`);
     }
     refuseInternal(topic);
-    const { batch, idempotent } = prepareProducedBatch(topic, data.records, terms.apiVersion);
+    const { batch, idempotent } = prepareProducedBatch(topic, data.records, {
+      apiVersion: terms.apiVersion,
+      nowMs: clock.now(),
+    });
     const outcome = await router.append({
       topicId: topic.topicId,
       partition: data.index,
@@ -147,8 +163,42 @@ async function appendOne(
       logStartOffset: outcome.logStartOffset,
     };
   } catch (thrown) {
-    metrics.countFailedAppend(toOttlaError(thrown).code);
-    return refused(data.index, failures.ofAppend(thrown, produce.name));
+    const error = toOttlaError(thrown);
+    metrics.countFailedAppend(error.code);
+    return {
+      ...refused(data.index, failures.ofAppend(thrown, produce.name)),
+      logStartOffset: await logStartAfter(services, name, data.index, error),
+      recordErrors: recordErrorsOf(error),
+    };
+  }
+}
+
+/** The records that were refused one by one (KIP-467). */
+function recordErrorsOf({ message, metadata }: OttlaError): PartitionResponse["recordErrors"] {
+  const indexes = metadata["recordIndexes"];
+  if (indexes === undefined) return [];
+  return indexes
+    .split(",")
+    .map((batchIndex) => ({ batchIndex: Number(batchIndex), batchIndexErrorMessage: message }));
+}
+
+/** Where the log begins, for a batch that was refused for what it holds; -1 when that is not known. */
+async function logStartAfter(
+  { router, topics }: KafkaServices,
+  name: string,
+  partition: number,
+  { code, metadata }: OttlaError,
+): Promise<number> {
+  const topic = knownTopic(topics, name);
+  if (topic === undefined || !(ABOUT_CONTENTS.has(code) || metadata["recordIndexes"] !== undefined))
+    return -1;
+  try {
+    const query = { topicId: topic.topicId, partition, timestampMs: EARLIEST_TIMESTAMP };
+    const [found] = await router.listOffsets([query]);
+    return found === undefined || found instanceof OttlaError ? -1 : found.offset;
+  } catch {
+    // The refusal is the answer; this is only a hint.
+    return -1;
   }
 }
 

@@ -6,6 +6,7 @@ import {
   RECORD_BATCH_MAGIC,
   RECORD_BATCH_OVERHEAD_BYTES,
 } from "@ottla/records";
+import { checkRecordsDeeply } from "../log-service/deep-checks.ts";
 import {
   type PreparedBatch,
   prepareValidatedBatch,
@@ -24,18 +25,21 @@ const NO_TIMESTAMP = -1;
 
 /**
  * Checks a batch as Kafka's broker does, with Kafka's codes, and gives it the form in which it
- * is stored. No record is decoded unless the topic's compression.type asks for another codec.
+ * is stored. No record is decoded unless a setting of the topic is about single records.
  */
 export function prepareProducedBatch(
   topic: Topic,
   records: Uint8Array | null,
-  apiVersion: number,
+  { apiVersion, nowMs }: { readonly apiVersion: number; readonly nowMs: number },
 ): PreparedBatch {
   if (records === null) throw notOneBatch();
   checkFrame(records);
   const header = validateEncodedBatch(topic, records);
   checkTerms(header, apiVersion);
-  if (header.timestampType !== "LogAppendTime") return prepareValidatedBatch(topic, records, header);
+  if (header.timestampType !== "LogAppendTime") {
+    checkRecordsDeeply(topic, records, header, nowMs);
+    return prepareValidatedBatch(topic, records, header);
+  }
   // Kafka looks at this bit only where it does not check the records' own timestamps.
   if (topic.config.messageTimestampType === "LogAppendTime" || header.maxTimestamp === NO_TIMESTAMP) {
     throw new OttlaError(
@@ -44,6 +48,7 @@ export function prepareProducedBatch(
     );
   }
   const stored = clearLogAppendTime(records);
+  checkRecordsDeeply(topic, stored, header, nowMs);
   return prepareValidatedBatch(topic, stored, { ...header, timestampType: "CreateTime" });
 }
 

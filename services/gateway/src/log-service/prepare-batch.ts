@@ -7,13 +7,14 @@ import {
 import {
   type BatchHeader,
   type Compression,
-  decodeRecords,
   encodeBatch,
   type RecordInput,
+  transcodeBatch,
   validateBatch,
 } from "@ottla/records";
 import { checkCompression, checkTimestampMs, LIMITS } from "../checks.ts";
 import type { Topic } from "../topics.ts";
+import { maxDecompressedBytes } from "./deep-checks.ts";
 
 /** A batch as it goes to the partition's leader. */
 export interface PreparedBatch {
@@ -70,7 +71,9 @@ export function prepareValidatedBatch(topic: Topic, bytes: Uint8Array, header: B
   }
   const wanted = topicCompression(topic);
   const batch =
-    wanted === undefined || wanted === header.compression ? bytes : recompress(bytes, header, wanted);
+    wanted === undefined
+      ? bytes
+      : transcodeBatch(bytes, wanted, { maxDecompressedBytes: maxDecompressedBytes(topic) });
   if (batch !== bytes) checkSize(topic, batch.length);
   return { batch, recordCount: header.recordCount, idempotent: header.producerId >= 0 };
 }
@@ -122,16 +125,6 @@ function toInput(record: Record, index: number, nowMs: number): RecordInput {
       ? {}
       : { headers: headers.map(({ key, value }) => ({ key, value: value ?? null })) }),
   };
-}
-
-/** The same records, producer fields and timestamps under another codec. */
-function recompress(bytes: Uint8Array, header: BatchHeader, compression: Compression): Uint8Array {
-  return encodeBatch([...decodeRecords(bytes)], {
-    compression,
-    producerId: header.producerId,
-    producerEpoch: header.producerEpoch,
-    baseSequence: header.baseSequence,
-  });
 }
 
 function checkSize(topic: Topic, sizeBytes: number): void {
