@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { MemoryServer } from "../../client/src/test-support/memory-server.ts";
+import { MemoryServer } from "@ottla/client/test-support";
 import { CliError, ExitCode } from "./exit-codes.ts";
 import { buildProgram } from "./program.ts";
 import { TestEnvironment } from "./test-support/test-environment.ts";

@@ -39,7 +39,7 @@ export interface ProducerTopic {
 }
 
 /**
- * The topics a producer writes to, with partition counts and limits, asked for once and again from time to time.
+ * The topics a producer writes to, with partition counts and limits, asked for again at times.
  */
 export class TopicTable {
   readonly #options: TopicTableOptions;
