@@ -71,6 +71,18 @@ test("topics are created, each by itself, with Kafka's codes for those that are 
   expect(answers.map(({ name, errorCode }) => [name, errorCode])).toEqual(
     cases.map(([{ name }, errorCode]) => [name, errorCode]),
   );
+  const settings = await create(kafka, [
+    { name: "nothing", configs: [{ name: "retention.ms", value: null }] },
+    { name: "last", configs: ["1000", "2000"].map((value) => ({ name: "retention.ms", value })) },
+  ]);
+  expect(settings).toMatchObject([
+    {
+      errorCode: ERRORS.INVALID_CONFIG.kafka,
+      errorMessage: "Null value not supported for topic configs: retention.ms",
+    },
+    { errorCode: 0 },
+  ]);
+  expect(settings[1]?.configs?.find(({ name }) => name === "retention.ms")?.value).toBe("2000");
   expect(answers[0]).toMatchObject({ numPartitions: 2, replicationFactor: 1, errorMessage: null });
   expect(answers[0]?.configs?.find(({ name }) => name === "retention.ms")).toMatchObject({
     value: "1000",
@@ -82,7 +94,7 @@ test("topics are created, each by itself, with Kafka's codes for those that are 
   const dry = await create(kafka, [{ name: "dry", numPartitions: 5 }], true);
   expect(dry).toMatchObject([{ errorCode: 0, numPartitions: 5 }]);
   const { topics } = await metadataOf(kafka, null);
-  expect(topics.map(({ name }) => name)).toEqual(["good", "placed", "there.is"]);
+  expect(topics.map(({ name }) => name)).toEqual(["good", "last", "placed", "there.is"]);
 });
 
 test("topics are deleted by name and by id", async () => {
@@ -193,6 +205,23 @@ test("settings are changed one by one or all at once, and what is wrong changes 
   expect(await change([{ name: "retention.ms", configOperation: 0, value: null }])).toBe(bad);
   expect(await change([{ name: "retention.ms", configOperation: 9, value: "1" }])).toBe(bad);
   expect(await change([{ name: "num.partitions", configOperation: 0, value: "3" }], BROKER)).toBe(bad);
+  expect(await change([{ name: "no.such", configOperation: 1, value: null }])).toBe(0);
+  const nothing = await kafka.call(alterConfigs, 2, {
+    resources: [
+      {
+        resourceType: TOPIC,
+        resourceName: "t",
+        configs: [
+          { name: "segment.bytes", value: "2000000" },
+          { name: "segment.ms", value: null },
+        ],
+      },
+      { resourceType: TOPIC, resourceName: "", configs: [{ name: "segment.bytes", value: "2000000" }] },
+    ],
+    validateOnly: false,
+  });
+  expect(nothing.responses).toMatchObject([{ errorCode: bad }, { errorCode: bad }]);
+  expect(await overrides()).toEqual({ "retention.ms": "9000", "cleanup.policy": "delete" });
   const all = await kafka.call(alterConfigs, 2, {
     resources: [
       { resourceType: TOPIC, resourceName: "t", configs: [{ name: "segment.bytes", value: "2000000" }] },

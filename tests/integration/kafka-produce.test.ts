@@ -212,6 +212,8 @@ test("a transactional id is refused with a code that clients take as final", asy
   const refused = ERRORS.TRANSACTIONAL_ID_AUTHORIZATION_FAILED.kafka;
   expect(answer.responses[0]?.partitionResponses[0]?.errorCode).toBe(refused);
   const init = await kafka.call(initProducerId, 5, { transactionalId: "tx", transactionTimeoutMs: 1000 });
+  const empty = await kafka.call(initProducerId, 5, { transactionalId: "", transactionTimeoutMs: 1000 });
+  expect(empty.errorCode).toBe(ERRORS.INVALID_REQUEST.kafka);
   expect(init).toMatchObject({ errorCode: refused, producerId: -1, producerEpoch: -1 });
 });
 

@@ -2,6 +2,7 @@
  * CreateTopics (19), versions 2 to 7: creates topics, each by itself: one that fails leaves the others alone.
  *
  * - -1 partitions or replicas take the cluster's defaults. A name given twice is INVALID_REQUEST.
+ * - Of a setting given twice the last one wins; one without a value is INVALID_CONFIG.
  * - The answer comes when this gateway knows the topic and its leaders, so that the
  *   client's next request meets it; after timeout_ms (1 s at least, 60 s at most) it is
  *   REQUEST_TIMED_OUT, and the topic may still come.
@@ -112,11 +113,15 @@ function both(field: string): OttlaError {
   return new OttlaError("INVALID_REQUEST", message);
 }
 
+/** Of a setting given twice the last one wins, as in Kafka. */
 function configsOf({ configs }: Wanted): Record<string, string> {
-  const [twice] = duplicatesOf(configs.map(({ name }) => name));
-  if (twice !== undefined) throw new OttlaError("INVALID_REQUEST", `configs: ${twice} is given twice`);
-  // A setting without a value takes its default, as in Kafka.
-  return Object.fromEntries(configs.flatMap(({ name, value }) => (value === null ? [] : [[name, value]])));
+  return Object.fromEntries(
+    configs.map(({ name, value }) => {
+      if (value !== null) return [name, value];
+      const message = `Null value not supported for topic configs: ${name.slice(0, 100)}`;
+      throw new OttlaError("INVALID_CONFIG", message);
+    }),
+  );
 }
 
 function refused(name: string, { errorCode, errorMessage }: KafkaFailure): TopicResponse {

@@ -4,7 +4,7 @@
  * - Each call gives an id that nobody had before, with epoch 0, also when the producer names
  *   an earlier one (version 3), as Kafka does for producers without a transactional id.
  * - A transactional id is refused with TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every
- *   client takes as final.
+ *   client takes as final; an empty one with INVALID_REQUEST.
  * - While no ids can be had, COORDINATOR_LOAD_IN_PROGRESS makes clients come back.
  *
  * Deliberately not here: transactions.
@@ -24,6 +24,9 @@ export function initProducerIdHandler({ producerIds }: KafkaServices): AnyKafkaH
     api: initProducerId,
     versions: { min: 0, max: 5 },
     async handle({ transactionalId, producerId, producerEpoch }) {
+      if (transactionalId === "") {
+        return refused(failureOf("INVALID_REQUEST", "the transactional id is empty").errorCode);
+      }
       if (transactionalId !== null) {
         return refused(
           failureOf("TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "transactions are not served").errorCode,

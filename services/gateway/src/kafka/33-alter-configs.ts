@@ -2,11 +2,12 @@
  * AlterConfigs (33), versions 0 to 2: replaces all settings of a topic. Kafka has
  * deprecated it for IncrementalAlterConfigs.
  *
- * - What the request does not name goes back to its default; so does a setting without a value.
+ * - What the request does not name goes back to its default; a setting without a value is INVALID_REQUEST.
  * - All settings of a topic change, or none.
  *
  * Deliberately not here: settings of brokers, which are configured where the gateway runs.
  */
+import { OttlaError } from "@ottla/errors";
 import { alterConfigs } from "@ottla/kafka-protocol";
 import { alterResources, refusedResource } from "./altered-configs.ts";
 import { type AnyKafkaHandler, kafkaHandler } from "./handler.ts";
@@ -20,7 +21,11 @@ export function alterConfigsHandler(services: KafkaServices): AnyKafkaHandler {
       const options = { validateOnly, api: alterConfigs.name };
       const responses = await alterResources(services, resources, options, (topic, { configs }) => {
         const set = Object.fromEntries(
-          configs.flatMap(({ name, value }) => (value === null ? [] : [[name, value] as const])),
+          configs.map(({ name, value }) => {
+            if (value !== null) return [name, value] as const;
+            const message = `Null value not supported for : ${name.slice(0, 100)}`;
+            throw new OttlaError("INVALID_REQUEST", message);
+          }),
         );
         return { set, remove: Object.keys(topic.state.configs).filter((name) => !Object.hasOwn(set, name)) };
       });

@@ -46,7 +46,8 @@ function changeOf(services: KafkaServices, topic: Topic, alterations: readonly A
   const remove: string[] = [];
   for (const { name, configOperation, value } of alterations) {
     if (configOperation === DELETE) {
-      remove.push(name);
+      // A name that nobody knows is not set: there is nothing to take away.
+      if (Object.hasOwn(topic.state.configs, name)) remove.push(name);
       continue;
     }
     if (configOperation < SET || configOperation > SUBTRACT) {

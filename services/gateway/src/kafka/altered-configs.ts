@@ -61,6 +61,9 @@ async function alterable(
   { resourceType, resourceName }: ConfigResource,
 ): Promise<Topic> {
   if (resourceType === ResourceType.TOPIC) {
+    if (resourceName === "") {
+      throw new OttlaError("INVALID_REQUEST", "Default topic resources are not allowed.");
+    }
     const topic = await topicOfResource(services, resourceName);
     refuseInternal(topic);
     return topic;
