@@ -21,7 +21,13 @@ import { nextCommands, warnWhenOpen } from "./banner.ts";
 import { type RunningNode, startNode } from "./node.ts";
 
 /** Exit codes of `serve` beside those of `ProcessExit`; numbers as in sysexits. */
-export const ServeExit = { USAGE: 64, UNAVAILABLE: 69, CANNOT_CREATE: 73, TEMPORARY: 75, CONFIG: 78 } as const;
+export const ServeExit = {
+  USAGE: 64,
+  UNAVAILABLE: 69,
+  CANNOT_CREATE: 73,
+  TEMPORARY: 75,
+  CONFIG: 78,
+} as const;
 
 /** `ottla serve`: runs until a signal and resolves with the exit code. `argv` is what follows `serve`. */
 export async function runServe(argv: readonly string[]): Promise<number> {
