@@ -166,3 +166,23 @@ test("old segments go by retention while the newest stay", async () => {
   const { records } = await node.log.fetch({ topic: "t", partition: 0, offset: 7n });
   expect(records.length).toBe(1);
 });
+
+test("a topic that is deleted while it grows ends the growing, and the server goes on", async () => {
+  const node = await startTestNode();
+  const codes = new Set<string>();
+  for (const name of ["a", "b", "c", "d"]) {
+    await node.admin.createTopic({ name });
+    const growing = node.admin.createPartitions({ name, totalPartitions: 60 }).then(
+      () => "grown",
+      (error: { code: string }) => error.code,
+    );
+    const partitionCount = async (): Promise<number | undefined> =>
+      (await node.admin.describeTopics({ names: [name] })).topics[0]?.partitions.length;
+    await expect.poll(partitionCount, { interval: 1 }).toBe(60);
+    await node.admin.deleteTopic({ name });
+    codes.add(await growing);
+  }
+  codes.delete("grown");
+  expect([...codes].filter((code) => code !== "UNKNOWN_TOPIC_OR_PARTITION")).toEqual([]);
+  await node.admin.createTopic({ name: "after" });
+});

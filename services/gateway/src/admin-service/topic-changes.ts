@@ -22,6 +22,7 @@ export interface TopicChangeOptions extends DescribeOptions {
 
 /** How long a change that was made may take to show in the view and at the leaders. */
 const SETTLE_MS = 15_000;
+const RETRY_MS = 20;
 
 /** Creates a topic and answers when all its partitions are served. */
 export async function createTopic(
@@ -124,15 +125,22 @@ async function settled(
   revision: bigint,
   context: CallContext,
 ): Promise<TopicInit> {
-  const { topics, router } = options;
+  const { topics, router, clock } = options;
   await shown(options, revision, context);
   const late = `topic ${name} was changed, but not all its partitions are served yet`;
   return withDeadline(options, context, late, async (signal) => {
     const topic = await topics.get(name, "name");
-    for (let waiting = partitionsOf(topic); waiting.length > 0; ) {
+    for (let waiting = partitionsOf(topic); ; ) {
       const found = await router.listOffsets(waiting, signal);
       waiting = waiting.filter((_, index) => found[index] instanceof OttlaError);
       signal.throwIfAborted();
+      if (waiting.length === 0) break;
+      // Deleted meanwhile: its partitions will never be served.
+      if (topics.find(name, "name")?.topicId !== topic.topicId) {
+        throw new OttlaError("UNKNOWN_TOPIC_OR_PARTITION", `topic ${name} was deleted meanwhile`);
+      }
+      // Refusals may come within the turn, and an unbroken row of them would let nothing else run.
+      await clock.sleep(RETRY_MS, signal);
     }
     const [described] = await describeTopics(options, [topic], { offsets: false });
     return described ?? { name };
