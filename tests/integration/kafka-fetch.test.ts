@@ -201,3 +201,39 @@ test("memory that is read into again never changes an answer that is still on it
   const taken = await Promise.all(late);
   expect(taken.findIndex((value, offset) => value !== values[offset])).toBe(-1);
 });
+
+test("partitions that an answer has no room for are answered with their offsets and errors", async () => {
+  const { kafka } = await startKafkaNode();
+  const topic = await createTopic(kafka, "t", 3);
+  for (const partition of [0, 1, 2]) {
+    await produceBatch(kafka, "t", batchOf(["x".repeat(2_000)]), { partition });
+  }
+  const wanted = [
+    { topic, partition: 0, offset: 0 },
+    { topic, partition: 1, offset: 0 },
+    { topic, partition: 2, offset: 99 },
+  ];
+  const full = await kafka.call(fetch, 17, fetchRequest(17, wanted, { maxBytes: 100, sessionEpoch: 0 }));
+  const told = full.responses.flatMap(({ partitions }) =>
+    partitions.map(
+      ({ partitionIndex, errorCode, highWatermark, lastStableOffset, logStartOffset, records }) => [
+        [partitionIndex, errorCode, highWatermark, lastStableOffset, logStartOffset],
+        (records?.byteLength ?? 0) > 0,
+      ],
+    ),
+  );
+  expect(told).toEqual([
+    [[0, 0, 1, 1, 0], true],
+    [[1, 0, 1, 1, 0], false],
+    [[2, ERRORS.OFFSET_OUT_OF_RANGE.kafka, -1, -1, -1], false],
+  ]);
+  const { sessionId } = full;
+  const forgotten = [{ topic, partitions: [2] }];
+  // Now it is partition 1's turn, and what is known of partition 0 is still so.
+  const options = { maxBytes: 100, sessionId, sessionEpoch: 1, forgotten };
+  const next = await kafka.call(fetch, 17, fetchRequest(17, [], options));
+  const news = next.responses.flatMap(({ partitions }) =>
+    partitions.map((partition) => partition.partitionIndex),
+  );
+  expect(news).toEqual([1]);
+});

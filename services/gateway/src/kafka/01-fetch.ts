@@ -7,9 +7,10 @@
  *   client then begins a new one, as Kafka tells it to.
  * - The answer holds max_bytes at most, except that its first batch comes whatever its
  *   size (KIP-74). Partitions that gave records go to the end of a session's order.
+ *   Partitions whose turn does not come before it is full are answered with their offsets and no records.
  * - A fetch that finds less than min_bytes waits for all its partitions at once, without
  *   polling, for max_wait_ms at most.
- * - OFFSET_OUT_OF_RANGE is only ever the leader's verdict. current_leader_epoch is checked (KIP-320).
+ * - OFFSET_OUT_OF_RANGE only ever comes from what the leader says. current_leader_epoch is checked (KIP-320).
  * - Without transactions the last stable offset is the high watermark, and there are no
  *   aborted transactions: null for read_uncommitted, empty for read_committed, as in Kafka.
  *

@@ -4,7 +4,14 @@ import type { FetchOutcome } from "@ottla/routing";
 import type { Topic } from "../topics.ts";
 import type { FetchTarget } from "./fetch-session.ts";
 import { type KafkaFailure, NO_ERROR } from "./kafka-failures.ts";
-import { hasPartition, type KafkaServices, knownTopic, knownTopicId, lookUp } from "./kafka-services.ts";
+import {
+  askInParts,
+  hasPartition,
+  type KafkaServices,
+  knownTopic,
+  knownTopicId,
+  lookUp,
+} from "./kafka-services.ts";
 import { checkLeaderEpoch } from "./leader-epochs.ts";
 
 export interface FetchLimits {
@@ -77,6 +84,7 @@ export class FetchRun {
       const isTruncated = await this.#waitFor(open);
       if (isTruncated) await this.#read(open.filter(hasMore));
     }
+    await this.#describeUnread(open.filter(isUnread));
     return partitions;
   }
 
@@ -152,6 +160,41 @@ export class FetchRun {
     }
   }
 
+  /** The answer was full before their turn came: their leaders are only asked where they begin and end. */
+  async #describeUnread(unread: readonly OpenPartition[]): Promise<void> {
+    const { router } = this.#services;
+    const led = unread.filter((partition) => {
+      if (this.#hasLeader(partition)) return true;
+      this.#take(partition, noLeader());
+      return false;
+    });
+    const refs = led.map(({ topicId, target }) => ({ topicId, partition: target.partition }));
+    const described = await askInParts(refs, (part) =>
+      router
+        .describePartitions(part, this.#limits.signal)
+        .catch((thrown: unknown) => part.map(() => toOttlaError(thrown))),
+    );
+    described.forEach((description, index) => {
+      const partition = led[index] as OpenPartition;
+      if (description instanceof OttlaError) return this.#take(partition, description);
+      const { offsets } = description;
+      if (offsets === undefined) return;
+      const { nextOffset } = partition;
+      if (nextOffset < Number(offsets.logStartOffset) || nextOffset > Number(offsets.logEndOffset)) {
+        const message = `offset ${nextOffset} is not within the partition's log`;
+        return this.#take(partition, new OttlaError("OFFSET_OUT_OF_RANGE", message));
+      }
+      partition.highWatermark = Number(offsets.highWatermark);
+      partition.lastStableOffset = partition.highWatermark;
+      partition.logStartOffset = Number(offsets.logStartOffset);
+    });
+  }
+
+  #hasLeader({ topicId, target }: OpenPartition): boolean {
+    const placement = this.#services.view.partition(topicId, target.partition);
+    return placement === undefined || placement.leader >= 0;
+  }
+
   /** Waits until there is enough. Returns whether what came was cut at `WAKE_BYTES`. */
   async #waitFor(partitions: readonly OpenPartition[]): Promise<boolean> {
     const { minBytes } = this.#limits;
@@ -206,15 +249,13 @@ export class FetchRun {
   }
 
   async #ask(
-    { topicId, target, nextOffset }: OpenPartition,
+    partition: OpenPartition,
     limits: { readonly maxBytes: number; readonly minBytes: number; readonly maxWaitMs: number },
     signal: AbortSignal,
   ): Promise<FetchOutcome | OttlaError> {
     // The router would look for a leader for a while, and all the other partitions with it.
-    const placement = this.#services.view.partition(topicId, target.partition);
-    if (placement !== undefined && placement.leader < 0) {
-      return new OttlaError("LEADER_NOT_AVAILABLE", "the partition has no leader");
-    }
+    if (!this.#hasLeader(partition)) return noLeader();
+    const { topicId, target, nextOffset } = partition;
     const query = { topicId, partition: target.partition, offset: nextOffset, ...limits, signal };
     try {
       return await this.#services.router.fetch(query);
@@ -258,6 +299,14 @@ function emptyPartition(target: FetchTarget, topicName: string, errorCode: numbe
     chunks: [],
     sizeBytes: 0,
   };
+}
+
+function isUnread({ errorCode, highWatermark }: FetchedPartition): boolean {
+  return errorCode === NO_ERROR && highWatermark < 0;
+}
+
+function noLeader(): OttlaError {
+  return new OttlaError("LEADER_NOT_AVAILABLE", "the partition has no leader");
 }
 
 /** Something was read while waiting, and more of it is visible. */

@@ -75,6 +75,8 @@ class FetchSession {
     const key = keyOf(news.topic, news.partition);
     const known = this.partitions.get(key);
     if (known === undefined) return true;
+    // A fetch that was called off has looked at nothing.
+    if (news.errorCode === 0 && news.highWatermark < 0) return false;
     const { told } = known;
     const changed = told.highWatermark !== news.highWatermark || told.logStartOffset !== news.logStartOffset;
     told.highWatermark = news.highWatermark;
