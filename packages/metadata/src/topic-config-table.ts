@@ -16,14 +16,13 @@ export interface TopicSetting {
   readonly default: string;
   /** The unit or meaning and what the setting does, for users. */
   readonly documentation: string;
-  /** False: Kafka knows it, Ottla does not act on it yet, so setting it is refused. */
-  readonly served: boolean;
   /** When only some values of the type are served, these are. */
   readonly servedValues?: readonly string[];
 }
 
 const INT_MAX = 2 ** 31 - 1;
 const LONG_MAX = 2n ** 63n - 1n;
+const LONG_MIN = -(2n ** 63n);
 const FOREVER = String(LONG_MAX);
 
 function integer(min: number, max = INT_MAX): TopicSettingType {
@@ -40,16 +39,29 @@ function served(
   defaultValue: string,
   documentation: string,
 ): TopicSetting {
-  return { name, type, default: defaultValue, documentation, served: true };
+  return { name, type, default: defaultValue, documentation };
 }
 
-function notServed(
+/** Taken, kept and described, so that tools made for Kafka need no change, but nothing acts on it. */
+function withoutEffect(
   name: string,
   type: TopicSettingType,
   defaultValue: string,
   documentation: string,
 ): TopicSetting {
-  return { name, type, default: defaultValue, documentation, served: false };
+  return served(name, type, defaultValue, `${documentation} Without effect in Ottla.`);
+}
+
+/** Only Kafka's default may be set: any other value asks for what Ottla does not do. */
+function defaultOnly(
+  name: string,
+  type: TopicSettingType,
+  defaultValue: string,
+  documentation: string,
+): TopicSetting {
+  const shown = defaultValue === "" ? "the empty list" : defaultValue;
+  const setting = served(name, type, defaultValue, `${documentation} Only ${shown} is served yet.`);
+  return { ...setting, servedValues: [defaultValue] };
 }
 
 const SERVED: readonly TopicSetting[] = [
@@ -59,7 +71,7 @@ const SERVED: readonly TopicSetting[] = [
       { kind: "list", allowed: ["delete", "compact"] },
       "delete",
       'What happens to old segments: "delete" removes them by age and size. "compact" (keep the ' +
-        "last value of each key) is not served yet.",
+        "last value of each key) is refused until compaction is there.",
     ),
     servedValues: ["delete"],
   },
@@ -129,14 +141,15 @@ const SERVED: readonly TopicSetting[] = [
     integer(1),
     "1",
     "How many replicas, the leader included, must have a record on disk before acks=all is " +
-      "answered. At most the replication factor; with fewer in sync, writes are refused.",
+      "answered. At most the replication factor (Kafka takes more and then refuses every write); with " +
+      "fewer in sync, writes are refused.",
   ),
   served(
     "retention.bytes",
-    long(-1n),
+    long(LONG_MIN),
     "-1",
-    "The size in bytes that each partition may grow to before its oldest segments are deleted. -1 " +
-      "means no limit.",
+    "The size in bytes that each partition may grow to before its oldest segments are deleted. " +
+      "Below 0 means no limit.",
   ),
   served(
     "retention.ms",
@@ -177,98 +190,98 @@ const SERVED: readonly TopicSetting[] = [
   },
 ];
 
-const NOT_SERVED: readonly TopicSetting[] = [
-  notServed(
+const ACCEPTED: readonly TopicSetting[] = [
+  withoutEffect(
     "compression.gzip.level",
     integer(-1, 9),
     "-1",
     "The level at which the broker compresses with gzip: 1 to 9, or -1 for the codec's own default.",
   ),
-  notServed(
+  withoutEffect(
     "compression.lz4.level",
     integer(1, 17),
     "9",
     "The level at which the broker compresses with lz4.",
   ),
-  notServed(
+  withoutEffect(
     "compression.zstd.level",
     integer(-131072, 22),
     "3",
     "The level at which the broker compresses with zstd.",
   ),
-  notServed(
+  withoutEffect(
     "delete.retention.ms",
     long(0n),
     "86400000",
     "How long in milliseconds a compacted topic keeps tombstones.",
   ),
-  notServed(
+  defaultOnly(
     "follower.replication.throttled.replicas",
     { kind: "list", allowed: undefined },
     "",
     "The replicas whose replication is throttled on the follower's side.",
   ),
-  notServed(
+  defaultOnly(
     "leader.replication.throttled.replicas",
     { kind: "list", allowed: undefined },
     "",
     "The replicas whose replication is throttled on the leader's side.",
   ),
-  notServed(
+  defaultOnly(
     "local.retention.bytes",
     long(-2n),
     "-2",
     "How many bytes of a tiered partition stay on the local disk; -2 follows retention.bytes.",
   ),
-  notServed(
+  defaultOnly(
     "local.retention.ms",
     long(-2n),
     "-2",
     "How long in milliseconds a tiered partition's segments stay on the local disk; -2 follows retention.ms.",
   ),
-  notServed(
+  withoutEffect(
     "max.compaction.lag.ms",
     long(1n),
     FOREVER,
     "The longest time in milliseconds that a record of a compacted topic may stay uncompacted.",
   ),
-  notServed(
+  withoutEffect(
     "min.cleanable.dirty.ratio",
     { kind: "double", min: 0, max: 1 },
     "0.5",
     "The share of a compacted log that must be uncompacted before it is compacted.",
   ),
-  notServed(
+  withoutEffect(
     "min.compaction.lag.ms",
     long(0n),
     "0",
     "The shortest time in milliseconds that a record of a compacted topic stays uncompacted.",
   ),
-  notServed(
+  defaultOnly(
     "preallocate",
     { kind: "boolean" },
     "false",
     "Whether a new segment's file is given its full size at once.",
   ),
-  notServed(
+  defaultOnly(
     "remote.copy.disable",
     { kind: "boolean" },
     "false",
     "Whether a tiered topic stops copying segments to remote storage.",
   ),
-  notServed(
+  defaultOnly(
     "remote.log.delete.on.disable",
     { kind: "boolean" },
     "false",
     "Whether a topic's remote segments are deleted when tiered storage is turned off for it.",
   ),
-  notServed(
+  defaultOnly(
     "remote.storage.enable",
     { kind: "boolean" },
     "false",
     "Whether closed segments are moved to remote storage.",
   ),
-  notServed(
+  withoutEffect(
     "segment.jitter.ms",
     long(0n),
     "0",
@@ -279,7 +292,7 @@ const NOT_SERVED: readonly TopicSetting[] = [
 
 /** All topic settings of Kafka 4, by name. */
 export const TOPIC_SETTINGS: ReadonlyMap<string, TopicSetting> = new Map(
-  [...SERVED, ...NOT_SERVED]
+  [...SERVED, ...ACCEPTED]
     .sort((left, right) => (left.name < right.name ? -1 : 1))
     .map((setting) => [setting.name, setting] as const),
 );

@@ -29,7 +29,7 @@ export type TopicConfigSource = "default" | "static" | "topic";
 
 export interface TopicConfigEntry {
   readonly name: string;
-  /** As it was written; a list keeps its order. */
+  /** As it was written, without blanks around it; a list keeps its order. */
   readonly value: string;
   readonly source: TopicConfigSource;
   readonly documentation: string;
@@ -62,7 +62,7 @@ export function parseTopicConfig(
     messageTimestampBeforeMaxMs: number("message.timestamp.before.max.ms"),
     messageTimestampType: text("message.timestamp.type") as TopicConfig["messageTimestampType"],
     minInsyncReplicas: number("min.insync.replicas"),
-    retentionBytes: number("retention.bytes"),
+    retentionBytes: Math.max(-1, number("retention.bytes")),
     retentionMs: number("retention.ms"),
     segmentBytes: number("segment.bytes"),
     segmentIndexBytes: number("segment.index.bytes"),
@@ -81,42 +81,48 @@ export function topicSettingNumber(
 }
 
 function settingText(name: string, overrides: TopicConfigMap, clusterDefaults: TopicConfigMap): string {
-  return overrides[name] ?? clusterDefaults[name] ?? TOPIC_SETTINGS.get(name)?.default ?? "";
+  const setting = TOPIC_SETTINGS.get(name);
+  const value = overrides[name] ?? clusterDefaults[name] ?? setting?.default ?? "";
+  return setting === undefined ? value : normalized(setting, value);
 }
 
-/** All served settings with their effective values and where those come from, by name. */
+/** All settings with their effective values and where those come from, by name. */
 export function describeTopicConfig(
   overrides: TopicConfigMap,
   clusterDefaults: TopicConfigMap = {},
 ): TopicConfigEntry[] {
   const entries: TopicConfigEntry[] = [];
-  for (const { name, default: value, documentation, served } of TOPIC_SETTINGS.values()) {
-    if (!served) continue;
-    const override = overrides[name];
-    const clusterDefault = clusterDefaults[name];
-    if (override !== undefined) entries.push({ name, value: override, source: "topic", documentation });
-    else if (clusterDefault !== undefined) {
-      entries.push({ name, value: clusterDefault, source: "static", documentation });
-    } else entries.push({ name, value, source: "default", documentation });
+  for (const setting of TOPIC_SETTINGS.values()) {
+    const { name, documentation } = setting;
+    const value = settingText(name, overrides, clusterDefaults);
+    const source = overrides[name] === undefined ? undefined : "topic";
+    const fallback = clusterDefaults[name] === undefined ? "default" : "static";
+    entries.push({ name, value, source: source ?? fallback, documentation });
   }
   return entries;
 }
 
-/** Refuses the first setting that is unknown, not served, malformed or out of bounds. */
+/** Refuses the first setting that is unknown, malformed, out of bounds or of a value that is not served. */
 export function checkTopicConfig(settings: TopicConfigMap): void {
-  for (const [name, value] of Object.entries(settings)) checkSetting(servedSetting(name), value);
+  for (const [name, value] of Object.entries(settings)) {
+    const setting = servedSetting(name);
+    checkSetting(setting, normalized(setting, value));
+  }
 }
 
-/** The setting of that name; throws INVALID_CONFIG where Ottla does not serve it. */
+/** As Kafka reads values: blanks around them do not count, nor does the case of a boolean. */
+function normalized({ type }: TopicSetting, value: string): string {
+  const trimmed = value.trim();
+  return type.kind === "boolean" ? trimmed.toLowerCase() : trimmed;
+}
+
+/** The setting of that name; throws INVALID_CONFIG where there is none. */
 export function servedSetting(name: string): TopicSetting {
   const setting = TOPIC_SETTINGS.get(name);
   if (setting === undefined) {
     const nearest = nearestName(name);
     const hint = nearest === undefined ? "" : `; did you mean ${nearest}?`;
     throw invalidConfig(name, `unknown topic setting "${name.slice(0, 100)}"${hint}`);
-  }
-  if (!setting.served) {
-    throw invalidConfig(name, `topic setting ${name} is known to Kafka, but not served by Ottla yet`);
   }
   return setting;
 }
@@ -134,7 +140,7 @@ function checkSetting(setting: TopicSetting, value: string): void {
   if (servedValues === undefined) return;
   const notServed = splitList(value).find((word) => !servedValues.includes(word));
   if (notServed !== undefined) {
-    const limit = servedValues.join(", ");
+    const limit = servedValues.join(", ") || "the empty list";
     throw invalidConfig(
       name,
       `${name} = "${value}": "${notServed}" is known to Kafka, but not served by Ottla yet; served: ${limit}`,
