@@ -245,7 +245,7 @@ export class LogMaintenance {
 
   /** Removes what waits for `file.delete.delay.ms`; a reader that has a file open keeps it until it is done. */
   async #removeNow(): Promise<void> {
-    for (const [segment, timer] of [...this.#removals]) {
+    for (const [segment, timer] of this.#removals) {
       timer.cancel();
       await segment.removeFiles();
       this.#removals.delete(segment);
