@@ -54,8 +54,8 @@ export class ActiveTerm {
     return this.#queue.run(() => this.#topics.create(topic), signal);
   }
 
-  delete(name: string, signal: AbortSignal): Promise<Revision> {
-    return this.#queue.run(() => this.#topics.delete(name), signal);
+  delete(name: string, topicId: string, signal: AbortSignal): Promise<Revision> {
+    return this.#queue.run(() => this.#topics.delete(name, topicId), signal);
   }
 
   alterConfig(

@@ -39,7 +39,7 @@ export function coordinatorService(
       }),
     deleteTopic: (request, { signal }) =>
       answer("DeleteTopic", async (active) => ({
-        revision: BigInt(await active.delete(request.name, signal)),
+        revision: BigInt(await active.delete(request.name, request.topicId, signal)),
       })),
     alterTopicConfig: (request, { signal }) =>
       answer("AlterTopicConfig", async (active) => {

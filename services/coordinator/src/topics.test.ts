@@ -194,6 +194,19 @@ describe("deleting a topic", () => {
     });
   });
 
+  it("leaves a topic alone that was created again since its id was looked up", async () => {
+    const { topicId: old } = await coordinator.client.createTopic(newTopic("again"));
+    await coordinator.client.deleteTopic({ name: "again", topicId: old });
+    await expect(coordinator.client.deleteTopic({ name: "again", topicId: old })).rejects.toMatchObject({
+      code: "UNKNOWN_TOPIC_ID",
+    });
+    const { topicId } = await coordinator.client.createTopic(newTopic("again"));
+    await expect(coordinator.client.deleteTopic({ name: "again", topicId: old })).rejects.toMatchObject({
+      code: "UNKNOWN_TOPIC_ID",
+    });
+    await coordinator.client.deleteTopic({ name: "again", topicId });
+  });
+
   it("keeps tombstones for their retention time, and no more than a bounded number", async () => {
     await coordinator.running.stop();
     const minute = 60_000;

@@ -80,9 +80,15 @@ export class Topics {
 
   /**
    * The name is free at once; the partitions go, and then the tombstone tells storage nodes to remove files.
+   * Where an id is given, another topic of that name stays.
    */
-  async delete(name: string): Promise<Revision> {
-    const topic = this.#find(name);
+  async delete(name: string, topicId: string): Promise<Revision> {
+    const topic = topicId === "" ? this.#find(name) : this.#names.find(name);
+    if (topic === undefined || (topicId !== "" && topic.topicId !== topicId)) {
+      throw new OttlaError("UNKNOWN_TOPIC_ID", `topic "${name}" does not have the id ${topicId}`, {
+        metadata: { field: "topic_id" },
+      });
+    }
     if (topic.internal) {
       throw new OttlaError("INVALID_TOPIC_EXCEPTION", `topic "${name}" is internal and cannot be deleted`, {
         metadata: { field: "name" },

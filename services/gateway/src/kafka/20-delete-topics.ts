@@ -73,7 +73,7 @@ async function deleteOne(services: KafkaServices, wanted: Wanted, timeoutMs: num
         : new OttlaError("UNKNOWN_TOPIC_OR_PARTITION", `topic ${name} does not exist`);
     }
     refuseInternal(topic);
-    await changes.delete(topic.name, { timeoutMs, validateOnly: false });
+    await changes.delete(topic.name, byId ? topicId : undefined, { timeoutMs, validateOnly: false });
     return { name: topic.name, topicId: topic.topicId, errorCode: NO_ERROR };
   } catch (thrown) {
     return refused(wanted, failures.of(thrown, deleteTopics.name));

@@ -65,8 +65,9 @@ export class TopicChanges {
     );
   }
 
-  async delete(name: string, terms: ChangeTerms): Promise<void> {
-    await this.#change(terms, (client) => client.deleteTopic({ name }));
+  /** With a topic id, only the topic of that id: rejects with UNKNOWN_TOPIC_ID when another has the name now. */
+  async delete(name: string, topicId: string | undefined, terms: ChangeTerms): Promise<void> {
+    await this.#change(terms, (client) => client.deleteTopic({ name, topicId: topicId ?? "" }));
   }
 
   async createPartitions(name: string, totalPartitions: number, terms: ChangeTerms): Promise<void> {
