@@ -3,6 +3,7 @@ import {
   alterConfigs,
   createPartitions,
   createTopics,
+  deleteRecords,
   deleteTopics,
   describeConfigs,
   describeLogDirs,
@@ -122,6 +123,28 @@ test("topics are deleted by name and by id", async () => {
     { errorCode: ERRORS.INVALID_REQUEST.kafka },
   ]);
   expect((await metadataOf(kafka, null)).topics).toEqual([]);
+});
+
+test("a topic that is given by name and by id is refused once", async () => {
+  const { kafka } = await startKafkaNode();
+  const id = await createTopic(kafka, "b");
+  const topics = [
+    { name: "b", topicId: ZERO_UUID },
+    { name: null, topicId: id },
+  ];
+  const { responses } = await kafka.call(deleteTopics, 6, { topics, timeoutMs: 5000 });
+  expect(responses).toMatchObject([{ name: "b", topicId: id, errorCode: ERRORS.INVALID_REQUEST.kafka }]);
+  expect((await metadataOf(kafka, ["b"])).topics[0]?.errorCode).toBe(0);
+});
+
+test("records of internal topics are not deleted", async () => {
+  const { kafka } = await startKafkaNode();
+  await createTopic(kafka, "__consumer_offsets");
+  const { topics } = await kafka.call(deleteRecords, 2, {
+    topics: [{ name: "__consumer_offsets", partitions: [{ partitionIndex: 0, offset: 0 }] }],
+    timeoutMs: 5000,
+  });
+  expect(topics[0]?.partitions[0]?.errorCode).toBe(ERRORS.INVALID_TOPIC_EXCEPTION.kafka);
 });
 
 test("partitions are added, and never taken away", async () => {

@@ -113,7 +113,7 @@ test("a producer's LogAppendTime is refused where the log sets it, and is Create
   expect((await produceBatch(kafka, "created", untimed)).errorCode).toBe(ERRORS.INVALID_TIMESTAMP.kafka);
 });
 
-test("each record's timestamp is checked where the topic sets bounds, and bad records are named", async () => {
+test("each record's timestamp is checked where the topic sets bounds; bad ones are named", async () => {
   const { kafka } = await startKafkaNode();
   await createTopic(kafka, "t", 1, { "message.timestamp.before.max.ms": "3600000" });
   const nowMs = Date.now();

@@ -91,7 +91,7 @@ test("with the disk full appends fail early, reads go on, and appends resume by 
   await expect.poll(codeOfAppend, { timeout: 10_000 }).toBe("stored");
 });
 
-test("a node that starts with the disk full serves reads, and takes appends once there is space", async () => {
+test("a node that starts with a full disk serves reads, and takes appends once it can", async () => {
   const disk = new FaultyDisk();
   const settings = { storage: { headroomBytes: 100 * 1024 * 1024 } };
   const before = await startTestNode({ disk, settings });
@@ -110,7 +110,7 @@ test("a node that starts with the disk full serves reads, and takes appends once
   await expect.poll(appended, { timeout: 10_000 }).toBe(1n);
 });
 
-test("with the disk full no topic is created, and the answer says at once that the disk is full", async () => {
+test("with a full disk no topic is created, and the answer says at once why", async () => {
   const disk = new FaultyDisk();
   const node = await startTestNode({ disk, settings: { storage: { headroomBytes: 100 * 1024 * 1024 } } });
   await node.admin.createTopic({ name: "before" });

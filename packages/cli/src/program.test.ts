@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { MemoryServer } from "@ottla/client/test-support";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { CliError, ExitCode } from "./exit-codes.ts";
 import { buildProgram } from "./program.ts";
 import { TestEnvironment } from "./test-support/test-environment.ts";

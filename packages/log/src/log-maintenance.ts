@@ -243,7 +243,7 @@ export class LogMaintenance {
     this.#removals.set(segment, clock.setTimer(delayMs, remove, { background: true }));
   }
 
-  /** Removes what waits for `file.delete.delay.ms`; a reader that has a file open keeps it until it is done. */
+  /** Removes what waits for `file.delete.delay.ms`; a reader that has a file open keeps it to the end. */
   async #removeNow(): Promise<void> {
     for (const [segment, timer] of this.#removals) {
       timer.cancel();

@@ -40,4 +40,9 @@ export { murmur2, partitionForKey } from "./murmur2.ts";
 export type { DecodedRecord, RecordHeader, RecordInput } from "./record.ts";
 export { recordSizeUpperBound } from "./record-writer.ts";
 export { transcodeBatch } from "./transcode-batch.ts";
-export { type ValidatedRecords, type ValidateRecordsOptions, validateRecords } from "./validate-records.ts";
+export {
+  checkRecordLengths,
+  type ValidatedRecords,
+  type ValidateRecordsOptions,
+  validateRecords,
+} from "./validate-records.ts";

@@ -48,8 +48,10 @@ export function decodeResponse(schema: DescMessage, bytes: Uint8Array): Message 
   }
 }
 
-/** The refusal of a message above the limit; its size may be unknown (NaN), when only its beginning was read. */
-// Sending it again cannot help: the code must not be retriable.
+/**
+ * The refusal of a message above the limit; its size may be unknown (NaN), when only its beginning was read.
+ * Sending it again cannot help: the code must not be retriable.
+ */
 export function tooLarge(what: string, sizeBytes: number, limitBytes: number): OttlaError {
   const limit = `the limit for one message is ${limitBytes} bytes`;
   if (Number.isNaN(sizeBytes)) {

@@ -45,7 +45,7 @@ export interface HttpServer {
   close(graceMs?: number): Promise<void>;
 }
 
-/** An import statement would bring all that node:http exports, with an HTTP client and a WebSocket of 4 MB. */
+/** An import statement would bring all of node:http, with an HTTP client and a WebSocket of 4 MB. */
 const { createServer } = process.getBuiltinModule("node:http");
 
 const MAX_HEADER_BYTES = 16 * 1024;

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { ConnectionLimits } from "./connection-limits.ts";
 
-test("one connection's reads follow a bounded number of partitions; other connections are not touched", async () => {
+test("one connection's reads follow a bounded number of partitions; others are not touched", async () => {
   const limits = new ConnectionLimits({ maxUnansweredBytes: 1, maxReads: 10, maxReadPartitions: 5 });
   const { signal } = new AbortController();
   const open = Promise.withResolvers<string>();

@@ -1,5 +1,5 @@
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { MemoryServer } from "@ottla/client/test-support";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ExitCode } from "../exit-codes.ts";
 import { FINISH_AFTER_INTERRUPT_MS } from "../interruption.ts";
 import { buildProgram } from "../program.ts";

@@ -10,7 +10,7 @@
  */
 import { OttlaError } from "@ottla/errors";
 import { deleteTopics, type RequestOf, type ResponseOf, ZERO_UUID } from "@ottla/kafka-protocol";
-import { refuseInternal } from "../topics.ts";
+import { refuseInternal, type Topic } from "../topics.ts";
 import { duplicatesOf } from "./duplicates.ts";
 import { type AnyKafkaHandler, kafkaHandler } from "./handler.ts";
 import { failureOf, type KafkaFailure, NO_ERROR } from "./kafka-failures.ts";
@@ -31,10 +31,11 @@ export function deleteTopicsHandler(services: KafkaServices): AnyKafkaHandler {
       const wanted = wantedOf(request, apiVersion);
       checkItemCount("topics", wanted.length);
       const twice = duplicatesOf(wanted.map(keyOf));
-      const responses = await inSlices(services.clock, firstOfEach(wanted, keyOf), (topic) =>
-        twice.has(keyOf(topic))
-          ? refused(topic, failureOf("INVALID_REQUEST", "Duplicate topic name or id."))
-          : deleteOne(services, topic, request.timeoutMs),
+      const named = await resolve(services, firstOfEach(wanted, keyOf), twice);
+      const responses = await inSlices(services.clock, named, (item) =>
+        item.isTwice
+          ? refused(item.wanted, failureOf("INVALID_REQUEST", "Duplicate topic name or id."))
+          : deleteOne(services, item, request.timeoutMs),
       );
       return { throttleTimeMs: 0, responses };
     },
@@ -54,8 +55,40 @@ function keyOf({ name, topicId }: Wanted): string {
   return name ?? `id ${topicId}`;
 }
 
-async function deleteOne(services: KafkaServices, wanted: Wanted, timeoutMs: number): Promise<TopicResponse> {
-  const { changes, failures, topics } = services;
+interface Named {
+  readonly wanted: Wanted;
+  readonly topic: Topic | undefined;
+  readonly isTwice: boolean;
+}
+
+/** Finds the topics; one that is given by name and by id appears once, as given twice. */
+async function resolve(
+  services: KafkaServices,
+  items: readonly Wanted[],
+  twice: ReadonlySet<string>,
+): Promise<Named[]> {
+  const { topics } = services;
+  const found = await lookUp(topics, items, ({ name, topicId }) => {
+    if (name === null) return knownTopicId(services, topicId);
+    return topicId === ZERO_UUID ? knownTopic(topics, name) : undefined;
+  });
+  const both = duplicatesOf(found.flatMap((topic) => (topic === undefined ? [] : [topic.topicId])));
+  const named = items.map((wanted, index): Named => {
+    const topic = found[index];
+    if (topic === undefined || !both.has(topic.topicId)) {
+      return { wanted, topic, isTwice: twice.has(keyOf(wanted)) };
+    }
+    return { wanted: { name: topic.name, topicId: topic.topicId }, topic, isTwice: true };
+  });
+  return firstOfEach(named, ({ wanted }) => `${wanted.name ?? ""} ${wanted.topicId}`);
+}
+
+async function deleteOne(
+  services: KafkaServices,
+  { wanted, topic }: Named,
+  timeoutMs: number,
+): Promise<TopicResponse> {
+  const { changes, failures } = services;
   const { name, topicId } = wanted;
   const byId = topicId !== ZERO_UUID;
   try {
@@ -64,9 +97,6 @@ async function deleteOne(services: KafkaServices, wanted: Wanted, timeoutMs: num
     }
     if (name === null && !byId)
       throw new OttlaError("INVALID_REQUEST", "Neither topic name nor id were specified.");
-    const [topic] = await lookUp(topics, [wanted], () =>
-      name === null ? knownTopicId(services, topicId) : knownTopic(topics, name),
-    );
     if (topic === undefined) {
       throw name === null
         ? new OttlaError("UNKNOWN_TOPIC_ID", "This server does not host this topic ID.")

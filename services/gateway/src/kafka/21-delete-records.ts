@@ -7,7 +7,7 @@
  *
  * Deliberately not here: nothing.
  */
-import { OttlaError } from "@ottla/errors";
+import { OttlaError, toOttlaError } from "@ottla/errors";
 import { deleteRecords, type ResponseOf } from "@ottla/kafka-protocol";
 import { refuseInternal } from "../topics.ts";
 import { type AnyKafkaHandler, kafkaHandler } from "./handler.ts";
@@ -66,7 +66,11 @@ async function deleteBefore(
     );
     return { partitionIndex: partition, lowWatermark, errorCode: NO_ERROR };
   } catch (thrown) {
-    const { errorCode } = services.failures.ofRead(thrown, deleteRecords.name);
+    const { failures } = services;
+    const isInternal = toOttlaError(thrown).code === "INVALID_TOPIC_EXCEPTION";
+    const { errorCode } = isInternal
+      ? failures.of(thrown, deleteRecords.name)
+      : failures.ofRead(thrown, deleteRecords.name);
     return { partitionIndex: partition, lowWatermark: -1, errorCode };
   }
 }

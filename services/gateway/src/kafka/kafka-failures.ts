@@ -29,6 +29,17 @@ const NO_LEADER: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "CANCELLED",
 ]);
 
+/** Kafka's code for these, 8, ends what Java's clients were about: they get one that makes them come back. */
+const NOT_NOW: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["UNAVAILABLE", "METADATA_UNAVAILABLE"]);
+const COME_BACK: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode>([
+  ["Metadata", "LEADER_NOT_AVAILABLE"],
+  ["FindCoordinator", "COORDINATOR_NOT_AVAILABLE"],
+  ["InitProducerId", "COORDINATOR_NOT_AVAILABLE"],
+  ["CreateTopics", "NOT_CONTROLLER"],
+  ["DeleteTopics", "NOT_CONTROLLER"],
+  ["CreatePartitions", "NOT_CONTROLLER"],
+]);
+
 /** What consumers understand in an answer to Fetch. Java's stops with an exception on any other code. */
 const FETCH_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "OFFSET_OUT_OF_RANGE",
@@ -57,6 +68,7 @@ export class KafkaFailures {
   of(thrown: unknown, api: string): KafkaFailure {
     this.#report(thrown, api);
     const error = publicError(thrown);
+    if (NOT_NOW.has(error.code)) return failureOf(COME_BACK.get(api) ?? "REQUEST_TIMED_OUT", error.message);
     return { errorCode: error.kafkaCode, errorMessage: error.message };
   }
 
