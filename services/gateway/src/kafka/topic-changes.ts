@@ -65,7 +65,9 @@ export class TopicChanges {
     );
   }
 
-  /** With a topic id, only the topic of that id: rejects with UNKNOWN_TOPIC_ID when another has the name now. */
+  /**
+   * With a topic id, only the topic of that id: rejects with UNKNOWN_TOPIC_ID when another has the name now.
+   */
   async delete(name: string, topicId: string | undefined, terms: ChangeTerms): Promise<void> {
     await this.#change(terms, (client) => client.deleteTopic({ name, topicId: topicId ?? "" }));
   }
