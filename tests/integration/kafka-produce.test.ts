@@ -69,6 +69,7 @@ test("what Kafka refuses is refused with Kafka's codes", async () => {
     [withField(good, 0, "setBigInt64", -1n), "t", {}, ERRORS.INVALID_RECORD.kafka],
     [withField(good, 57, "setInt32", -1), "t", {}, ERRORS.INVALID_RECORD.kafka],
     [withField(good, 57, "setInt32", 0), "t", {}, ERRORS.INVALID_RECORD.kafka],
+    [withField(good, 61, "setInt8", 127), "t", {}, ERRORS.INVALID_RECORD.kafka],
     [withField(good, 23, "setInt32", -1), "t", {}, ERRORS.INVALID_RECORD.kafka],
     [withField(good, 16, "setInt8", 3), "t", {}, ERRORS.CORRUPT_MESSAGE.kafka],
     [withField(good, 16, "setInt8", 127), "t", {}, ERRORS.CORRUPT_MESSAGE.kafka],

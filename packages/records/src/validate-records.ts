@@ -75,11 +75,11 @@ export function checkRecordLengths(batch: Uint8Array, header: BatchHeader): void
     for (let shift = 7; byte > 0x7f; shift += 7) {
       if (position >= end || shift > 28) throw brokenRecord(recordCount);
       byte = batch[position++] as number;
-      length += (byte & 0x7f) * 2 ** shift;
+      length |= (byte & 0x7f) << shift;
     }
     // Zigzag: odd numbers are negative lengths.
     if ((length & 1) === 1) throw brokenRecord(recordCount);
-    position += length / 2;
+    position += length >>> 1;
   }
   if (position !== end) throw brokenRecord(recordCount - 1);
   if (recordCount === header.recordCount) return;

@@ -10,18 +10,18 @@
  * - Batches are stored as they were sent, unless the topic's compression.type names
  *   another codec. zstd needs version 7.
  * - A retried batch of an idempotent producer is answered with its first offset.
- *
  * - Records are looked at one by one only where the topic sets message.timestamp.before.max.ms or
  *   message.timestamp.after.max.ms to other than the default; `record_errors` then says which are refused.
  * - Where the gateway decodes or recompresses, a batch may decompress to 16 times
  *   max.message.bytes, 8 MiB at least.
+ * - Of a batch that is not compressed, the number of its records and their lengths are checked.
  *
- * Deliberately not here: a look into every batch. Elsewhere record bodies are not decoded, so a
- * batch with a right CRC and a broken body is acknowledged, a record count that the body does not
- * bear out is not seen, and timestamps are checked by the batch's header. Nor transactions. A
- * request or a batch that belongs to one is refused with TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
- * which every client takes as final. `currentLeader` hints (version 10) are left out: any gateway
- * serves any partition, so there is no better place to send a client to.
+ * Deliberately not here: a look into every batch. Elsewhere record bodies are not decoded: a batch with a
+ * right CRC and a broken body is acknowledged when it is compressed or when only the inside of a record is
+ * broken, a record count that a compressed body does not bear out is not seen, and timestamps are checked
+ * by the batch's header. Nor transactions. A request or a batch that belongs to one is refused with
+ * TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every client takes as final. `currentLeader`
+ * hints (version 10) are left out: any gateway serves any partition, so there is no better place to send a client to.
  */
 import { type ErrorCode, OttlaError, toOttlaError } from "@ottla/errors";
 import { produce, type RequestOf, type ResponseOf } from "@ottla/kafka-protocol";

@@ -1,6 +1,7 @@
 import { OttlaError } from "@ottla/errors";
 import {
   type BatchHeader,
+  checkRecordLengths,
   clearLogAppendTime,
   LOG_OVERHEAD_BYTES,
   RECORD_BATCH_MAGIC,
@@ -36,6 +37,7 @@ export function prepareProducedBatch(
   checkFrame(records);
   const header = validateEncodedBatch(topic, records);
   checkTerms(header, apiVersion);
+  checkRecordLengths(records, header);
   if (header.timestampType !== "LogAppendTime") {
     checkRecordsDeeply(topic, records, header, nowMs);
     return prepareValidatedBatch(topic, records, header);
