@@ -21,7 +21,8 @@
  * broken, a record count that a compressed body does not bear out is not seen, and timestamps are checked
  * by the batch's header. Nor transactions. A request or a batch that belongs to one is refused with
  * TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every client takes as final. `currentLeader`
- * hints (version 10) are left out: any gateway serves any partition, so there is no better place to send a client to.
+ * hints (version 10) are left out: any gateway serves any partition, so there is no
+ * better place to send a client to.
  */
 import { type ErrorCode, OttlaError, toOttlaError } from "@ottla/errors";
 import { produce, type RequestOf, type ResponseOf } from "@ottla/kafka-protocol";
