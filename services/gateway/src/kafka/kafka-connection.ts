@@ -99,6 +99,7 @@ export class KafkaConnection implements RequestHolder {
       onEnd: () => this.#onEnd(),
       onClose: () => this.#onClose(),
     });
+    this.#adjustReading();
   }
 
   get remoteAddress(): string {
