@@ -40,7 +40,7 @@ class Line implements Connection {
   }
 }
 
-test("a client that stops part-way while memory is short loses its connection, and the next one reads", () => {
+test("a client that stops part-way while memory is short loses its connection; the next one reads", () => {
   const clock = new VirtualClock();
   const failures = new KafkaFailures(new LimitedLogger({ logger: nullLogger, clock }));
   const metrics = new KafkaMetrics(createMetricsRegistry());
