@@ -6,13 +6,21 @@ import {
   requireClusterSecret,
   type ServiceRegistry,
 } from "@ottla/rpc";
-import { type Clock, LimitedLogger, type Logger, type Readiness, type Settings } from "@ottla/runtime";
+import {
+  type Clock,
+  LimitedLogger,
+  type Logger,
+  type MetricsRegistry,
+  type Readiness,
+  type Settings,
+} from "@ottla/runtime";
 
 export interface InternalDoorOptions {
   readonly settings: Settings;
   readonly identity: ClusterIdentity;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly metrics: MetricsRegistry;
   readonly readiness: Readiness;
 }
 
@@ -28,12 +36,13 @@ export class InternalDoor {
   #port = -1;
 
   constructor(options: InternalDoorOptions) {
-    const { settings, identity, clock, logger, readiness } = options;
+    const { settings, identity, clock, logger, metrics, readiness } = options;
     this.#options = options;
     this.#server = new GrpcServer({
       registries: [],
       clock,
       logger,
+      metrics,
       host: this.#host,
       port: settings.internal.port,
       portFlag: "--internal-port",

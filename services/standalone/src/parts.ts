@@ -139,7 +139,7 @@ export async function startGatewayPart(wiring: Wiring): Promise<OpenDoors> {
 /** Opens the gRPC door in front of the gateway; returns its port. */
 async function startGrpcPart(wiring: Wiring, gateway: Gateway): Promise<number> {
   const { GrpcServer } = await import("@ottla/rpc");
-  const { settings, clock, logger } = wiring;
+  const { settings, clock, logger, metrics } = wiring;
   const { port, maxConnections, maxStreamsPerConnection, maxMessageBytes } = settings.grpc;
   const grpc = new GrpcServer({
     registries: [gateway.registry],
@@ -147,6 +147,7 @@ async function startGrpcPart(wiring: Wiring, gateway: Gateway): Promise<number> 
     host: settings.listen,
     port,
     logger,
+    metrics,
     maxConnections,
     maxStreamsPerConnection,
     maxMessageBytes,
