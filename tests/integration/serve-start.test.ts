@@ -116,6 +116,8 @@ test("health and readiness are told apart, and metrics carry the product's names
   const metrics = await (await fetch(`${node.httpUrl}/metrics`)).text();
   expect(metrics).toContain('kafka_topic_partition_current_offset{topic="t",partition="0"} 0');
   expect(metrics).toContain("ottla_partition_storage_leaders 1");
-  expect(metrics).toContain('ottla_rpc_requests_total{method="ottla.v1.AdminService/CreateTopic",code="OK"} 1');
+  expect(metrics).toContain(
+    'ottla_rpc_requests_total{method="ottla.v1.AdminService/CreateTopic",code="OK"} 1',
+  );
   expect(metrics).toContain("ottla_gateway_appended_batches_total 0");
 });
