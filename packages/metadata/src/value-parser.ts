@@ -110,6 +110,10 @@ export class FieldCheck {
     }
   }
 
+  optionalNodeIds(name: string): void {
+    if (this.#fields[name] !== undefined) this.nodeIds(name);
+  }
+
   texts(name: string): void {
     const value = this.#fields[name];
     if (!Array.isArray(value) || !value.every((item) => typeof item === "string")) {

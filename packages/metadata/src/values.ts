@@ -37,8 +37,12 @@ export interface PartitionState {
   readonly leaderEpoch: number;
   /** Grows with each change of this state. */
   readonly partitionEpoch: number;
-  /** Preferred leader first. */
+  /** Preferred leader first. Replicas that are being added are among them, those being removed too. */
   readonly replicas: readonly number[];
+  /** Not empty while replicas move (KIP-455): leave again when the move is cancelled. */
+  readonly addingReplicas?: readonly number[] | undefined;
+  /** Leave when all that are added are in sync. */
+  readonly removingReplicas?: readonly number[] | undefined;
   readonly isr: readonly number[];
   /**
    * Left the ISR when it was already too small, so they hold all that was acknowledged (R8; Kafka's ELR,
@@ -131,6 +135,8 @@ export const partitionStateCodec: ValueCodec<PartitionState> = valueCodec("parti
   fields.integer("leaderEpoch", 0);
   fields.integer("partitionEpoch", 0);
   fields.nodeIds("replicas");
+  fields.optionalNodeIds("addingReplicas");
+  fields.optionalNodeIds("removingReplicas");
   fields.nodeIds("isr");
   fields.nodeIds("eligibleReplicas");
   fields.integer("lastKnownLeader", -1);

@@ -1,4 +1,4 @@
-import { invalidRequest, toOttlaError } from "@ottla/errors";
+import { invalidRequest, OttlaError, toOttlaError } from "@ottla/errors";
 import type { CoordinatorService } from "@ottla/proto/ottla/internal/v1/coordinator";
 import type { ServiceImplementation } from "@ottla/rpc";
 import type { ActiveTerm } from "./active-term.ts";
@@ -57,5 +57,17 @@ export function coordinatorService(
         const { firstProducerId, count } = await active.allocateProducerIds(signal);
         return { firstProducerId: BigInt(firstProducerId), count };
       }),
+    alterIsr: notServedYet,
+    reportReplicas: notServedYet,
+    moveLeadersAway: notServedYet,
+    electLeaders: notServedYet,
+    alterReassignments: notServedYet,
+    drainNode: notServedYet,
+    alterBalancing: notServedYet,
   };
+}
+
+/** Replaced one by one as replication is taken up. */
+function notServedYet(): Promise<never> {
+  return Promise.reject(new OttlaError("UNSUPPORTED_VERSION", "this coordinator does not serve it yet"));
 }
