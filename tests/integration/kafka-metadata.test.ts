@@ -10,6 +10,7 @@ import {
   ZERO_UUID,
 } from "@ottla/kafka-protocol";
 import { expect, test } from "vitest";
+import { KafkaTestClient } from "../support/kafka-client.ts";
 import { batchOf, createTopic, metadataOf, offsetOf, produceBatch, startKafkaNode } from "./kafka-support.ts";
 
 const BROKER_ID = 1_000_001;
@@ -37,6 +38,16 @@ test("Metadata names one broker, leader of all, under the address that the clien
       })),
     );
   }
+});
+
+test("behind a load balancer that says where the client went, the broker has that address", async () => {
+  const { node } = await startKafkaNode({ kafka: { proxyProtocol: "v2" } });
+  // From 192.0.2.7:50000 to 198.51.100.9:9092, over TCP and IPv4.
+  const header = Buffer.from("0d0a0d0a000d0a515549540a2111000cc0000207c6336409c3502384", "hex");
+  const kafka = await KafkaTestClient.connect(node.running.kafkaPort, "127.0.0.1", header);
+  const { brokers } = await metadataOf(kafka, [], { version: 9 });
+  expect(brokers).toEqual([{ nodeId: BROKER_ID, host: "198.51.100.9", port: 9092, rack: null }]);
+  kafka.close();
 });
 
 test("Metadata lists all topics for null, and for an empty list in version 0 only", async () => {

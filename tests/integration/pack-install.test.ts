@@ -33,6 +33,18 @@ await ottla.close();
 process.stdout.write(JSON.stringify({ node: process.version, records: offsets.length, sum, code }));
 `;
 
+/** npm only warns when it cannot write a file of a package. */
+async function checkUnpacked(tarball: string, warnings: string): Promise<void> {
+  const { stdout } = await run("tar", ["-tzf", tarball]);
+  const name = /ottla-([a-z]+)-\d+\.\d+\.\d+\.tgz$/.exec(tarball)?.[1] ?? "";
+  const root = join(directory, "node_modules/@ottla", name);
+  const unpacked = new Set(await readdir(root, { recursive: true }));
+  const files = stdout.split("\n").filter((line) => line !== "" && !line.endsWith("/"));
+  const missing = files.map((line) => line.replace(/^package\//, "")).filter((path) => !unpacked.has(path));
+  if (files.length > 3 && missing.length === 0) return;
+  throw new Error(`${tarball} has ${files.length} files; not unpacked: ${missing.join(", ")}\n${warnings}`);
+}
+
 let directory: string;
 let server: OttlaServer;
 
@@ -48,18 +60,13 @@ beforeAll(async () => {
     JSON.stringify({ name: "user", private: true, type: "module" }),
   );
   const platform = `${process.platform}-${process.arch}`;
-  await run(
-    "npm",
-    [
-      "install",
-      "--no-audit",
-      "--no-fund",
-      ...tarballs.map((name) => join(packed, name)),
-      `node22@npm:node-${platform}@22`,
-      "@types/node@22",
-    ],
-    { cwd: directory },
-  );
+  const install = ["install", "--no-audit", "--no-fund"];
+  await run("npm", [...install, `node22@npm:node-${platform}@22`, "@types/node@22"], { cwd: directory });
+  // A cache of its own: nothing that an earlier build of the same version has left may be taken.
+  const cache = join(directory, "npm-cache");
+  const paths = tarballs.map((name) => join(packed, name));
+  const { stderr } = await run("npm", [...install, "--cache", cache, ...paths], { cwd: directory });
+  for (const path of paths) await checkUnpacked(path, stderr);
   await writeFile(join(directory, "program.ts"), PROGRAM);
 }, 300_000);
 

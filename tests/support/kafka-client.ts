@@ -39,8 +39,15 @@ export class KafkaTestClient {
     });
   }
 
-  static async connect(port: number, host = "127.0.0.1"): Promise<KafkaTestClient> {
-    return new KafkaTestClient(await new NodeNetwork().connect({ host, port }));
+  /** `preamble`: bytes that go before the first request, such as a proxy sends. */
+  static async connect(
+    port: number,
+    host = "127.0.0.1",
+    preamble: Uint8Array = new Uint8Array(),
+  ): Promise<KafkaTestClient> {
+    const connection = await new NodeNetwork().connect({ host, port });
+    if (preamble.length > 0) connection.write([preamble]);
+    return new KafkaTestClient(connection);
   }
 
   /** Sends one request; the answers come in the order of the requests. */

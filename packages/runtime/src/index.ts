@@ -74,6 +74,7 @@ export { NodeDisk } from "./node-disk.ts";
 export { directoryProblem } from "./node-disk-error.ts";
 export { NodeNetwork } from "./node-network.ts";
 export { releaseUnusedMemory } from "./process-memory.ts";
+export { behindProxy } from "./proxy-protocol.ts";
 export type { Random } from "./random.ts";
 export { ReadBuffers } from "./read-buffers.ts";
 export { Readiness, type ReadinessCheck, type ReadinessReport } from "./readiness.ts";

@@ -110,6 +110,14 @@ const kafka = z.strictObject({
       "Whether Kafka clients see one broker behind one address (shared), or each gateway as a broker with an " +
       "address of its own, over which partitions are spread (per-gateway; needs kafka.advertised-address).",
   }),
+  proxyProtocol: choice(["off", "v2"], {
+    default: "off",
+    ...GATEWAY_ONLY,
+    documentation:
+      "With v2 each Kafka connection begins with a header of PROXY protocol v2, as load balancers send it; others " +
+      "are closed. Clients are then told the address of the load balancer that they have reached, unless " +
+      "kafka.advertised-address is set, and the log names the clients instead of the load balancer.",
+  }),
   maxConnections: wholeNumber({
     min: 1,
     max: 100_000,

@@ -2,6 +2,7 @@ import { OttlaError } from "@ottla/errors";
 import type { ClusterView, TopicConfigMap } from "@ottla/metadata";
 import type { PartitionRouter } from "@ottla/routing";
 import {
+  behindProxy,
   type Clock,
   LimitedLogger,
   type Logger,
@@ -65,6 +66,7 @@ export interface KafkaDoor {
 /** Kafka's default of a broker's fetch.max.bytes. */
 const MAX_FETCH_BYTES = 55 * 1024 * 1024;
 const MAX_WAIT_MS = 300_000;
+const PROXY_HEADER_TIMEOUT_MS = 5_000;
 /** Partitions that the fetch sessions of all connections remember: about 100 bytes each. */
 const MAX_SESSION_PARTITIONS = 200_000;
 
@@ -111,7 +113,7 @@ export async function startKafkaDoor(options: KafkaDoorOptions): Promise<KafkaDo
     sessionPartitions: () => services.fetchSessions.partitionCount,
   });
   const server = new KafkaServer({
-    network: listen.network,
+    network: networkOf(options, limitedLogger, metrics),
     host: listen.host,
     port: settings.port,
     handlers: kafkaHandlers(services),
@@ -146,6 +148,26 @@ async function listenOn(server: KafkaServer, { settings }: KafkaListenOptions): 
   }
 }
 
+/** A client's address, and the one it has reached, come from the proxy where there is one. */
+function networkOf(
+  { listen, clock }: KafkaDoorOptions,
+  limitedLogger: LimitedLogger,
+  metrics: KafkaMetrics,
+): Network {
+  const { network, settings } = listen;
+  if (settings.proxyProtocol === "off") return network;
+  return behindProxy({
+    network,
+    clock,
+    maxPending: settings.maxConnections,
+    timeoutMs: PROXY_HEADER_TIMEOUT_MS,
+    onRefused: (peer, { message }) => {
+      metrics.closed("proxy_protocol");
+      limitedLogger.warn("kafka-proxy-protocol", { peer, reason: message }, "closed a Kafka connection");
+    },
+  });
+}
+
 function brokersOf({ listen, view, nodeId, zone }: KafkaDoorOptions): VirtualBrokers {
   const { advertisedAddress, mode } = listen.settings;
   const advertised = advertisedAddress === undefined ? undefined : parseHostAndPort(advertisedAddress);
@@ -160,7 +182,8 @@ function brokersOf({ listen, view, nodeId, zone }: KafkaDoorOptions): VirtualBro
 function warnOfLocalAddress({ listen, logger }: KafkaDoorOptions): void {
   const { host, settings } = listen;
   const isLoopback = host === "localhost" || host === "::1" || host.startsWith("127.");
-  if (isLoopback || settings.advertisedAddress !== undefined) return;
+  const isKnown = settings.advertisedAddress !== undefined || settings.proxyProtocol !== "off";
+  if (isLoopback || isKnown) return;
   logger.warn(
     { host },
     "kafka.advertised-address is not set: Kafka clients are told the address of this machine that they have reached",
