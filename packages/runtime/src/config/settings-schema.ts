@@ -108,7 +108,8 @@ const kafka = z.strictObject({
     ...GATEWAY_ONLY,
     documentation:
       "Whether Kafka clients see one broker behind one address (shared), or each gateway as a broker with an " +
-      "address of its own, over which partitions are spread (per-gateway; needs kafka.advertised-address).",
+      "address of its own, over which partitions are spread, those of the zone first that the client asks in " +
+      "(per-gateway; needs kafka.advertised-address).",
   }),
   proxyProtocol: choice(["off", "v2"], {
     default: "off",

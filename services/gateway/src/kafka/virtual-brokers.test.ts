@@ -30,46 +30,61 @@ test("addresses are understood with host names and with IPv6, and nothing else i
   }
 });
 
-test("gateways share the partitions, and when one goes only its own move", async () => {
+const TOPIC_ID = "5f0c9b3e-8a52-4a5c-9a3e-3b1f0a9d7c11";
+
+async function openGateways(zones: readonly string[]) {
   const clock = new VirtualClock();
   const store = new ModelStore({ server: new ModelServer({ clock }), clock });
   const keys = new MetadataKeys("test");
-  const register = (nodeId: number) => ({
+  const register = (zone: string, index: number) => ({
     kind: "put" as const,
-    key: keys.node("gateway", nodeId),
+    key: keys.node("gateway", index + 1),
     value: nodeRegistrationCodec.encode({
       role: "gateway",
-      nodeId,
+      nodeId: index + 1,
       addresses: [],
-      kafkaAddress: `gateway-${nodeId}:9092`,
-      zone: "",
+      kafkaAddress: `gateway-${index + 1}:9092`,
+      zone,
       version: "1",
       incarnation: "x",
       directoryId: "",
       cleanShutdownNodeEpoch: -1,
     }),
   });
-  await store.transact({ compare: [], success: [1, 2, 3].map(register) });
-  const leadersOf = async () => {
+  await store.transact({ compare: [], success: zones.map(register) });
+  const askFirst = async () => {
     const view = await ClusterView.open({ store, cluster: "test", clock, logger: nullLogger });
-    const brokers = new GatewayBrokers({
-      view,
-      nodeId: 1,
-      zone: "",
-      advertised: { host: "gateway-1", port: 9092 },
-    });
-    const leader = brokers.leaders("5f0c9b3e-8a52-4a5c-9a3e-3b1f0a9d7c11");
+    const [zone = ""] = zones;
+    const advertised = { host: "gateway-1", port: 9092 };
+    const brokers = new GatewayBrokers({ view, nodeId: 1, zone, advertised });
+    const leader = brokers.leaders(TOPIC_ID);
     const ids = brokers.all(reached("10.0.0.1")).map(({ nodeId }) => nodeId);
     return { ids, leaders: Array.from({ length: 300 }, (_, partition) => leader(partition)) };
   };
-  const before = await leadersOf();
+  const remove = (nodeId: number) =>
+    store.transact({ compare: [], success: [{ kind: "delete", key: keys.node("gateway", nodeId) }] });
+  return { askFirst, remove };
+}
+
+test("gateways share the partitions, and when one goes only its own move", async () => {
+  const { askFirst, remove } = await openGateways(["", "", ""]);
+  const before = await askFirst();
   expect(before.ids).toEqual([2_000_001, 2_000_002, 2_000_003]);
   for (const id of before.ids) {
     expect(before.leaders.filter((leader) => leader === id).length).toBeGreaterThan(60);
   }
-  await store.transact({ compare: [], success: [{ kind: "delete", key: keys.node("gateway", 3) }] });
-  const after = await leadersOf();
+  await remove(3);
+  const after = await askFirst();
   expect(after.ids).toEqual([2_000_001, 2_000_002]);
   const moved = before.leaders.filter((leader, partition) => after.leaders[partition] !== leader);
   expect(new Set(moved)).toEqual(new Set([2_000_003]));
+});
+
+test("a gateway sends its clients to gateways of its own zone, and names all of them", async () => {
+  const { askFirst, remove } = await openGateways(["a", "b", "a"]);
+  const both = await askFirst();
+  expect(both.ids).toEqual([2_000_001, 2_000_002, 2_000_003]);
+  expect(new Set(both.leaders)).toEqual(new Set([2_000_001, 2_000_003]));
+  await remove(3);
+  expect(new Set((await askFirst()).leaders)).toEqual(new Set([2_000_001]));
 });

@@ -92,10 +92,15 @@ export class GatewayBrokers implements VirtualBrokers {
     return [this.coordinator(connection), ...others].toSorted((left, right) => left.nodeId - right.nodeId);
   }
 
-  /** The gateway with the highest score leads: when one comes or goes, only its own partitions move. */
+  /**
+   * The gateway with the highest score leads: when one comes or goes, only its own partitions move. Those of
+   * this gateway's zone come first: a client that asks here is in that zone, or has come to it.
+   */
   leaders(topicId: string): (partition: number) => number {
-    const { view, nodeId } = this.#options;
-    const reachable = view.nodes("gateway").filter((node) => brokerOf(node) !== undefined);
+    const { view, nodeId, zone } = this.#options;
+    const reachable = view
+      .nodes("gateway")
+      .filter((node) => node.zone === zone && brokerOf(node) !== undefined);
     const nodeIds = new Set([nodeId, ...reachable.map((node) => node.nodeId)]);
     const topicHash = murmur2(Buffer.from(topicId));
     return (partition) => {
