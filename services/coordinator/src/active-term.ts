@@ -1,6 +1,9 @@
 import { OttlaError, toOttlaError } from "@ottla/errors";
 import { type ClusterChange, featureLevelStateCodec, type Revision } from "@ottla/metadata";
+import { LeavingNodes } from "./leaving-nodes.ts";
+import { PartitionWriter } from "./partition-writer.ts";
 import { allocateProducerIds, type ProducerIdBlock } from "./producer-ids.ts";
+import { ReplicaRequests } from "./replica-requests.ts";
 import { SerialQueue } from "./serial-queue.ts";
 import { StorageNodes } from "./storage-nodes.ts";
 import { type Term, writeAndSee } from "./term.ts";
@@ -23,6 +26,8 @@ const UPKEEP_INTERVAL_MS = 10 * 60 * 1000;
  */
 export class ActiveTerm {
   readonly #term: Term;
+  /** Not behind the other work. */
+  readonly replicas: ReplicaRequests;
   readonly #nodes: StorageNodes;
   readonly #topics: Topics;
   readonly #queue: SerialQueue;
@@ -32,8 +37,17 @@ export class ActiveTerm {
 
   private constructor(term: Term) {
     this.#term = term;
-    this.#nodes = new StorageNodes(term);
-    this.#topics = new Topics(term, this.#nodes);
+    const partitions = new PartitionWriter(term);
+    const leaving = new LeavingNodes(term);
+    const nodes = new StorageNodes(term, partitions, leaving);
+    this.#nodes = nodes;
+    this.#topics = new Topics(term, nodes, partitions);
+    this.replicas = new ReplicaRequests(term, {
+      nodes,
+      leaving,
+      partitions,
+      wantRound: () => this.wantRound(),
+    });
     this.#queue = new SerialQueue({ maxWaiting: term.limits.maxWaitingRequests });
     this.#producerIdQueue = new SerialQueue({ maxWaiting: term.limits.maxWaitingRequests });
   }

@@ -1,6 +1,7 @@
 import type { ClusterView, MetadataStore, TopicConfigMap } from "@ottla/metadata";
 import type { ServiceRegistry } from "@ottla/rpc";
 import type { Clock, Logger, MetricsRegistry, Random } from "@ottla/runtime";
+import type { CoordinatorMutants } from "./mutants.ts";
 
 /** The part of the settings that decides about topics whose creator says nothing else. */
 export interface TopicDefaults {
@@ -25,6 +26,10 @@ export interface CoordinatorLimits {
   readonly absentNodeGraceMs: number;
   /** Requests that wait for their turn; more are refused. */
   readonly maxWaitingRequests: number;
+  /** Changes of partitions that wait to be written; more are refused, unless nothing else waits. */
+  readonly maxWaitingChanges: number;
+  /** How long a node that is about to stop is not elected, should it not stop after all. */
+  readonly leavingNodeMs: number;
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -36,6 +41,8 @@ export const DEFAULT_LIMITS: CoordinatorLimits = {
   maxTombstones: 10_000,
   absentNodeGraceMs: 2000,
   maxWaitingRequests: 1000,
+  maxWaitingChanges: 50_000,
+  leavingNodeMs: 60_000,
 };
 
 export const DEFAULT_LEASE_TTL_MS = 5000;
@@ -61,4 +68,6 @@ export interface CoordinatorOptions {
   readonly limits?: Partial<CoordinatorLimits>;
   /** Time to live of the election's and the registration's lease. Default 5 s. */
   readonly leaseTtlMs?: number;
+  /** Deliberate bugs, for tests only. */
+  readonly mutants?: CoordinatorMutants;
 }

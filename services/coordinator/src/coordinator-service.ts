@@ -57,9 +57,18 @@ export function coordinatorService(
         const { firstProducerId, count } = await active.allocateProducerIds(signal);
         return { firstProducerId: BigInt(firstProducerId), count };
       }),
-    alterIsr: notServedYet,
-    reportReplicas: notServedYet,
-    moveLeadersAway: notServedYet,
+    alterIsr: (request) =>
+      answer("AlterIsr", async (active) => ({ answers: await active.replicas.alterIsr(request) })),
+    reportReplicas: (request) =>
+      answer("ReportReplicas", async (active) => ({
+        revision: BigInt(await active.replicas.report(request)),
+      })),
+    moveLeadersAway: (request) =>
+      answer("MoveLeadersAway", async (active) => {
+        const { nodeId, nodeEpoch } = request;
+        const { revision, remaining } = await active.replicas.moveLeadersAway(nodeId, Number(nodeEpoch));
+        return { revision: BigInt(revision), remaining };
+      }),
     electLeaders: notServedYet,
     alterReassignments: notServedYet,
     drainNode: notServedYet,

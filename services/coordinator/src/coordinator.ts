@@ -14,6 +14,7 @@ import {
   DEFAULT_LEASE_TTL_MS,
   DEFAULT_LIMITS,
 } from "./coordinator-options.ts";
+import { NO_MUTANTS } from "./mutants.ts";
 
 const RETRY_MS = 1000;
 
@@ -144,6 +145,7 @@ export class Coordinator {
         metrics: this.#metrics,
         defaults: settings,
         limits: this.#limits,
+        mutants: this.#options.mutants ?? NO_MUTANTS,
         ended,
       });
       logger.info({ term }, "elected as coordinator");

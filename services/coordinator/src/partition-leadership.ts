@@ -102,14 +102,27 @@ function withoutEmptyLog<S extends PartitionState>(state: S, nodeId: number, for
   return { ...after, awaitedNodeId: nodeId, awaitedDirectoryId: formerDirectoryId };
 }
 
+export interface ElectionOptions {
+  /** Chosen only when the ISR has no other: a leader that resigned. */
+  readonly notThisOne?: number | undefined;
+  /** Never chosen: nodes that are about to stop. */
+  readonly isLeaving?: (nodeId: number) => boolean;
+  /** Test-only: all replicas count as in sync (R8 broken). */
+  readonly isUnclean?: boolean;
+}
+
 /**
  * Gives the partition a leader that is alive (R8): from the ISR, else from the eligible replicas, else the
  * last known leader when nobody is in either. A leader that has registered again is another leader (R2).
  * Returns the same object when the leader stays, or when there is none to be had and there was none.
  */
-export function withElectedLeader<S extends PartitionState>(state: S, live: LiveNodes): S {
+export function withElectedLeader<S extends PartitionState>(
+  state: S,
+  live: LiveNodes,
+  options: ElectionOptions = {},
+): S {
   if (isLedByLiveNode(state, live)) return state;
-  const leader = chooseLeader(state, live);
+  const leader = chooseLeader(state, live, options);
   if (leader === undefined) return withoutLeader(state);
   const leaderNodeEpoch = live(leader) ?? NO_NODE;
   const elected = { ...state, leader, leaderNodeEpoch, lastKnownLeader: NO_NODE, ...NOTHING_AWAITED };
@@ -127,14 +140,17 @@ function isLedByLiveNode(state: PartitionState, live: LiveNodes): boolean {
   return live(state.leader) === state.leaderNodeEpoch;
 }
 
-function chooseLeader(state: PartitionState, live: LiveNodes): number | undefined {
-  const isLive = (nodeId: number): boolean => live(nodeId) !== undefined;
+function chooseLeader(state: PartitionState, live: LiveNodes, options: ElectionOptions): number | undefined {
+  const { notThisOne, isLeaving } = options;
+  const mayLead = (nodeId: number): boolean => live(nodeId) !== undefined && isLeaving?.(nodeId) !== true;
   const inOrder = (members: readonly number[]): number | undefined =>
-    state.replicas.find((nodeId) => members.includes(nodeId) && isLive(nodeId));
-  const elected = inOrder(state.isr) ?? inOrder(state.eligibleReplicas);
+    state.replicas.find((nodeId) => members.includes(nodeId) && mayLead(nodeId));
+  const fit = options.isUnclean === true ? state.replicas : state.isr;
+  const others = fit.filter((nodeId) => nodeId !== notThisOne);
+  const elected = inOrder(others) ?? inOrder(state.isr) ?? inOrder(state.eligibleReplicas);
   if (elected !== undefined || state.isr.length + state.eligibleReplicas.length > 0) return elected;
   const { lastKnownLeader } = state;
-  return state.replicas.includes(lastKnownLeader) && isLive(lastKnownLeader) ? lastKnownLeader : undefined;
+  return state.replicas.includes(lastKnownLeader) && mayLead(lastKnownLeader) ? lastKnownLeader : undefined;
 }
 
 function withoutLeader<S extends PartitionState>(state: S): S {
@@ -151,16 +167,27 @@ function withoutLeader<S extends PartitionState>(state: S): S {
 export function changedState<S extends PartitionState>(before: S, after: S): S | undefined {
   if (after === before) return undefined;
   const sameLeader = before.leader === after.leader && before.leaderNodeEpoch === after.leaderNodeEpoch;
-  return {
-    ...after,
-    leaderEpoch: sameLeader ? before.leaderEpoch : before.leaderEpoch + 1,
-    partitionEpoch: before.partitionEpoch + 1,
-  };
+  if (!sameLeader) return withNewTerm(before, after);
+  return { ...after, leaderEpoch: before.leaderEpoch, partitionEpoch: before.partitionEpoch + 1 };
 }
 
-/** Applies a changed min.insync.replicas; the eligible replicas were so under the old one only (R4). */
-export function withMinInsyncReplicas<S extends PartitionState>(state: S, minInsyncReplicas: number): S {
+/** The same in a new leader epoch in any case: a leader that resigned leads again only in another one (R2). */
+export function withNewTerm<S extends PartitionState>(before: S, after: S): S {
+  return { ...after, leaderEpoch: before.leaderEpoch + 1, partitionEpoch: before.partitionEpoch + 1 };
+}
+
+/**
+ * Applies a changed min.insync.replicas; the eligible replicas were so under the old one only (R4). Without
+ * an ISR nothing is acknowledged, whatever the setting: they have everything still, and nobody else is fit.
+ */
+export function withMinInsyncReplicas<S extends PartitionState>(
+  state: S,
+  minInsyncReplicas: number,
+  keepsEligible = false,
+): S {
   const effective = Math.min(minInsyncReplicas, state.replicas.length);
   if (effective === state.minInsyncReplicas) return state;
-  return { ...state, minInsyncReplicas: effective, eligibleReplicas: [] };
+  const keeps = keepsEligible || state.isr.length === 0;
+  const eligibleReplicas = keeps ? state.eligibleReplicas : [];
+  return { ...state, minInsyncReplicas: effective, eligibleReplicas };
 }

@@ -6,6 +6,7 @@ import {
   storageNodeStateCodec,
   topicSettingNumber,
 } from "@ottla/metadata";
+import type { LeavingNodes } from "./leaving-nodes.ts";
 import {
   changedState,
   type LiveNodes,
@@ -15,8 +16,14 @@ import {
   withoutLostNode,
   withReturnedNode,
 } from "./partition-leadership.ts";
+import {
+  failUnlessWritten,
+  type PartitionChange,
+  type PartitionDecision,
+  type PartitionWriter,
+} from "./partition-writer.ts";
 import type { PlacementNode } from "./placement.ts";
-import { partitionChange, type Term, type WriteUnit, writeAndSee, writeInBatches } from "./term.ts";
+import { type Term, writeAndSee } from "./term.ts";
 
 /** A node whose present registration the coordinator has not dealt with yet. */
 interface ReturnedNode {
@@ -32,11 +39,15 @@ interface ReturnedNode {
  */
 export class StorageNodes {
   readonly #term: Term;
+  readonly #partitions: PartitionWriter;
+  readonly #leaving: LeavingNodes;
   readonly #graceEndsAtMs: number;
   readonly #seen = new Set<number>();
 
-  constructor(term: Term) {
+  constructor(term: Term, partitions: PartitionWriter, leaving: LeavingNodes) {
     this.#term = term;
+    this.#partitions = partitions;
+    this.#leaving = leaving;
     this.#graceEndsAtMs = term.clock.monotonic() + term.limits.absentNodeGraceMs;
   }
 
@@ -46,6 +57,22 @@ export class StorageNodes {
     const known = this.#term.view.storageNode(nodeId);
     return node !== undefined && known?.lastNodeEpoch === node.nodeEpoch ? node.nodeEpoch : undefined;
   };
+
+  /** Whether the topic is being deleted, or is gone: its partitions change no more. */
+  isGoing(topicId: string): boolean {
+    const phase = this.#term.view.topicById(topicId)?.phase;
+    return phase === undefined || phase === "deleting" || phase === "deleted";
+  }
+
+  /** An election outside of a round: a registration that was not dealt with may have come without data (R9). */
+  elect(state: ClusterPartition, notThisOne?: number): ClusterPartition {
+    return this.#electAmong(state, this.live, notThisOne);
+  }
+
+  #electAmong(state: ClusterPartition, live: LiveNodes, notThisOne?: number): ClusterPartition {
+    const isUnclean = this.#term.mutants.has("unclean-election");
+    return withElectedLeader(state, live, { notThisOne, isLeaving: this.#leaving.has, isUnclean });
+  }
 
   /** The nodes that can take new replicas, with what they hold. */
   placementNodes(): PlacementNode[] {
@@ -74,27 +101,29 @@ export class StorageNodes {
    * partitions are written, so that a coordinator that is replaced half-way leaves the rest to the next.
    */
   async reconcile(): Promise<void> {
-    const { view, metrics, logger } = this.#term;
+    const { view, logger } = this.#term;
     const registered = view.nodes("partition-storage");
     for (const { nodeId } of registered) this.#seen.add(nodeId);
     const returned = this.#returnedNodes();
-    const units: WriteUnit[] = [];
-    let leaderChanges = 0;
-    for (const partition of view.partitions()) {
-      const after = changedState(partition, this.#wantedState(partition, returned));
-      if (after === undefined) continue;
-      if (after.leaderEpoch !== partition.leaderEpoch) leaderChanges += 1;
-      units.push(partitionChange(this.#term, partition, after));
+    const changes: PartitionChange[] = [];
+    for (const latest of this.#partitions.latest.all()) {
+      const { topicId, partition } = latest;
+      const decide = (state: ClusterPartition) => this.#decide(state, returned);
+      // Most need nothing; one that is being written is decided on what comes out of that.
+      if (!this.#partitions.isBusy(latest) && decide(latest) === undefined) continue;
+      changes.push({ topicId, partition, decide });
     }
-    if (units.length > 0) {
-      await writeInBatches(this.#term, units);
-      metrics.leadersChanged(leaderChanges);
-      logger.info(
-        { partitions: units.length, leaderChanges },
-        "brought partitions in line with the storage nodes",
-      );
-    }
+    const outcomes = await this.#partitions.apply(changes);
+    const written = outcomes.filter(({ kind }) => kind === "written").length;
+    if (written > 0)
+      logger.info({ partitions: written }, "brought partitions in line with the storage nodes");
+    failUnlessWritten(outcomes);
     for (const { node, before } of returned.values()) await this.#noteRegistration(node, before);
+  }
+
+  #decide(state: ClusterPartition, returned: ReadonlyMap<number, ReturnedNode>): PartitionDecision {
+    const after = changedState(state, this.#wantedState(state, returned));
+    return after === undefined ? undefined : { kind: "put", state: after };
   }
 
   #returnedNodes(): Map<number, ReturnedNode> {
@@ -108,15 +137,16 @@ export class StorageNodes {
   }
 
   #wantedState(partition: ClusterPartition, returned: ReadonlyMap<number, ReturnedNode>): ClusterPartition {
-    const { view, defaults } = this.#term;
+    const { view, defaults, mutants } = this.#term;
     const topic = view.topicById(partition.topicId);
-    if (topic === undefined || topic.phase === "deleting" || topic.phase === "deleted") return partition;
+    if (topic === undefined || this.isGoing(partition.topicId)) return partition;
     const minInsyncReplicas = topicSettingNumber(
       "min.insync.replicas",
       topic.configs,
       defaults.topicDefaults,
     );
-    let state = withMinInsyncReplicas(partition, minInsyncReplicas);
+    const keepsEligible = mutants.has("min-change-keeps-eligible");
+    let state = withMinInsyncReplicas(partition, minInsyncReplicas, keepsEligible);
     for (const nodeId of partition.replicas) {
       const back = returned.get(nodeId);
       if (back !== undefined) state = this.#withReturned(state, back, topic);
@@ -124,7 +154,12 @@ export class StorageNodes {
       // A leader that may still come back after a restart of everything keeps its place for a moment.
       else if (nodeId === partition.leader && this.#isAbsent(nodeId)) return state;
     }
-    return withElectedLeader(state, (nodeId) => view.node("partition-storage", nodeId)?.nodeEpoch);
+    // A node that registers during the round is judged by the next one before it may lead (R9).
+    const live: LiveNodes = (nodeId) => {
+      const nodeEpoch = view.node("partition-storage", nodeId)?.nodeEpoch;
+      return nodeEpoch === returned.get(nodeId)?.node.nodeEpoch ? nodeEpoch : this.live(nodeId);
+    };
+    return this.#electAmong(state, live);
   }
 
   #withReturned(state: ClusterPartition, back: ReturnedNode, topic: ClusterTopic): ClusterPartition {
@@ -138,7 +173,8 @@ export class StorageNodes {
   #judgeLog({ node, before }: ReturnedNode, topic: ClusterTopic): ReturnedLog {
     const { directoryId } = node;
     const formerDirectoryId = before?.directoryId ?? "";
-    if (directoryId === "" || directoryId !== formerDirectoryId) {
+    const keepsPlace = this.#term.mutants.has("lost-disk-keeps-place");
+    if (!keepsPlace && (directoryId === "" || directoryId !== formerDirectoryId)) {
       return { kind: "empty", directoryId, formerDirectoryId };
     }
     const stoppedCleanly = node.cleanShutdownNodeEpoch === before?.lastNodeEpoch;

@@ -1,6 +1,5 @@
 import type { OttlaError } from "@ottla/errors";
 import {
-  type ClusterPartition,
   type ClusterView,
   type FencedWrite,
   type FencedWriter,
@@ -13,6 +12,7 @@ import {
 import type { Clock, Logger, Random } from "@ottla/runtime";
 import type { CoordinatorMetrics } from "./coordinator-metrics.ts";
 import type { CoordinatorLimits, TopicDefaults } from "./coordinator-options.ts";
+import type { CoordinatorMutants } from "./mutants.ts";
 
 /** How many transactions of one piece of work are under way at a time. */
 const MAX_CONCURRENT_WRITES = 8;
@@ -28,6 +28,7 @@ export interface Term {
   readonly metrics: CoordinatorMetrics;
   readonly defaults: TopicDefaults;
   readonly limits: CoordinatorLimits;
+  readonly mutants: CoordinatorMutants;
   /** Aborts when the term is over. */
   readonly ended: AbortSignal;
 }
@@ -88,16 +89,6 @@ function toBatches(units: readonly WriteUnit[], shared: FencedWrite["compare"]):
   }
   if (success.length > 0) batches.push({ compare, success });
   return batches;
-}
-
-/** Changes a partition's state, by comparison with the revision that it was read at (R1). */
-export function partitionChange(term: Term, before: ClusterPartition, after: ClusterPartition): WriteUnit {
-  const { topicId, partition, modRevision: _modRevision, ...state } = after;
-  const key = term.view.keys.partition(topicId, partition);
-  return {
-    compare: [{ key, modRevision: before.modRevision }],
-    success: [{ kind: "put", key, value: partitionStateCodec.encode(state) }],
-  };
 }
 
 /** Creates a partition, which must not be there. */

@@ -11,6 +11,7 @@ import {
   topicStateCodec,
 } from "@ottla/metadata";
 import { newPartitionState } from "./partition-leadership.ts";
+import { failUnlessWritten, type PartitionChange, type PartitionWriter } from "./partition-writer.ts";
 import { placePartitions } from "./placement.ts";
 import type { StorageNodes } from "./storage-nodes.ts";
 import { partitionCreation, type Term, type WriteUnit, writeAndSee, writeInBatches } from "./term.ts";
@@ -41,11 +42,13 @@ export interface CreatedTopic {
 export class Topics {
   readonly #term: Term;
   readonly #nodes: StorageNodes;
+  readonly #partitions: PartitionWriter;
   readonly #names: TopicNames;
 
-  constructor(term: Term, nodes: StorageNodes) {
+  constructor(term: Term, nodes: StorageNodes, partitions: PartitionWriter) {
     this.#term = term;
     this.#nodes = nodes;
+    this.#partitions = partitions;
     this.#names = new TopicNames(term.view);
   }
 
@@ -221,12 +224,11 @@ export class Topics {
     const { view, clock } = this.#term;
     const topic = view.topicById(topicId);
     if (topic === undefined) return view.revision;
-    const units: WriteUnit[] = [];
-    for (const { partition, modRevision } of view.partitionsOf(topicId)) {
-      const key = view.keys.partition(topicId, partition);
-      units.push({ compare: [{ key, modRevision }], success: [{ kind: "delete", key }] });
+    const changes: PartitionChange[] = [];
+    for (const { partition } of view.partitionsOf(topicId)) {
+      changes.push({ topicId, partition, decide: () => ({ kind: "delete" }) });
     }
-    await writeInBatches(this.#term, units);
+    failUnlessWritten(await this.#partitions.apply(changes));
     const tombstone: TopicState = { ...stripTopic(topic), phase: "deleted", deletedAtMs: clock.now() };
     return await writeAndSee(this.#term, this.#topicWrite(topic, tombstone));
   }

@@ -1,0 +1,296 @@
+import { OttlaError, toOttlaError } from "@ottla/errors";
+import {
+  type ClusterPartition,
+  type Comparison,
+  MAX_FENCED_OPERATIONS,
+  type Operation,
+  partitionStateCodec,
+  type Revision,
+} from "@ottla/metadata";
+import { LatestPartitions } from "./latest-partitions.ts";
+import type { Term } from "./term.ts";
+
+/** How many transactions are under way at a time. */
+const MAX_CONCURRENT_WRITES = 8;
+
+/** A conflict comes from a write whose outcome was unknown; more than a few in a row have another cause. */
+const MAX_ATTEMPTS = 5;
+
+/** What is to become of a partition. */
+export type PartitionDecision =
+  /** It stays as it is. */
+  | undefined
+  | {
+      readonly kind: "put";
+      readonly state: ClusterPartition;
+      /** What must hold beside: the registration of a node, mostly. */
+      readonly compare?: readonly Comparison[];
+    }
+  | { readonly kind: "delete" };
+
+export interface PartitionChange {
+  readonly topicId: string;
+  readonly partition: number;
+  /**
+   * Called with the latest state right before it is written, again after a conflict: so it must have no other
+   * effect than to note what it refused.
+   */
+  readonly decide: (state: ClusterPartition) => PartitionDecision;
+}
+
+export type PartitionOutcome =
+  /** The decision was to leave it. */
+  | { readonly kind: "unchanged" }
+  | { readonly kind: "absent" }
+  | { readonly kind: "written"; readonly revision: Revision; readonly state: ClusterPartition | undefined }
+  /** A comparison of the decision's own does not hold; nothing was written. */
+  | { readonly kind: "stale" }
+  /** Nothing was written. */
+  | { readonly kind: "failed"; readonly error: OttlaError }
+  /** It may have been written, or may still be. */
+  | { readonly kind: "unknown"; readonly error: OttlaError };
+
+interface Waiting {
+  readonly change: PartitionChange;
+  readonly settle: (outcome: PartitionOutcome) => void;
+  attempts: number;
+}
+
+/** The changes of one partition: one after another. */
+interface Slot {
+  readonly key: string;
+  readonly waiting: Waiting[];
+}
+
+interface BatchEntry {
+  readonly slot: Slot;
+  readonly waiting: Waiting;
+  readonly before: ClusterPartition;
+  readonly decision: NonNullable<PartitionDecision>;
+}
+
+/**
+ * Writes all changes of existing partitions in one term (R1). Those that wait at the same time share
+ * transactions, several transactions are under way at a time, and each partition is in one of them at the
+ * most: so rounds, ISR changes and moves never conflict with one another, and none waits for the others'
+ * partitions.
+ */
+export class PartitionWriter {
+  readonly latest: LatestPartitions;
+  readonly #term: Term;
+  readonly #slots = new Map<string, Slot>();
+  /** Slots that have something waiting and nothing under way, in the order they came. */
+  readonly #ready = new Map<string, Slot>();
+  #writesUnderWay = 0;
+  #waitingCount = 0;
+  #isScheduled = false;
+
+  constructor(term: Term) {
+    this.#term = term;
+    this.latest = new LatestPartitions(term.view);
+  }
+
+  /** One outcome for each change, in their order. Throws THROTTLING_QUOTA_EXCEEDED when too many wait. */
+  apply(changes: readonly PartitionChange[]): Promise<PartitionOutcome[]> {
+    const limit = this.#term.limits.maxWaitingChanges;
+    if (this.#waitingCount > 0 && this.#waitingCount + changes.length > limit) {
+      throw new OttlaError(
+        "THROTTLING_QUOTA_EXCEEDED",
+        `${this.#waitingCount} changes of partitions wait for the metadata store, the limit is ${limit}`,
+        { metadata: { limit: String(limit) } },
+      );
+    }
+    return Promise.all(changes.map((change) => this.#add(change)));
+  }
+
+  /** Whether a change of it waits or is being written. */
+  isBusy({ topicId, partition }: ClusterPartition): boolean {
+    return this.#slots.has(this.#term.view.keys.partition(topicId, partition));
+  }
+
+  #add(change: PartitionChange): Promise<PartitionOutcome> {
+    return new Promise((resolve) => {
+      const key = this.#term.view.keys.partition(change.topicId, change.partition);
+      let slot = this.#slots.get(key);
+      if (slot === undefined) {
+        slot = { key, waiting: [] };
+        this.#slots.set(key, slot);
+        this.#ready.set(key, slot);
+      }
+      this.#waitingCount += 1;
+      slot.waiting.push({ change, settle: resolve, attempts: 0 });
+      this.#schedule();
+    });
+  }
+
+  /** Not at once: what is asked for in the same turn shares a transaction. */
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    queueMicrotask(() => {
+      this.#isScheduled = false;
+      this.#writeAll();
+    });
+  }
+
+  #writeAll(): void {
+    while (this.#writesUnderWay < MAX_CONCURRENT_WRITES && this.#ready.size > 0) {
+      const batch = this.#nextBatch();
+      if (batch.entries.length === 0) continue;
+      this.#writesUnderWay += 1;
+      void this.#write(batch).finally(() => {
+        this.#writesUnderWay -= 1;
+        this.#writeAll();
+      });
+    }
+  }
+
+  #nextBatch(): Batch {
+    const batch = new Batch();
+    for (const [key, slot] of this.#ready) {
+      const entry = this.#nextEntry(slot);
+      if (entry !== undefined && !batch.add(entry)) return batch;
+      this.#ready.delete(key);
+    }
+    return batch;
+  }
+
+  /** The first change of the slot that has something to write; those before it are settled. */
+  #nextEntry(slot: Slot): BatchEntry | undefined {
+    for (;;) {
+      const [waiting] = slot.waiting;
+      if (waiting === undefined) {
+        this.#slots.delete(slot.key);
+        return undefined;
+      }
+      const { topicId, partition, decide } = waiting.change;
+      const before = this.latest.get(topicId, partition);
+      if (before === undefined) {
+        this.#settle(slot, waiting, { kind: "absent" });
+        continue;
+      }
+      try {
+        const decision = decide(before);
+        if (decision !== undefined) return { slot, waiting, before, decision };
+        this.#settle(slot, waiting, { kind: "unchanged" });
+      } catch (thrown) {
+        this.#settle(slot, waiting, { kind: "failed", error: toOttlaError(thrown) });
+      }
+    }
+  }
+
+  async #write(batch: Batch): Promise<void> {
+    try {
+      const { revision } = await this.#term.writer.write(batch);
+      this.#afterWrite(batch, revision);
+    } catch (thrown) {
+      const error = toOttlaError(thrown);
+      if (error.code === "METADATA_CONFLICT") await this.#afterConflict(batch, error);
+      else {
+        const kind = error.code === "NOT_CONTROLLER" ? "failed" : "unknown";
+        for (const { slot, waiting } of batch.entries) this.#settle(slot, waiting, { kind, error });
+      }
+    }
+    for (const { slot } of batch.entries) {
+      if (slot.waiting.length > 0) this.#ready.set(slot.key, slot);
+      else this.#slots.delete(slot.key);
+    }
+  }
+
+  #afterWrite(batch: Batch, revision: Revision): void {
+    let leaderChanges = 0;
+    for (const { slot, waiting, before, decision } of batch.entries) {
+      const { topicId, partition } = before;
+      const state = decision.kind === "put" ? { ...decision.state, modRevision: revision } : undefined;
+      if (state === undefined) this.latest.delete(topicId, partition, revision);
+      else this.latest.put(state);
+      if (state !== undefined && state.leaderEpoch !== before.leaderEpoch) leaderChanges += 1;
+      this.#settle(slot, waiting, { kind: "written", revision, state });
+    }
+    this.#term.metrics.leadersChanged(leaderChanges);
+  }
+
+  /** Those whose own comparisons do not hold are settled; all others are decided anew on what is there now. */
+  async #afterConflict(batch: Batch, error: OttlaError): Promise<void> {
+    const { store, view, ended } = this.#term;
+    try {
+      const broken = new Set<string>();
+      const checks = [...batch.beside.values()].map(async (comparison) => {
+        const entry = await store.get(comparison.key);
+        if (!holds(comparison, entry)) broken.add(comparison.key);
+      });
+      await Promise.all([...checks, view.refresh(ended)]);
+      for (const { slot, waiting, decision } of batch.entries) {
+        const compare = decision.kind === "put" ? (decision.compare ?? []) : [];
+        waiting.attempts += 1;
+        if (compare.some(({ key }) => broken.has(key))) this.#settle(slot, waiting, { kind: "stale" });
+        else if (waiting.attempts >= MAX_ATTEMPTS) this.#settle(slot, waiting, { kind: "failed", error });
+      }
+    } catch (thrown) {
+      const failure = toOttlaError(thrown);
+      for (const { slot, waiting } of batch.entries) {
+        this.#settle(slot, waiting, { kind: "failed", error: failure });
+      }
+    }
+  }
+
+  #settle(slot: Slot, waiting: Waiting, outcome: PartitionOutcome): void {
+    if (slot.waiting[0] !== waiting) return;
+    slot.waiting.shift();
+    this.#waitingCount -= 1;
+    waiting.settle(outcome);
+  }
+}
+
+/** One transaction while it is put together. */
+class Batch {
+  readonly compare: Comparison[] = [];
+  readonly success: Operation[] = [];
+  readonly entries: BatchEntry[] = [];
+  /** Comparisons beside those of the partitions' own revisions, by key. */
+  readonly beside = new Map<string, Comparison>();
+
+  /** Returns false when it does not fit any more. */
+  add(entry: BatchEntry): boolean {
+    const { slot, before, decision } = entry;
+    const compare = decision.kind === "put" ? (decision.compare ?? []) : [];
+    const added = compare.filter((comparison) => !this.beside.has(comparison.key));
+    if (this.success.length + 1 > MAX_FENCED_OPERATIONS) return false;
+    if (this.compare.length + 1 + added.length > MAX_FENCED_OPERATIONS) return false;
+    // Two that need different states of the same key can not both be right: one waits for the next.
+    if (compare.some((comparison) => !isSame(comparison, this.beside.get(comparison.key)))) return false;
+    for (const comparison of added) this.beside.set(comparison.key, comparison);
+    this.compare.push({ key: slot.key, modRevision: before.modRevision }, ...added);
+    this.success.push(operation(slot.key, decision));
+    this.entries.push(entry);
+    return true;
+  }
+}
+
+function operation(key: string, decision: NonNullable<PartitionDecision>): Operation {
+  if (decision.kind === "delete") return { kind: "delete", key };
+  const { topicId: _topicId, partition: _partition, modRevision: _modRevision, ...state } = decision.state;
+  return { kind: "put", key, value: partitionStateCodec.encode(state) };
+}
+
+function isSame(wanted: Comparison, present: Comparison | undefined): boolean {
+  return present === undefined || JSON.stringify(wanted) === JSON.stringify(present);
+}
+
+function holds(
+  comparison: Comparison,
+  entry: { readonly createRevision: Revision; readonly modRevision: Revision } | undefined,
+): boolean {
+  if ("createRevision" in comparison) return (entry?.createRevision ?? 0) === comparison.createRevision;
+  return (entry?.modRevision ?? 0) === comparison.modRevision;
+}
+
+/** Throws the first error. Returns the last revision that was written, if one was. */
+export function failUnlessWritten(outcomes: readonly PartitionOutcome[]): Revision {
+  let revision = 0;
+  for (const outcome of outcomes) {
+    if (outcome.kind === "failed" || outcome.kind === "unknown") throw outcome.error;
+    if (outcome.kind === "written") revision = Math.max(revision, outcome.revision);
+  }
+  return revision;
+}
