@@ -171,7 +171,9 @@ export function changedState<S extends PartitionState>(before: S, after: S): S |
   return { ...after, leaderEpoch: before.leaderEpoch, partitionEpoch: before.partitionEpoch + 1 };
 }
 
-/** The same in a new leader epoch in any case: a leader that resigned leads again only in another one (R2). */
+/**
+ * The same in a new leader epoch in any case: a leader that resigned leads again only in another one (R2).
+ */
 export function withNewTerm<S extends PartitionState>(before: S, after: S): S {
   return { ...after, leaderEpoch: before.leaderEpoch + 1, partitionEpoch: before.partitionEpoch + 1 };
 }

@@ -210,7 +210,9 @@ export class PartitionWriter {
     this.#term.metrics.leadersChanged(leaderChanges);
   }
 
-  /** Those whose own comparisons do not hold are settled; all others are decided anew on what is there now. */
+  /**
+   * Those whose own comparisons do not hold are settled; all others are decided anew on what is there now.
+   */
   async #afterConflict(batch: Batch, error: OttlaError): Promise<void> {
     const { store, view, ended } = this.#term;
     try {

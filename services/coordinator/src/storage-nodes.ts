@@ -64,7 +64,9 @@ export class StorageNodes {
     return phase === undefined || phase === "deleting" || phase === "deleted";
   }
 
-  /** An election outside of a round: a registration that was not dealt with may have come without data (R9). */
+  /**
+   * An election outside of a round: a registration that was not dealt with may have come without data (R9).
+   */
   elect(state: ClusterPartition, notThisOne?: number): ClusterPartition {
     return this.#electAmong(state, this.live, notThisOne);
   }
