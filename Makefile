@@ -3,7 +3,7 @@ PNPM := npx --yes pnpm@12
 NODE := sh scripts/node.sh
 BIN := node_modules
 
-.PHONY: help install up cluster test test-unit conformance lint fix generate pack
+.PHONY: help install up cluster test test-unit conformance lint fix generate pack bundle
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -37,6 +37,9 @@ conformance: install ## Prove Ottla with real Kafka clients and Kafka's own tool
 
 pack: install ## Make tarballs of the SDK and what it stands on, in dist/pack
 	$(NODE) scripts/pack.ts
+
+bundle: install ## Build Ottla as one program that runs without this tree, in dist/bundle
+	$(NODE) scripts/bundle.ts
 
 lint: install ## Check format, types, lint, import rules, dead code and proto
 	$(NODE) $(BIN)/@biomejs/biome/bin/biome check

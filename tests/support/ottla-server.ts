@@ -6,13 +6,16 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 export const treeRoot = resolve(import.meta.dirname, "../..");
-export const ottlaCommand = join(treeRoot, "bin/ottla");
+/** The checkout's program; OTTLA_COMMAND names another, such as a bundle's. */
+export const ottlaCommand = process.env["OTTLA_COMMAND"] ?? join(treeRoot, "bin/ottla");
 
 export interface OttlaServerOptions {
   /** Kept over restarts when given; else a fresh one that `stop` removes. */
   readonly dataDirectory?: string;
   readonly flags?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  /** Another `ottla` than that of the checkout. */
+  readonly command?: string;
 }
 
 /** A real `ottla serve` in a process of its own, on free ports and its own data directory. */
@@ -61,7 +64,7 @@ export class OttlaServer {
     const flags = ["serve", "--data-dir", this.dataDirectory, "--grpc-port", String(this.grpcPort)];
     flags.push("--http-port", String(this.httpPort), "--kafka-port", String(this.kafkaPort));
     flags.push(...(this.#options.flags ?? []));
-    const child = spawn(ottlaCommand, flags, {
+    const child = spawn(this.#options.command ?? ottlaCommand, flags, {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, ...this.#options.environment },
     });
