@@ -100,7 +100,21 @@ export class FieldCheck {
 
   /** A list of different node ids. */
   nodeIds(name: string): void {
+    this.#nodeIdList(name, this.#fields[name]);
+  }
+
+  optionalNodeIds(name: string): void {
+    if (this.#fields[name] !== undefined) this.nodeIds(name);
+  }
+
+  optionalNodeIdLists(name: string): void {
     const value = this.#fields[name];
+    if (value === undefined) return;
+    if (!Array.isArray(value)) this.#fail(name, "a list of lists of node ids");
+    else for (const list of value) this.#nodeIdList(name, list);
+  }
+
+  #nodeIdList(name: string, value: unknown): void {
     if (!Array.isArray(value) || !value.every((id) => Number.isSafeInteger(id) && id >= 0)) {
       this.#fail(name, "a list of node ids");
       return;
@@ -108,10 +122,6 @@ export class FieldCheck {
     for (let i = 1; i < value.length; i += 1) {
       if (value.indexOf(value[i]) < i) this.#fail(name, "a list without repeated node ids");
     }
-  }
-
-  optionalNodeIds(name: string): void {
-    if (this.#fields[name] !== undefined) this.nodeIds(name);
   }
 
   texts(name: string): void {

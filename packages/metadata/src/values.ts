@@ -18,6 +18,11 @@ export interface TopicState {
    * use yet.
    */
   readonly targetPartitionCount?: number;
+  /**
+   * While partitions that were placed by hand are being added: where their replicas are to be, one list for
+   * each, up to the last of them.
+   */
+  readonly plannedReplicas?: readonly (readonly number[])[] | undefined;
   readonly replicationFactor: number;
   /** What was set on the topic, by Kafka's names; see `parseTopicConfig` for the effective values. */
   readonly configs: Readonly<Record<string, string>>;
@@ -121,6 +126,7 @@ export const topicStateCodec: ValueCodec<TopicState> = valueCodec("topic", (fiel
   fields.text("name");
   fields.integer("partitionCount", 1);
   fields.optionalInteger("targetPartitionCount", 1);
+  fields.optionalNodeIdLists("plannedReplicas");
   fields.integer("replicationFactor", 1);
   fields.textMap("configs");
   fields.oneOf("phase", TOPIC_PHASES);

@@ -7,7 +7,7 @@ import { ReplicaRequests } from "./replica-requests.ts";
 import { SerialQueue } from "./serial-queue.ts";
 import { StorageNodes } from "./storage-nodes.ts";
 import { type Term, writeAndSee } from "./term.ts";
-import type { ConfigChange, NewTopic } from "./topic-requests.ts";
+import type { ConfigChange, NewPartitions, NewTopic } from "./topic-requests.ts";
 import { type CreatedTopic, Topics } from "./topics.ts";
 
 /** What this version writes and understands; raised when the metadata's meaning changes. */
@@ -81,13 +81,8 @@ export class ActiveTerm {
     return this.#queue.run(() => this.#topics.alterConfig(name, change, validateOnly), signal);
   }
 
-  addPartitions(
-    name: string,
-    totalPartitions: number,
-    validateOnly: boolean,
-    signal: AbortSignal,
-  ): Promise<Revision> {
-    return this.#queue.run(() => this.#topics.addPartitions(name, totalPartitions, validateOnly), signal);
+  addPartitions(name: string, request: NewPartitions, signal: AbortSignal): Promise<Revision> {
+    return this.#queue.run(() => this.#topics.addPartitions(name, request), signal);
   }
 
   /** Not behind the other work: a producer that starts must not wait for a large topic to be created. */

@@ -33,7 +33,8 @@ export function coordinatorService(
     createTopic: (request, { signal }) =>
       answer("CreateTopic", async (active) => {
         const { name, partitions, replicationFactor, configs, validateOnly } = request;
-        const topic = { name, partitions, replicationFactor, configs, validateOnly };
+        const assignments = request.assignments.map(({ replicas }) => replicas);
+        const topic = { name, partitions, replicationFactor, configs, validateOnly, assignments };
         const created = await active.create(topic, signal);
         return { ...created, revision: BigInt(created.revision) };
       }),
@@ -49,7 +50,9 @@ export function coordinatorService(
     createPartitions: (request, { signal }) =>
       answer("CreatePartitions", async (active) => {
         const { name, totalPartitions, validateOnly } = request;
-        return { revision: BigInt(await active.addPartitions(name, totalPartitions, validateOnly, signal)) };
+        const assignments = request.assignments.map(({ replicas }) => replicas);
+        const wanted = { totalPartitions, validateOnly, assignments };
+        return { revision: BigInt(await active.addPartitions(name, wanted, signal)) };
       }),
     allocateProducerIds: (request, { signal }) =>
       answer("AllocateProducerIds", async (active) => {

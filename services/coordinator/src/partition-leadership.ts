@@ -17,22 +17,23 @@ export type ReturnedLog =
   | { readonly kind: "empty"; readonly directoryId: string; readonly formerDirectoryId: string };
 
 /**
- * The state of a new partition: the first of the replicas leads, all are in sync because there is nothing
- * yet.
+ * The state of a new partition: the first of the replicas that is alive leads, all that are alive are in sync
+ * because there is nothing yet.
  */
 export function newPartitionState(
   replicas: readonly number[],
   live: LiveNodes,
   minInsyncReplicas: number,
 ): PartitionState {
-  const leader = replicas.find((nodeId) => live(nodeId) !== undefined) ?? NO_NODE;
+  const alive = replicas.filter((nodeId) => live(nodeId) !== undefined);
+  const leader = alive[0] ?? NO_NODE;
   return {
     leader,
     leaderNodeEpoch: live(leader) ?? NO_NODE,
     leaderEpoch: 0,
     partitionEpoch: 0,
     replicas,
-    isr: replicas,
+    isr: alive.length > 0 ? alive : replicas,
     eligibleReplicas: [],
     lastKnownLeader: NO_NODE,
     minInsyncReplicas: Math.min(minInsyncReplicas, replicas.length),

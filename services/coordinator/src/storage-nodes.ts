@@ -58,6 +58,15 @@ export class StorageNodes {
     return node !== undefined && known?.lastNodeEpoch === node.nodeEpoch ? node.nodeEpoch : undefined;
   };
 
+  isLive(nodeId: number): boolean {
+    return this.live(nodeId) !== undefined;
+  }
+
+  /** Whether there is such a node, alive or not. */
+  isKnown(nodeId: number): boolean {
+    return this.#term.view.storageNode(nodeId) !== undefined;
+  }
+
   /** Whether the topic is being deleted, or is gone: its partitions change no more. */
   isGoing(topicId: string): boolean {
     const phase = this.#term.view.topicById(topicId)?.phase;

@@ -8,6 +8,7 @@ import {
   validateTopicName,
 } from "@ottla/metadata";
 import type { CoordinatorLimits, TopicDefaults } from "./coordinator-options.ts";
+import type { Assignments } from "./manual-placement.ts";
 import type { TopicNames } from "./topic-names.ts";
 
 export interface NewTopic {
@@ -18,6 +19,15 @@ export interface NewTopic {
   readonly replicationFactor: number;
   readonly configs: TopicConfigMap;
   readonly validateOnly: boolean;
+  /** Where the replicas of each partition are to be; empty: the coordinator places them. */
+  readonly assignments: Assignments;
+}
+
+export interface NewPartitions {
+  readonly totalPartitions: number;
+  readonly validateOnly: boolean;
+  /** The same for those that are added. */
+  readonly assignments: Assignments;
 }
 
 export interface ConfigChange {

@@ -10,6 +10,7 @@ import {
   topicSettingNumber,
   topicStateCodec,
 } from "@ottla/metadata";
+import { type Assignments, checkAssignments, checkCount, invalidAssignment } from "./manual-placement.ts";
 import { newPartitionState } from "./partition-leadership.ts";
 import { failUnlessWritten, type PartitionChange, type PartitionWriter } from "./partition-writer.ts";
 import { placePartitions } from "./placement.ts";
@@ -22,6 +23,7 @@ import {
   checkMinInsyncReplicas,
   checkNewTopic,
   checkPartitionCount,
+  type NewPartitions,
   type NewTopic,
   unknownTopic,
 } from "./topic-requests.ts";
@@ -59,11 +61,14 @@ export class Topics {
   async create(request: NewTopic): Promise<CreatedTopic> {
     const { defaults, limits, view, random, clock } = this.#term;
     checkNewTopic(request, this.#names, limits);
-    const partitions = request.partitions === 0 ? defaults.numPartitions : request.partitions;
-    const replicationFactor = request.replicationFactor || defaults.defaultReplicationFactor;
+    const { partitions, replicationFactor } = this.#countsOf(request);
     checkPartitionCount("partitions", partitions, partitions, this.#partitionCount(), limits);
     checkMinInsyncReplicas(request.configs, replicationFactor, defaults);
-    const placed = placePartitions(this.#nodes.placementNodes(), partitions, replicationFactor);
+    const isManual = request.assignments.length > 0;
+    if (isManual) checkAssignments(request.assignments, 0, replicationFactor, this.#nodes);
+    const placed = isManual
+      ? request.assignments
+      : placePartitions(this.#nodes.placementNodes(), partitions, replicationFactor);
     if (request.validateOnly) return { topicId: "", partitions, replicationFactor, revision: view.revision };
     const topicId = random.uuid();
     const topic: TopicState = {
@@ -75,10 +80,24 @@ export class Topics {
       internal: isInternalTopicName(request.name),
       createdAtMs: clock.now(),
       deletedAtMs: -1,
+      plannedReplicas: isManual ? placed : undefined,
     };
     const revision = await this.#writeNewTopic(topicId, topic, placed);
     this.#term.logger.info({ topic: topic.name, topicId, partitions, replicationFactor }, "topic created");
     return { topicId, partitions, replicationFactor, revision };
+  }
+
+  #countsOf(request: NewTopic): { readonly partitions: number; readonly replicationFactor: number } {
+    const { defaults } = this.#term;
+    const [first] = request.assignments;
+    if (first === undefined) {
+      const partitions = request.partitions === 0 ? defaults.numPartitions : request.partitions;
+      const replicationFactor = request.replicationFactor || defaults.defaultReplicationFactor;
+      return { partitions, replicationFactor };
+    }
+    checkCount("partitions", request.partitions, request.assignments.length);
+    checkCount("replication_factor", request.replicationFactor, first.length);
+    return { partitions: request.assignments.length, replicationFactor: first.length };
   }
 
   /**
@@ -121,8 +140,9 @@ export class Topics {
     return Math.max(revision, this.#term.view.revision);
   }
 
-  async addPartitions(name: string, totalPartitions: number, validateOnly: boolean): Promise<Revision> {
+  async addPartitions(name: string, request: NewPartitions): Promise<Revision> {
     const { limits, view } = this.#term;
+    const { totalPartitions, assignments } = request;
     const topic = this.#find(name);
     const current = topic.targetPartitionCount ?? topic.partitionCount;
     if (totalPartitions <= current) {
@@ -135,9 +155,17 @@ export class Topics {
     }
     const added = totalPartitions - current;
     checkPartitionCount("total_partitions", totalPartitions, added, this.#partitionCount(), limits);
-    placePartitions(this.#nodes.placementNodes(), 1, topic.replicationFactor);
-    if (validateOnly) return view.revision;
-    const growing = { ...stripTopic(topic), targetPartitionCount: totalPartitions };
+    const isManual = assignments.length > 0;
+    if (!isManual) placePartitions(this.#nodes.placementNodes(), 1, topic.replicationFactor);
+    else if (assignments.length !== added) {
+      throw invalidAssignment(`${assignments.length} partitions are placed, but ${added} are added`);
+    }
+    checkAssignments(assignments, current, topic.replicationFactor, this.#nodes);
+    if (request.validateOnly) return view.revision;
+    const before = topic.plannedReplicas ?? [];
+    const more = isManual ? assignments : Array.from({ length: added }, () => []);
+    const plannedReplicas = isManual || before.length > 0 ? [...before, ...more] : undefined;
+    const growing = { ...stripTopic(topic), targetPartitionCount: totalPartitions, plannedReplicas };
     await writeAndSee(this.#term, this.#topicWrite(topic, growing));
     const revision = await this.#finishPartitions(topic.topicId);
     this.#term.logger.info({ topic: name, partitions: totalPartitions }, "partitions added");
@@ -158,7 +186,7 @@ export class Topics {
     await this.#expireTombstones(tombstones);
   }
 
-  async #writeNewTopic(topicId: string, topic: TopicState, placed: readonly number[][]): Promise<Revision> {
+  async #writeNewTopic(topicId: string, topic: TopicState, placed: Assignments): Promise<Revision> {
     const { keys } = this.#term.view;
     const nameKey = keys.topicName(topic.name);
     const topicKey = keys.topic(topicId);
@@ -167,7 +195,9 @@ export class Topics {
     );
     const fitsOneTransaction = partitions.length + 2 <= MAX_FENCED_OPERATIONS;
     const together = fitsOneTransaction ? partitions : [];
-    const written: TopicState = fitsOneTransaction ? { ...topic, phase: "live" } : topic;
+    const written: TopicState = fitsOneTransaction
+      ? { ...topic, phase: "live", plannedReplicas: undefined }
+      : topic;
     const revision = await writeAndSee(this.#term, {
       compare: [
         // The topic comes first: if the answer is lost, the writer reads this key back.
@@ -194,15 +224,26 @@ export class Topics {
     for (let partition = 0; partition < target; partition += 1) {
       if (view.partition(topicId, partition) === undefined) missing.push(partition);
     }
-    const placed = placePartitions(this.#nodes.placementNodes(), missing.length, topic.replicationFactor);
+    const placed = this.#place(topic, missing, target);
     const units = missing.map((partition, index) =>
       partitionCreation(this.#term, topicId, partition, this.#newPartition(topic, placed[index] ?? [])),
     );
     const unchanged = { key: view.keys.topic(topicId), modRevision: topic.modRevision };
     await writeInBatches(this.#term, units, [unchanged]);
-    const { targetPartitionCount: _done, ...state } = stripTopic(topic);
+    const { targetPartitionCount: _done, plannedReplicas: _placed, ...state } = stripTopic(topic);
     const live: TopicState = { ...state, partitionCount: target, phase: "live" };
     return await writeAndSee(this.#term, this.#topicWrite(topic, live));
+  }
+
+  /** As it was asked for, where it was; an empty list is placed like the rest. */
+  #place(topic: TopicState, partitions: readonly number[], target: number): Assignments {
+    const planned = topic.plannedReplicas ?? [];
+    const byHand = partitions.map((partition) => planned[planned.length - target + partition] ?? []);
+    const unplanned = byHand.filter((replicas) => replicas.length === 0).length;
+    if (unplanned === 0) return byHand;
+    const placed = placePartitions(this.#nodes.placementNodes(), unplanned, topic.replicationFactor);
+    let next = 0;
+    return byHand.map((replicas) => (replicas.length > 0 ? replicas : (placed[next++] ?? [])));
   }
 
   /** Where too few nodes are there, the topic waits for more; other topics must not wait with it. */
