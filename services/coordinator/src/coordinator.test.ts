@@ -127,7 +127,7 @@ describe("unfinished work", () => {
     const node = await cluster.registerNode(1);
     const first = await startActive(1);
     first.store.faults.latencyMs = 10;
-    const created = first.client.createTopic(newTopic("t", { partitions: 200 })).catch(() => "failed");
+    const created = first.client.createTopic(newTopic("t", { partitions: 1200 })).catch(() => "failed");
     await cluster.clock.advance(25);
     await node.lease.revoke();
     await first.store.close();
