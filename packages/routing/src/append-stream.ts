@@ -26,6 +26,8 @@ export interface OutgoingAppend {
   readonly batch: Uint8Array;
   /** Nobody waits for it any more: it need not be sent. */
   readonly abandoned: boolean;
+  /** From here on it may be stored. */
+  onSent(): void;
   onAnswer(answer: AppendAnswer): void;
   /** The stream ended first. The error says NOT_APPENDED when the batch was never sent. */
   onLost(error: OttlaError): void;
@@ -44,6 +46,9 @@ export interface AppendStreamOptions {
   readonly maxMessageBytes: number;
 }
 
+/** A leader may be busy; one that says nothing for so long is not. */
+const SILENCE_MS = 2_000;
+
 /**
  * The one stream of appends to one storage node. Batches go out in the order they came,
  * all of one turn of the event loop in one message, within the credit in bytes that the
@@ -61,6 +66,7 @@ export class AppendStream {
   #nextCorrelationId = 1n;
   #flushScheduled = false;
   #blocked = false;
+  #lastAnswerMs = 0;
 
   constructor(options: AppendStreamOptions) {
     this.#options = options;
@@ -97,6 +103,17 @@ export class AppendStream {
     const call = this.#call;
     this.#lose(reason);
     call?.cancel();
+  }
+
+  /**
+   * An append sent at that time has had no answer, not even that it was too late. Where nothing else came
+   * since then either, the node hangs, or the way to it does: another connection is tried.
+   */
+  missedAnswer(sentAtMs: number): void {
+    const silentMs = this.#options.clock.monotonic() - Math.max(sentAtMs, this.#lastAnswerMs);
+    if (this.#call === undefined || this.#lastAnswerMs > sentAtMs || silentMs < SILENCE_MS) return;
+    this.#options.onEnded(false);
+    this.close(new OttlaError("NETWORK_EXCEPTION", `storage node ${this.#options.nodeId} does not answer`));
   }
 
   #scheduleFlush(): void {
@@ -147,6 +164,7 @@ export class AppendStream {
       this.#unansweredBytes += sizeBytes;
       messageBytes += sizeBytes;
       taken += 1;
+      append.onSent();
       entries.push(entryOf(correlationId, append));
       batches.push(append.batch);
     }
@@ -186,6 +204,7 @@ export class AppendStream {
     try {
       for await (const response of call.received) {
         hadAnswers = true;
+        this.#lastAnswerMs = this.#options.clock.monotonic();
         if (response.creditBytes > 0n) this.#creditBytes = Number(response.creditBytes);
         for (const answer of response.answers) this.#answer(answer);
         if (this.#waiting.length > 0) this.#scheduleFlush();

@@ -21,6 +21,8 @@ export interface FetchQuery {
   readonly maxBytes: number;
   readonly minBytes: number;
   readonly maxWaitMs: number;
+  /** The node is a follower, and is to answer with what it knows to be committed (KIP-392). */
+  readonly fromFollower?: boolean;
 }
 
 /** What a leader answered. The chunks are whole record batches that may be split anywhere. */
@@ -32,9 +34,12 @@ export interface FetchOutcome {
   readonly logStartOffset: number;
   readonly lastStableOffset: number;
   readonly leaderEpoch: number;
+  /** A follower answered, which may not know yet all that is committed. */
+  readonly isFromFollower: boolean;
 }
 
 interface PendingFetch {
+  readonly query: FetchQuery;
   resolve(outcome: FetchOutcome): void;
   reject(error: OttlaError): void;
 }
@@ -71,12 +76,7 @@ export class FetchStream {
     const correlationId = this.#nextCorrelationId++;
     return new Promise((resolve, reject) => {
       const onAbort = (): void => {
-        if (!this.#pending.delete(correlationId)) return;
-        // What the node has not heard of needs no taking back.
-        if (!this.#unsent.delete(correlationId)) {
-          this.#cancelled.push(correlationId);
-          this.#scheduleFlush();
-        }
+        if (!this.#takeBack(correlationId)) return;
         reject(new OttlaError("CANCELLED", "the fetch was cancelled"));
       };
       if (signal?.aborted === true) {
@@ -86,6 +86,7 @@ export class FetchStream {
       signal?.addEventListener("abort", onAbort, { once: true });
       const forget = (): void => signal?.removeEventListener("abort", onAbort);
       this.#pending.set(correlationId, {
+        query,
         resolve: (outcome) => {
           forget();
           resolve(outcome);
@@ -105,9 +106,19 @@ export class FetchStream {
         maxBytes: Math.ceil(query.maxBytes),
         minBytes: Math.ceil(query.minBytes),
         maxWaitMs: query.maxWaitMs,
+        ...(query.fromFollower === true ? { fromFollower: true } : {}),
       });
       this.#scheduleFlush();
     });
+  }
+
+  /** Fails the fetches that `isStale` says are at the wrong node, and calls them back. */
+  failStale(isStale: (query: FetchQuery) => boolean): void {
+    for (const [correlationId, pending] of this.#pending) {
+      if (!isStale(pending.query)) continue;
+      this.#takeBack(correlationId);
+      pending.reject(new OttlaError("NOT_LEADER_OR_FOLLOWER", "the leader changed before it answered"));
+    }
   }
 
   get pendingCount(): number {
@@ -118,6 +129,16 @@ export class FetchStream {
     const call = this.#call;
     this.#lose(reason);
     call?.cancel();
+  }
+
+  /** False when the fetch was answered already. */
+  #takeBack(correlationId: bigint): boolean {
+    if (!this.#pending.delete(correlationId)) return false;
+    // What the node has not heard of needs no taking back.
+    if (this.#unsent.delete(correlationId)) return true;
+    this.#cancelled.push(correlationId);
+    this.#scheduleFlush();
+    return true;
   }
 
   #scheduleFlush(): void {
@@ -186,7 +207,7 @@ export class FetchStream {
       const pending = this.#pending.get(answer.correlationId);
       if (pending === undefined) continue;
       this.#pending.delete(answer.correlationId);
-      if (answer.error === undefined) pending.resolve(outcomeOf(answer, chunks));
+      if (answer.error === undefined) pending.resolve(outcomeOf(answer, chunks, pending.query));
       else pending.reject(fromErrorMessage(answer.error));
     }
   }
@@ -201,7 +222,7 @@ export class FetchStream {
   }
 }
 
-function outcomeOf(answer: FetchAnswer, chunks: readonly Uint8Array[]): FetchOutcome {
+function outcomeOf(answer: FetchAnswer, chunks: readonly Uint8Array[], query: FetchQuery): FetchOutcome {
   return {
     chunks,
     sizeBytes: chunks.reduce((sum, chunk) => sum + chunk.length, 0),
@@ -210,5 +231,6 @@ function outcomeOf(answer: FetchAnswer, chunks: readonly Uint8Array[]): FetchOut
     logStartOffset: Number(answer.logStartOffset),
     lastStableOffset: Number(answer.lastStableOffset),
     leaderEpoch: answer.leaderEpoch,
+    isFromFollower: query.fromFollower === true,
   };
 }

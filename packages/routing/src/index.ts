@@ -1,7 +1,9 @@
 export type { PartitionRef } from "./ask-leaders.ts";
 export type { FetchOutcome } from "./fetch-stream.ts";
-export type { LeaderView, PartitionPlacement } from "./leader-view.ts";
-export type { AppendOptions, AppendOutcome } from "./partition-pipeline.ts";
+export type { LeaderChange, LeaderView, PartitionPlacement } from "./leader-view.ts";
+export { PartitionRouter } from "./partition-router.ts";
+export type { AppendOptions, AppendOutcome } from "./pending-append.ts";
+export { fromErrorMessage, isRoutingTrouble, mayRetryRead } from "./retry.ts";
 export {
   type DeleteRecordsOptions,
   EARLIEST_TIMESTAMP,
@@ -12,9 +14,7 @@ export {
   MAX_TIMESTAMP,
   type OffsetFound,
   type OffsetQuery,
-  PartitionRouter,
   type PartitionRouterOptions,
   type RouterLoad,
-} from "./partition-router.ts";
-export { fromErrorMessage } from "./retry.ts";
+} from "./router-types.ts";
 export type { ConnectionPurpose, TransportFor } from "./storage-node.ts";

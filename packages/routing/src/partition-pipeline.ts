@@ -1,65 +1,50 @@
-import { OttlaError, toOttlaError } from "@ottla/errors";
+import { NOT_APPENDED, OttlaError, toOttlaError } from "@ottla/errors";
 import type { AppendAnswer } from "@ottla/proto/ottla/internal/v1/storage";
-import type { Acks } from "@ottla/proto/ottla/v1/record";
 import type { Clock, Deadline, Deadlines } from "@ottla/runtime";
 import type { AppendStream, OutgoingAppend } from "./append-stream.ts";
-import type { LeaderView, PartitionPlacement } from "./leader-view.ts";
-import { fromErrorMessage, mayRetryAppend, notAppended } from "./retry.ts";
+import type { LeaderNews } from "./leader-news.ts";
+import { isSameTerm, type LeaderTerm, type LeaderView, type PartitionPlacement } from "./leader-view.ts";
+import type { AppendOptions, AppendOutcome, PendingAppend } from "./pending-append.ts";
+import { fromErrorMessage, notAppended, perhapsAppended, retryOfAppend } from "./retry.ts";
 
-/** One batch to append, and how. */
-export interface AppendOptions {
-  readonly topicId: string;
-  readonly partition: number;
-  readonly batch: Uint8Array;
-  readonly acks: Acks;
-  readonly timeoutMs: number;
-  readonly expectedEndOffset?: number;
-  /** The caller has checked length, magic and CRC. */
-  readonly validated: boolean;
-  /** The batch carries a producer id and a sequence, so that the log recognises a second copy of it. */
-  readonly idempotent: boolean;
-}
-
-export interface AppendOutcome {
-  /** -1 with ACKS_NONE. */
-  readonly baseOffset: number;
-  /** -1 unless the topic's timestamps are LogAppendTime. */
-  readonly logAppendTimeMs: number;
-  readonly logStartOffset: number;
+/** What waits in all pipelines of a router, and how much may. */
+export interface HeldBytes {
+  bytes: number;
+  readonly limit: number;
 }
 
 export interface PipelineOptions {
   readonly topicId: string;
   readonly partition: number;
   readonly view: LeaderView;
+  readonly news: LeaderNews;
   readonly clock: Clock;
   readonly deadlines: Deadlines;
+  readonly held: HeldBytes;
   readonly streamFor: (nodeId: number) => AppendStream;
   readonly onIdle: () => void;
   readonly onRetry: () => void;
 }
 
-/** How much longer than the leader the router waits, so that the leader's own answer wins the race. */
+/** How much longer than the leader the router waits for what is under way. */
 const GRACE_MS = 500;
+/** How long a leader that the view has replaced may still answer what it was sent. */
+const SUCCESSION_GRACE_MS = 100;
+/** For how long appends are tried again that are refused for what may last. */
+const LASTING_TROUBLE_MS = 5_000;
 const FIRST_BACKOFF_MS = 10;
-const MAX_BACKOFF_MS = 400;
-
-interface PendingAppend {
-  readonly options: AppendOptions;
-  readonly deadlineMs: number;
-  readonly resolve: (outcome: AppendOutcome) => void;
-  readonly reject: (error: OttlaError) => void;
-  timer: Deadline | undefined;
-  state: "held" | "sent" | "done";
-  /** Why it was refused or lost the last time. */
-  error: OttlaError | undefined;
-}
+const MAX_BACKOFF_MS = 100;
+const MAX_LASTING_BACKOFF_MS = 500;
+/** The watch brings news; the store itself is asked at first and now and then. */
+const TRIES_PER_REFRESH = 5;
+const LONGEST_REFRESH_MS = 2_500;
 
 /**
  * The appends of one partition, in the order they were asked for. When one is refused because
- * the view was stale, later ones wait until all that are under way are answered; then the
- * view is refreshed and all go out again in order. An append that may not be retried fails,
- * and one that a later append has overtaken fails too rather than change places.
+ * the view was stale, later ones wait until all that are under way are answered; then all go out
+ * again in order, as soon as the view names another leader, else after a pause. What a replaced leader
+ * leaves unanswered is taken back. An append that may not be retried fails, and one that a later
+ * append has overtaken fails too rather than change places.
  */
 export class PartitionPipeline {
   readonly #options: PipelineOptions;
@@ -67,7 +52,12 @@ export class PartitionPipeline {
   #sent = 0;
   #held = false;
   #retrying = false;
+  #tries = 0;
   #backoffMs = FIRST_BACKOFF_MS;
+  #maxBackoffMs = MAX_BACKOFF_MS;
+  /** To whom the last appends were sent. */
+  #term: LeaderTerm | undefined;
+  #succession: Deadline | undefined;
 
   constructor(options: PipelineOptions) {
     this.#options = options;
@@ -76,70 +66,130 @@ export class PartitionPipeline {
   append(options: AppendOptions): Promise<AppendOutcome> {
     return new Promise((resolve, reject) => {
       const { clock, deadlines } = this.#options;
-      const waitMs = options.timeoutMs + GRACE_MS;
-      const deadlineMs = clock.monotonic() + waitMs;
       const pending: PendingAppend = {
         options,
-        deadlineMs,
+        deadlineMs: clock.monotonic() + options.timeoutMs,
         resolve,
         reject,
         timer: undefined,
-        state: "held",
+        state: "new",
+        attempt: 0,
+        stream: undefined,
+        term: undefined,
+        sentAtMs: undefined,
+        perhapsStored: false,
+        refusedSinceMs: undefined,
         error: undefined,
       };
-      pending.timer = deadlines.set(waitMs, () => this.#expire(pending));
+      pending.timer = deadlines.set(options.timeoutMs, () => this.#onDeadline(pending));
       this.#appends.push(pending);
-      if (this.#held) return;
-      this.#dispatch(pending);
+      if (this.#held) this.#queue(pending);
+      else this.#dispatch(pending);
       this.#settleIfQuiet();
+    });
+  }
+
+  /** The view names another leader, or another epoch of it. */
+  leaderChanged(): void {
+    if (this.#sent === 0 || this.#succession !== undefined) return;
+    const successor = this.#placement();
+    if (successor === undefined || successor.leader < 0 || isSameTerm(successor, this.#term)) return;
+    this.#succession = this.#options.deadlines.set(SUCCESSION_GRACE_MS, () => {
+      this.#succession = undefined;
+      this.#takeBack();
     });
   }
 
   /** Fails all that is not answered; whether what was sent took effect is not known. */
   close(reason: OttlaError): void {
+    this.#succession?.cancel();
     for (const pending of this.#appends.slice()) {
       this.#fail(pending, pending.state === "sent" ? reason : notAppended(reason.code, reason.message));
     }
   }
 
-  #dispatch(pending: PendingAppend): void {
-    const { view, topicId, partition, streamFor } = this.#options;
-    const placement = view.partition(topicId, partition);
-    if (placement === undefined || placement.leader < 0) {
-      pending.error = notAppended(
-        placement === undefined ? "UNKNOWN_TOPIC_OR_PARTITION" : "LEADER_NOT_AVAILABLE",
-        placement === undefined
-          ? `partition ${partition} of topic id ${topicId} does not exist`
-          : `partition ${partition} of topic id ${topicId} has no leader`,
-      );
-      this.#hold(pending);
+  #placement(): PartitionPlacement | undefined {
+    const { view, topicId, partition } = this.#options;
+    return view.partition(topicId, partition);
+  }
+
+  /** Puts a new append behind those that wait already. */
+  #queue(pending: PendingAppend): void {
+    const { held } = this.#options;
+    const sizeBytes = pending.options.batch.length;
+    if (held.bytes > 0 && held.bytes + sizeBytes > held.limit) {
+      const message = `${held.limit} bytes already wait for leaders that change: slow down`;
+      const metadata = { limit: String(held.limit), [NOT_APPENDED]: "true" };
+      this.#fail(pending, new OttlaError("THROTTLING_QUOTA_EXCEEDED", message, { metadata }));
       return;
     }
+    this.#hold(pending, undefined);
+  }
+
+  #dispatch(pending: PendingAppend): void {
+    const { topicId, partition, streamFor } = this.#options;
+    const placement = this.#placement();
+    if (placement === undefined || placement.leader < 0) {
+      const name = `partition ${partition} of topic id ${topicId}`;
+      const error =
+        placement === undefined
+          ? notAppended("UNKNOWN_TOPIC_OR_PARTITION", `${name} does not exist`)
+          : notAppended("LEADER_NOT_AVAILABLE", `${name} has no leader`);
+      this.#hold(pending, error);
+      return;
+    }
+    // A successor must not meet batches whose predecessors may have to follow from the leader before.
+    if (this.#sent > 0 && !isSameTerm(placement, this.#term)) {
+      this.#hold(pending, notAppended("NOT_LEADER_OR_FOLLOWER", "the leader is changing"));
+      this.leaderChanged();
+      return;
+    }
+    const isNew = pending.state === "new";
     try {
-      streamFor(placement.leader).enqueue(this.#outgoing(pending, placement));
+      const stream = streamFor(placement.leader);
+      stream.enqueue(this.#outgoing(pending, placement));
+      this.#unhold(pending);
       pending.state = "sent";
+      pending.stream = stream;
+      pending.term = placement;
+      pending.sentAtMs = undefined;
+      this.#term = placement;
       this.#sent += 1;
     } catch (thrown) {
-      this.#fail(pending, toOttlaError(thrown));
+      const error = toOttlaError(thrown);
+      // What was taken once is not refused for want of room later: those behind it would overtake it.
+      if (isNew) this.#fail(pending, error);
+      else this.#hold(pending, error);
     }
   }
 
   #outgoing(pending: PendingAppend, placement: PartitionPlacement): OutgoingAppend {
     const { options } = pending;
+    const { clock } = this.#options;
+    pending.attempt += 1;
+    const { attempt } = pending;
+    const isCurrent = (): boolean => pending.state === "sent" && pending.attempt === attempt;
     return {
       topicId: options.topicId,
       partition: options.partition,
       leaderEpoch: placement.leaderEpoch,
       acks: options.acks,
-      timeoutMs: Math.max(1, Math.ceil(pending.deadlineMs - GRACE_MS - this.#options.clock.monotonic())),
+      timeoutMs: Math.max(1, Math.ceil(pending.deadlineMs - clock.monotonic())),
       expectedEndOffset: options.expectedEndOffset,
       validated: options.validated,
       batch: options.batch,
       get abandoned() {
-        return pending.state === "done";
+        return !isCurrent();
       },
-      onAnswer: (answer) => this.#onAnswer(pending, answer),
-      onLost: (error) => this.#onError(pending, error),
+      onSent: () => {
+        pending.sentAtMs = clock.monotonic();
+      },
+      onAnswer: (answer) => {
+        if (isCurrent()) this.#onAnswer(pending, answer);
+      },
+      onLost: (error) => {
+        if (isCurrent()) this.#onError(pending, error);
+      },
     };
   }
 
@@ -148,9 +198,10 @@ export class PartitionPipeline {
       this.#onError(pending, fromErrorMessage(answer.error));
       return;
     }
-    if (pending.state !== "sent") return;
     this.#sent -= 1;
+    this.#tries = 0;
     this.#backoffMs = FIRST_BACKOFF_MS;
+    this.#maxBackoffMs = MAX_BACKOFF_MS;
     this.#failOvertaken(pending);
     this.#finish(pending);
     pending.resolve({
@@ -162,29 +213,58 @@ export class PartitionPipeline {
   }
 
   #onError(pending: PendingAppend, error: OttlaError): void {
-    if (pending.state !== "sent") return;
     this.#sent -= 1;
+    if (error.metadata[NOT_APPENDED] !== "true") this.#failOvertaken(pending);
+    if (this.#mayGoAgain(pending, error)) this.#hold(pending, error);
+    else this.#fail(pending, error);
+    this.#settleIfQuiet();
+  }
+
+  #mayGoAgain(pending: PendingAppend, error: OttlaError): boolean {
+    const { clock } = this.#options;
     const { idempotent } = pending.options;
-    // The gap is our own doing when an earlier batch was refused: the log has not stored
-    // this one, so both go again.
-    const behindHeld =
-      error.code === "OUT_OF_ORDER_SEQUENCE_NUMBER" && this.#appends.some((other) => other.state === "held");
-    if (behindHeld || mayRetryAppend(error, idempotent)) {
-      pending.error = error;
-      this.#hold(pending);
-    } else {
-      this.#fail(pending, error);
+    // The gap may be our own doing when an earlier batch was refused or got lost: the log has not stored
+    // this one, so both go again. Behind no other it is the client's.
+    if (error.code === "OUT_OF_ORDER_SEQUENCE_NUMBER") return this.#appends[0] !== pending;
+    const replicaCount = this.#placement()?.replicas.length ?? 1;
+    const retry = retryOfAppend(error, { idempotent, replicaCount });
+    if (retry === "never") return false;
+    const isSurelyNot = error.metadata[NOT_APPENDED] === "true" || error.code === "NOT_ENOUGH_REPLICAS";
+    pending.perhapsStored ||= !isSurelyNot;
+    if (retry === "until deadline") {
+      pending.refusedSinceMs = undefined;
+      return true;
+    }
+    this.#maxBackoffMs = MAX_LASTING_BACKOFF_MS;
+    pending.refusedSinceMs ??= clock.monotonic();
+    return clock.monotonic() - pending.refusedSinceMs < LASTING_TROUBLE_MS;
+  }
+
+  /** What the leader before has not answered goes to its successor, or fails where that is not safe. */
+  #takeBack(): void {
+    const successor = this.#placement();
+    for (const pending of this.#appends.slice()) {
+      if (pending.state !== "sent" || isSameTerm(pending.term, successor)) continue;
+      this.#sent -= 1;
+      const wasSent = pending.sentAtMs !== undefined;
+      if (wasSent) this.#failOvertaken(pending);
+      const message = "the leader changed before it answered";
+      if (!wasSent) this.#hold(pending, notAppended("NOT_LEADER_OR_FOLLOWER", message));
+      else if (pending.options.idempotent) {
+        pending.perhapsStored = true;
+        this.#hold(pending, new OttlaError("NETWORK_EXCEPTION", message));
+      } else this.#fail(pending, new OttlaError("NETWORK_EXCEPTION", message));
     }
     this.#settleIfQuiet();
   }
 
   /**
-   * A batch without a sequence that was refused while a later one was stored would change
+   * A batch without a sequence that was refused while a later one was stored, or may have been, could change
    * places when sent again.
    */
-  #failOvertaken(successful: PendingAppend): void {
+  #failOvertaken(later: PendingAppend): void {
     if (!this.#held) return;
-    const index = this.#appends.indexOf(successful);
+    const index = this.#appends.indexOf(later);
     for (const earlier of this.#appends.slice(0, index)) {
       if (earlier.state !== "held" || earlier.options.idempotent) continue;
       this.#fail(
@@ -194,28 +274,46 @@ export class PartitionPipeline {
     }
   }
 
-  #hold(pending: PendingAppend): void {
+  #hold(pending: PendingAppend, error: OttlaError | undefined): void {
+    if (pending.state !== "held") this.#options.held.bytes += pending.options.batch.length;
     pending.state = "held";
+    pending.error = error ?? pending.error;
     this.#held = true;
+  }
+
+  #unhold(pending: PendingAppend): void {
+    if (pending.state === "held") this.#options.held.bytes -= pending.options.batch.length;
+  }
+
+  /** The leader's own answer knows more: it gets a moment to win the race. */
+  #onDeadline(pending: PendingAppend): void {
+    if (pending.state !== "sent") this.#expire(pending);
+    else pending.timer = this.#options.deadlines.set(GRACE_MS, () => this.#expire(pending));
   }
 
   #expire(pending: PendingAppend): void {
     if (pending.state === "done") return;
-    if (pending.state === "sent") this.#sent -= 1;
+    const { timeoutMs } = pending.options;
     const timedOut = new OttlaError(
       "REQUEST_TIMED_OUT",
-      `the append was not acknowledged within ${pending.options.timeoutMs} ms`,
+      `the append was not acknowledged within ${timeoutMs} ms`,
     );
-    this.#fail(pending, pending.state === "held" ? (pending.error ?? timedOut) : timedOut);
+    const { state, stream, sentAtMs } = pending;
+    const unsent = notAppended("LEADER_NOT_AVAILABLE", `no leader took the append within ${timeoutMs} ms`);
+    if (state === "sent") this.#sent -= 1;
+    this.#fail(pending, state === "held" ? (pending.error ?? unsent) : timedOut);
+    // The leader would have said by now that it was too late.
+    if (state === "sent" && sentAtMs !== undefined) stream?.missedAnswer(sentAtMs);
     this.#settleIfQuiet();
   }
 
   #fail(pending: PendingAppend, error: OttlaError): void {
     this.#finish(pending);
-    pending.reject(error);
+    pending.reject(pending.perhapsStored ? perhapsAppended(error) : error);
   }
 
   #finish(pending: PendingAppend): void {
+    this.#unhold(pending);
     pending.state = "done";
     pending.timer?.cancel();
     if (this.#appends[0] === pending) this.#appends.shift();
@@ -223,7 +321,10 @@ export class PartitionPipeline {
   }
 
   #settleIfQuiet(): void {
-    if (this.#sent > 0 || this.#retrying) return;
+    if (this.#sent > 0) return;
+    this.#succession?.cancel();
+    this.#succession = undefined;
+    if (this.#retrying) return;
     if (this.#appends.length === 0) {
       this.#held = false;
       this.#options.onIdle();
@@ -234,25 +335,50 @@ export class PartitionPipeline {
   }
 
   async #retry(): Promise<void> {
-    const { clock, view, topicId, partition, onRetry } = this.#options;
-    const backoffMs = this.#backoffMs;
-    this.#backoffMs = Math.min(MAX_BACKOFF_MS, backoffMs * 2);
-    let refreshed = true;
-    await view.refresh().catch(() => {
-      refreshed = false;
-    });
-    const gone = refreshed && view.partition(topicId, partition) === undefined;
-    if (!gone) await clock.sleep(backoffMs).catch(() => undefined);
+    const isGone = await this.#untilWorthTrying();
     this.#retrying = false;
     this.#held = false;
-    onRetry();
+    this.#options.onRetry();
     for (const pending of this.#appends.slice()) {
       if (pending.state !== "held") continue;
-      if (gone) {
+      if (isGone) {
+        const { topicId, partition } = this.#options;
         const message = `partition ${partition} of topic id ${topicId} does not exist`;
         this.#fail(pending, notAppended("UNKNOWN_TOPIC_OR_PARTITION", message));
       } else if (!this.#held) this.#dispatch(pending);
     }
     this.#settleIfQuiet();
+  }
+
+  /** Resolves when another leader is known or a pause is over; with true when there is no such partition. */
+  async #untilWorthTrying(): Promise<boolean> {
+    const { news } = this.#options;
+    const tries = this.#tries++;
+    const backoffMs = this.#backoffMs;
+    this.#backoffMs = Math.min(this.#maxBackoffMs, backoffMs * 2);
+    const hasLooked = tries % TRIES_PER_REFRESH === 0 && (await this.#look());
+    const placement = this.#placement();
+    if (hasLooked && placement === undefined) return true;
+    const hasSuccessor = placement !== undefined && placement.leader >= 0;
+    if (hasSuccessor && !isSameTerm(placement, this.#term)) return false;
+    await news.wait(this.#options, backoffMs);
+    return false;
+  }
+
+  /** Asks the store, unless news come first. Resolves with whether the store has answered. */
+  async #look(): Promise<boolean> {
+    const { view, news } = this.#options;
+    const done = new AbortController();
+    const changed = news.wait(this.#options, LONGEST_REFRESH_MS, done.signal).then(
+      () => false,
+      () => false,
+    );
+    const refreshed = view.refresh().then(
+      () => true,
+      () => false,
+    );
+    const hasLooked = await Promise.race([refreshed, changed]);
+    done.abort();
+    return hasLooked;
   }
 }

@@ -1,81 +1,34 @@
-import { OttlaError, toOttlaError } from "@ottla/errors";
-import type { ActiveProducer, PartitionDescription } from "@ottla/proto/ottla/internal/v1/storage";
-import { type Clock, Deadlines } from "@ottla/runtime";
-import { askLeaders, type ItemForLeader, type PartitionRef } from "./ask-leaders.ts";
+import { OttlaError } from "@ottla/errors";
+import type {
+  ActiveProducer,
+  DescribePartitionsResponse,
+  PartitionDescription,
+} from "@ottla/proto/ottla/internal/v1/storage";
+import { Deadlines } from "@ottla/runtime";
+import type { ItemForLeader, PartitionRef } from "./ask-leaders.ts";
 import type { FetchOutcome } from "./fetch-stream.ts";
-import type { LeaderView, PartitionPlacement } from "./leader-view.ts";
-import { type AppendOptions, type AppendOutcome, PartitionPipeline } from "./partition-pipeline.ts";
-import { fromErrorMessage, mayRetryRead } from "./retry.ts";
-import { StorageNode, type TransportFor } from "./storage-node.ts";
-
-export interface PartitionRouterOptions {
-  readonly view: LeaderView;
-  /** Opens a connection to a storage node; the router closes what it opened. */
-  readonly transportFor: TransportFor;
-  readonly clock: Clock;
-  /** How many bytes of batches may wait for one node's credit before appends are refused. Default 64 MiB. */
-  readonly maxWaitingBytesPerNode?: number;
-  /** How many bytes of batches go into one message. Default 8 MiB. */
-  readonly maxMessageBytes?: number;
-  /** How long a read is tried again while leaders change, beyond its own waiting time. Default 3,000 ms. */
-  readonly readRetryMs?: number;
-}
-
-export interface FetchOptions extends PartitionRef {
-  readonly offset: number;
-  readonly maxBytes: number;
-  /** How many bytes to wait for; 0 and 1 mean any. */
-  readonly minBytes: number;
-  readonly maxWaitMs: number;
-  readonly signal?: AbortSignal;
-}
-
-/** Kafka's special values of a lookup's timestamp. */
-export const LATEST_TIMESTAMP = -1;
-export const EARLIEST_TIMESTAMP = -2;
-export const MAX_TIMESTAMP = -3;
-
-export interface OffsetQuery extends PartitionRef {
-  /** Milliseconds since the Unix epoch, or one of the special values. */
-  readonly timestampMs: number;
-}
-
-export interface OffsetFound {
-  /** -1 when no record matches. */
-  readonly offset: number;
-  readonly timestampMs: number;
-  readonly leaderEpoch: number;
-}
-
-export interface EpochQuery extends PartitionRef {
-  /** The leader epoch whose end is looked for. */
-  readonly epoch: number;
-}
-
-export interface EpochEndFound {
-  /** The largest epoch at or below the one asked for; -1 when the partition has not come so far. */
-  readonly epoch: number;
-  readonly endOffset: number;
-}
-
-export interface DeleteRecordsOptions extends PartitionRef {
-  /** -1 means the high watermark. */
-  readonly beforeOffset: number;
-}
-
-/** What the router is busy with, for metrics. */
-export interface RouterLoad {
-  readonly waitingBytes: number;
-  readonly unansweredBytes: number;
-  readonly pendingFetches: number;
-  readonly retries: number;
-  /** Storage nodes that are not asked for a moment, because their connections keep failing. */
-  readonly ejectedNodes: number;
-}
+import { keyOf, LeaderNews } from "./leader-news.ts";
+import type { LeaderChange, PartitionPlacement } from "./leader-view.ts";
+import { type HeldBytes, PartitionPipeline } from "./partition-pipeline.ts";
+import type { AppendOptions, AppendOutcome } from "./pending-append.ts";
+import { followerToRead } from "./read-replica.ts";
+import { ReadRetries } from "./read-retries.ts";
+import { fromErrorMessage } from "./retry.ts";
+import type {
+  DeleteRecordsOptions,
+  EpochEndFound,
+  EpochQuery,
+  FetchOptions,
+  OffsetFound,
+  OffsetQuery,
+  PartitionRouterOptions,
+  RouterLoad,
+} from "./router-types.ts";
+import { StorageNode } from "./storage-node.ts";
 
 const DESCRIBE_RETRY_MS = 300;
-const FIRST_BACKOFF_MS = 10;
-const MAX_BACKOFF_MS = 250;
+/** How long a leader that was replaced may still answer a fetch. */
+const SUCCESSION_GRACE_MS = 100;
 
 /**
  * Carries appends and fetches to the leaders of partitions: one stream of appends and one of fetches to each
@@ -84,19 +37,34 @@ const MAX_BACKOFF_MS = 250;
 export class PartitionRouter {
   readonly #options: Required<PartitionRouterOptions>;
   readonly #deadlines: Deadlines;
+  readonly #news: LeaderNews;
+  readonly #reads: ReadRetries;
   readonly #nodes = new Map<number, StorageNode>();
   readonly #pipelines = new Map<string, PartitionPipeline>();
+  readonly #held: HeldBytes;
+  readonly #stopListening: () => void;
+  #failsStaleFetches = false;
   #retries = 0;
+  #followerReads = 0;
   #closed = false;
 
   constructor(options: PartitionRouterOptions) {
     this.#options = {
       maxWaitingBytesPerNode: 64 * 1024 * 1024,
       maxMessageBytes: 8 * 1024 * 1024,
+      maxHeldBytes: 128 * 1024 * 1024,
       readRetryMs: 3_000,
+      readZone: "",
       ...options,
     };
-    this.#deadlines = new Deadlines({ clock: options.clock });
+    const { view, clock } = options;
+    const news = new LeaderNews(clock);
+    const onRetry = (): void => this.#countRetry();
+    this.#held = { bytes: 0, limit: this.#options.maxHeldBytes };
+    this.#deadlines = new Deadlines({ clock });
+    this.#news = news;
+    this.#reads = new ReadRetries({ view, clock, news, onRetry, isClosed: () => this.#closed });
+    this.#stopListening = view.onChange((change) => this.#onChange(change));
   }
 
   /**
@@ -109,31 +77,42 @@ export class PartitionRouter {
     return this.#pipeline(options.topicId, options.partition).append(options);
   }
 
+  /**
+   * Fetches from the leader, or from a follower of the gateway's zone. The leader has the last word: where
+   * the follower has nothing for a fetch that does not wait, or anything but records, the leader is asked.
+   */
   async fetch(options: FetchOptions): Promise<FetchOutcome> {
-    const { clock } = this.#options;
+    const { clock, readRetryMs, view, readZone: zone } = this.#options;
+    const { maxWaitMs, signal } = options;
     const startedMs = clock.monotonic();
-    if (!this.#knowsAll([options])) await this.#refresh();
-    return this.#retrying(options.maxWaitMs, options.signal, async () => {
-      const placement = this.#leaderOf(options);
+    const retryMs = options.retryMs ?? Math.max(maxWaitMs, readRetryMs);
+    const isHealthy = (nodeId: number): boolean => this.#nodes.get(nodeId)?.health.isEjected !== true;
+    let mayAskFollower = true;
+    return this.#reads.one(options, { retryMs, signal }, async () => {
+      const placement = this.#reads.leaderOf(options);
+      const follower = mayAskFollower ? followerToRead(placement, { view, zone, isHealthy }) : undefined;
       const waitedMs = clock.monotonic() - startedMs;
-      return this.#node(placement.leader).fetches.fetch(
-        {
-          topicId: options.topicId,
-          partition: options.partition,
-          leaderEpoch: placement.leaderEpoch,
-          offset: options.offset,
-          maxBytes: options.maxBytes,
-          minBytes: options.minBytes,
-          maxWaitMs: Math.max(0, Math.ceil(options.maxWaitMs - waitedMs)),
-        },
-        options.signal,
-      );
+      const leftMs = Math.max(0, Math.ceil(maxWaitMs - waitedMs));
+      if (follower !== undefined) {
+        mayAskFollower = false;
+        const outcome = await this.#fetchFrom(follower, placement, { ...options, maxWaitMs: leftMs }).catch(
+          (thrown: unknown) => {
+            if (signal?.aborted === true) throw thrown;
+            return undefined;
+          },
+        );
+        if (outcome !== undefined && (outcome.sizeBytes > 0 || leftMs > 0)) {
+          this.#followerReads += 1;
+          return outcome;
+        }
+      }
+      return this.#fetchFrom(placement.leader, placement, { ...options, maxWaitMs: leftMs });
     });
   }
 
   /** One answer for each query, in their order. */
   listOffsets(queries: readonly OffsetQuery[], signal?: AbortSignal): Promise<(OffsetFound | OttlaError)[]> {
-    return this.#askLeaders(queries, signal, async (nodeId, mine) => {
+    return this.#reads.many(queries, this.#terms(signal), async (nodeId, mine) => {
       const response = await this.#node(nodeId).control.listOffsets(
         {
           queries: mine.map(({ item, leaderEpoch }) => ({
@@ -161,7 +140,7 @@ export class PartitionRouter {
     queries: readonly EpochQuery[],
     signal?: AbortSignal,
   ): Promise<(EpochEndFound | OttlaError)[]> {
-    return this.#askLeaders(queries, signal, async (nodeId, mine) => {
+    return this.#reads.many(queries, this.#terms(signal), async (nodeId, mine) => {
       const response = await this.#node(nodeId).control.findEpochEnds(
         {
           queries: mine.map(({ item, leaderEpoch }) => ({
@@ -185,7 +164,7 @@ export class PartitionRouter {
     partitions: readonly PartitionRef[],
     signal?: AbortSignal,
   ): Promise<(readonly ActiveProducer[] | OttlaError)[]> {
-    return this.#askLeaders(partitions, signal, async (nodeId, mine) => {
+    return this.#reads.many(partitions, this.#terms(signal), async (nodeId, mine) => {
       const response = await this.#node(nodeId).control.describeProducers(
         { partitions: mine.map(({ item }) => ({ topicId: item.topicId, partition: item.partition })) },
         signal === undefined ? {} : { signal },
@@ -213,23 +192,38 @@ export class PartitionRouter {
         description.error === undefined ? description : fromErrorMessage(description.error),
       );
     };
-    return this.#askLeaders(partitions, signal, ask, DESCRIBE_RETRY_MS);
+    return this.#reads.many(partitions, { retryMs: DESCRIBE_RETRY_MS, signal }, ask);
+  }
+
+  /**
+   * What one storage node says of its replicas and its disk: of those asked for, of all that it
+   * holds where none are named, or of its disk alone. Rejects when it does not answer.
+   */
+  describeNode(
+    nodeId: number,
+    partitions: readonly PartitionRef[] | "disk only" | "all",
+    signal?: AbortSignal,
+  ): Promise<DescribePartitionsResponse> {
+    const named = typeof partitions === "string" ? [] : partitions;
+    return this.#node(nodeId).control.describePartitions(
+      {
+        partitions: named.map(({ topicId, partition }) => ({ topicId, partition })),
+        diskOnly: partitions === "disk only",
+      },
+      signal === undefined ? {} : { signal },
+    );
   }
 
   /** Why a storage node takes no appends now: its disk is full. Undefined when it takes them. */
   async appendRefusal(nodeId: number, signal?: AbortSignal): Promise<OttlaError | undefined> {
-    const { appendsRefused } = await this.#node(nodeId).control.describePartitions(
-      { diskOnly: true },
-      signal === undefined ? {} : { signal },
-    );
+    const { appendsRefused } = await this.describeNode(nodeId, "disk only", signal);
     return appendsRefused === undefined ? undefined : fromErrorMessage(appendsRefused);
   }
 
   /** Moves the log start offset; resolves with where the log starts now. */
   async deleteRecords(options: DeleteRecordsOptions, signal?: AbortSignal): Promise<number> {
-    if (!this.#knowsAll([options])) await this.#refresh();
-    return this.#retrying(0, signal, async () => {
-      const placement = this.#leaderOf(options);
+    return this.#reads.one(options, this.#terms(signal), async () => {
+      const placement = this.#reads.leaderOf(options);
       const response = await this.#node(placement.leader).control.deleteRecords(
         {
           partition: { topicId: options.topicId, partition: options.partition },
@@ -257,10 +251,11 @@ export class PartitionRouter {
   load(): RouterLoad {
     const nodes = [...this.#nodes.values()];
     return {
-      waitingBytes: nodes.reduce((sum, node) => sum + node.appends.waitingBytes, 0),
+      waitingBytes: nodes.reduce((sum, node) => sum + node.appends.waitingBytes, this.#held.bytes),
       unansweredBytes: nodes.reduce((sum, node) => sum + node.appends.unansweredBytes, 0),
       pendingFetches: nodes.reduce((sum, node) => sum + node.fetches.pendingCount, 0),
       retries: this.#retries,
+      followerReads: this.#followerReads,
       ejectedNodes: nodes.filter((node) => node.health.isEjected).length,
     };
   }
@@ -268,6 +263,7 @@ export class PartitionRouter {
   /** Fails what is still under way and closes all connections. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#stopListening();
     const reason = new OttlaError("UNAVAILABLE", "the gateway is shutting down");
     for (const pipeline of this.#pipelines.values()) pipeline.close(reason);
     this.#pipelines.clear();
@@ -277,20 +273,20 @@ export class PartitionRouter {
   }
 
   #pipeline(topicId: string, partition: number): PartitionPipeline {
-    const key = `${topicId}-${partition}`;
+    const key = keyOf({ topicId, partition });
     const known = this.#pipelines.get(key);
     if (known !== undefined) return known;
     const pipeline = new PartitionPipeline({
       topicId,
       partition,
       view: this.#options.view,
+      news: this.#news,
       clock: this.#options.clock,
       deadlines: this.#deadlines,
+      held: this.#held,
       streamFor: (nodeId) => this.#node(nodeId).appends,
       onIdle: () => this.#pipelines.delete(key),
-      onRetry: () => {
-        this.#retries += 1;
-      },
+      onRetry: () => this.#countRetry(),
     });
     this.#pipelines.set(key, pipeline);
     return pipeline;
@@ -311,74 +307,45 @@ export class PartitionRouter {
     return node;
   }
 
-  /** What the view does not know may have been created a moment ago, through another gateway. */
-  #knowsAll(items: readonly PartitionRef[]): boolean {
-    const { view } = this.#options;
-    return items.every(({ topicId, partition }) => view.partition(topicId, partition) !== undefined);
-  }
-
-  /** Goes on with what is known where the store is away. */
-  async #refresh(): Promise<void> {
-    await this.#options.view.refresh().catch(() => undefined);
-  }
-
-  #leaderOf({ topicId, partition }: PartitionRef): PartitionPlacement {
-    const placement = this.#options.view.partition(topicId, partition);
-    if (placement === undefined) {
-      const message = `partition ${partition} of topic id ${topicId} does not exist`;
-      throw new OttlaError("UNKNOWN_TOPIC_OR_PARTITION", message);
-    }
-    if (placement.leader < 0) {
-      const message = `partition ${partition} of topic id ${topicId} has no leader`;
-      throw new OttlaError("LEADER_NOT_AVAILABLE", message);
-    }
-    return placement;
-  }
-
-  /** Runs a read again after a stale view or a broken connection, with a fresh view, until its time is up. */
-  async #retrying<T>(waitMs: number, signal: AbortSignal | undefined, call: () => Promise<T>): Promise<T> {
-    const { clock, readRetryMs } = this.#options;
-    const deadlineMs = clock.monotonic() + Math.max(waitMs, readRetryMs);
-    for (let backoffMs = FIRST_BACKOFF_MS; ; backoffMs = Math.min(MAX_BACKOFF_MS, backoffMs * 2)) {
-      try {
-        return await call();
-      } catch (thrown) {
-        const error = toOttlaError(thrown);
-        const late = clock.monotonic() + backoffMs > deadlineMs;
-        if (!mayRetryRead(error) || late || this.#closed || signal?.aborted === true) throw error;
-        this.#retries += 1;
-        await this.#refresh();
-        await clock.sleep(backoffMs, signal);
-      }
-    }
-  }
-
-  /** Asks each leader for its items; those whose leader had changed are asked for again, until time is up. */
-  async #askLeaders<Item extends PartitionRef, Answer>(
-    items: readonly Item[],
-    signal: AbortSignal | undefined,
-    ask: (nodeId: number, mine: readonly ItemForLeader<Item>[]) => Promise<(Answer | OttlaError)[]>,
-    retryMs: number = this.#options.readRetryMs,
-  ): Promise<(Answer | OttlaError)[]> {
-    const { clock } = this.#options;
-    const deadlineMs = clock.monotonic() + retryMs;
-    const leaderOf = (item: Item): PartitionPlacement => this.#leaderOf(item);
-    const answers: (Answer | OttlaError)[] = items.map(
-      () => new OttlaError("LEADER_NOT_AVAILABLE", "not asked"),
+  #fetchFrom(nodeId: number, placement: PartitionPlacement, options: FetchOptions): Promise<FetchOutcome> {
+    const { topicId, partition, offset, maxBytes, minBytes, maxWaitMs, signal } = options;
+    const { leaderEpoch, leader } = placement;
+    const fromFollower = nodeId !== leader;
+    return this.#node(nodeId).fetches.fetch(
+      { topicId, partition, leaderEpoch, offset, maxBytes, minBytes, maxWaitMs, fromFollower },
+      signal,
     );
-    let open = items.map((_, index) => index);
-    if (!this.#knowsAll(items)) await this.#refresh();
-    for (let backoffMs = FIRST_BACKOFF_MS; ; backoffMs = Math.min(MAX_BACKOFF_MS, backoffMs * 2)) {
-      await askLeaders({ items, leaderOf, ask }, open, answers);
-      open = open.filter((index) => {
-        const answer = answers[index];
-        return answer instanceof OttlaError && mayRetryRead(answer);
+  }
+
+  #terms(signal: AbortSignal | undefined): { retryMs: number; signal: AbortSignal | undefined } {
+    return { retryMs: this.#options.readRetryMs, signal };
+  }
+
+  #countRetry(): void {
+    this.#retries += 1;
+  }
+
+  #onChange(change: LeaderChange): void {
+    this.#news.tell(change);
+    for (const ref of change.partitions) this.#pipelines.get(keyOf(ref))?.leaderChanged();
+    if (change.partitions.length === 0 || this.#failsStaleFetches) return;
+    this.#failsStaleFetches = true;
+    this.#deadlines.set(SUCCESSION_GRACE_MS, () => {
+      this.#failsStaleFetches = false;
+      this.#failStaleFetches();
+    });
+  }
+
+  /** A leader that hangs does not say that it was replaced: its fetches go to the successor. */
+  #failStaleFetches(): void {
+    const { view } = this.#options;
+    for (const [nodeId, { fetches }] of this.#nodes) {
+      fetches.failStale(({ topicId, partition, leaderEpoch, fromFollower }) => {
+        const placement = view.partition(topicId, partition);
+        if (placement === undefined || placement.leader < 0) return false;
+        if (fromFollower === true) return !placement.isr.includes(nodeId);
+        return placement.leader !== nodeId || placement.leaderEpoch > leaderEpoch;
       });
-      const late = clock.monotonic() + backoffMs > deadlineMs;
-      if (open.length === 0 || late || this.#closed || signal?.aborted === true) return answers;
-      this.#retries += 1;
-      await this.#refresh();
-      await clock.sleep(backoffMs, signal);
     }
   }
 }

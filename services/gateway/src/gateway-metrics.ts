@@ -14,6 +14,7 @@ export interface GatewayGauges {
   unansweredBytes(): number;
   pendingFetches(): number;
   retries(): number;
+  followerReads(): number;
   ejectedNodes(): number;
 }
 
@@ -105,6 +106,9 @@ export class GatewayMetrics {
     add("pending_fetches", "Fetches that storage nodes have not answered", () => gauges.pendingFetches());
     add("ejected_nodes", "Storage nodes left alone for a moment, as their connections keep failing", () =>
       gauges.ejectedNodes(),
+    );
+    add("follower_reads", "Fetches that a replica of the gateway's zone has answered", () =>
+      gauges.followerReads(),
     );
     add("routing_retries", "Times a stale leader was looked up again", () => gauges.retries());
   }

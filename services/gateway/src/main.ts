@@ -18,6 +18,8 @@ import { Topics } from "./topics.ts";
 export interface GatewayOptions {
   readonly nodeId: number;
   readonly zone: string;
+  /** Whether to read from a replica in `zone` where there is one. */
+  readonly readPreference: "leader" | "nearest";
   readonly leaseTtlMs: number;
   readonly store: MetadataStore;
   readonly view: ClusterView;
@@ -70,7 +72,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { view, clock, random, logger, topicDefaults, nodeId, transportFor } = options;
   const metrics = new GatewayMetrics(options.metrics, MAX_TOPIC_SERIES);
   const topics = new Topics({ view, topicDefaults, logger, onGone: (name) => metrics.forgetTopic(name) });
-  const router = new PartitionRouter({ view, transportFor, clock });
+  const router = new PartitionRouter({ view, transportFor, clock, readZone: readZoneOf(options) });
   const connections = new ConnectionLimits({
     maxUnansweredBytes: 2 * options.maxUnansweredBytesPerStream,
     maxReads: MAX_READS_PER_CONNECTION,
@@ -137,6 +139,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   };
 }
 
+function readZoneOf({ readPreference, zone }: GatewayOptions): string {
+  return readPreference === "nearest" ? zone : "";
+}
+
 /** A gateway is of use from the time that it has seen a coordinator; later ones may come and go. */
 function onceControlled(view: ClusterView, onElected: () => void): () => boolean {
   let seen = false;
@@ -173,6 +179,7 @@ function addGauges(metrics: GatewayMetrics, router: PartitionRouter, connections
     unansweredBytes: () => router.load().unansweredBytes,
     pendingFetches: () => router.load().pendingFetches,
     retries: () => router.load().retries,
+    followerReads: () => router.load().followerReads,
     ejectedNodes: () => router.load().ejectedNodes,
   });
 }

@@ -114,7 +114,7 @@ export class Connections {
       metadata: clusterMetadata(identity),
       maxMessageBytes: internalMessageBytes(settings),
       keepaliveMs: leaseTtlMs / 3,
-      keepaliveTimeoutMs: leaseTtlMs,
+      keepaliveTimeoutMs: (leaseTtlMs * 2) / 3,
       minReconnectDelayMs: 50,
       maxReconnectDelayMs: 500,
       ...more,

@@ -112,6 +112,7 @@ export async function startGatewayPart(wiring: Wiring): Promise<OpenDoors> {
   const { settings, connections, lifecycle, readiness } = wiring;
   const gateway = await startGateway({
     ...common(wiring, "gateway"),
+    readPreference: settings.readPreference,
     transportFor: (nodeId, purpose) => connections.toStorage(nodeId, purpose),
     controllerTransport: () => connections.toController(),
     metrics: wiring.metrics,

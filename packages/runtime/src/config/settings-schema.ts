@@ -305,6 +305,14 @@ export const settingsSchema = z
       expected: "at most 128 letters, digits, dots, underscores, slashes and dashes",
       documentation: "Failure zone of this node (Kafka's broker.rack). Replicas are spread over zones.",
     }),
+    readPreference: choice(["leader", "nearest"], {
+      section: NODE,
+      default: "leader",
+      ...GATEWAY_ONLY,
+      documentation:
+        "Where this gateway reads records: at the partition's leader, or at a replica in the gateway's own zone " +
+        "that is in sync (KIP-392). The latter saves traffic between zones, and shows new records a little later.",
+    }),
     grpc,
     http,
     kafka,

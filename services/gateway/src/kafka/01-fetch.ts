@@ -10,6 +10,8 @@
  *   Partitions whose turn does not come before it is full are answered with their offsets and no records.
  * - A fetch that finds less than min_bytes waits for all its partitions at once, without
  *   polling, for max_wait_ms at most.
+ * - A partition whose leader changes is waited for like one without records, and gives NOT_LEADER_OR_FOLLOWER
+ *   when the time is up; sessions go on.
  * - OFFSET_OUT_OF_RANGE only ever comes from what the leader says. current_leader_epoch is checked (KIP-320).
  * - Without transactions the last stable offset is the high watermark, and there are no
  *   aborted transactions: null for read_uncommitted, empty for read_committed, as in Kafka.

@@ -1,6 +1,6 @@
 import { OttlaError, toOttlaError } from "@ottla/errors";
 import { fetch } from "@ottla/kafka-protocol";
-import type { FetchOutcome } from "@ottla/routing";
+import { type FetchOptions, type FetchOutcome, mayRetryRead } from "@ottla/routing";
 import type { Topic } from "../topics.ts";
 import type { FetchTarget } from "./fetch-session.ts";
 import { type KafkaFailure, NO_ERROR } from "./kafka-failures.ts";
@@ -153,7 +153,8 @@ export class FetchRun {
         const partition = partitions[next] as OpenPartition;
         const maxBytes = Math.min(positive(partition.target.maxBytes - partition.sizeBytes), leftBytes);
         leftBytes -= maxBytes;
-        wave.push(this.#ask(partition, { maxBytes, minBytes: 0, maxWaitMs: 0 }, this.#limits.signal));
+        const terms = { maxBytes, minBytes: 0, maxWaitMs: 0, retryMs: 0 };
+        wave.push(this.#ask(partition, terms, this.#limits.signal));
       }
       const outcomes = await Promise.all(wave);
       outcomes.forEach((outcome, index) => this.#take(partitions[first + index] as OpenPartition, outcome));
@@ -233,7 +234,8 @@ export class FetchRun {
       const answers = await Promise.all(
         partitions.map(async (partition) => {
           const maxBytes = Math.min(positive(partition.target.maxBytes), Math.max(WAKE_BYTES, minBytes));
-          const outcome = await this.#ask(partition, { maxBytes, minBytes, maxWaitMs }, others.signal);
+          const terms = { maxBytes, minBytes, maxWaitMs, retryMs: maxWaitMs };
+          const outcome = await this.#ask(partition, terms, others.signal);
           const isThrottled = outcome instanceof OttlaError && outcome.code === "THROTTLING_QUOTA_EXCEEDED";
           const isNothing = !(outcome instanceof OttlaError) && outcome.sizeBytes === 0;
           if (!isThrottled && !isNothing) abort();
@@ -250,13 +252,11 @@ export class FetchRun {
 
   async #ask(
     partition: OpenPartition,
-    limits: { readonly maxBytes: number; readonly minBytes: number; readonly maxWaitMs: number },
+    terms: Pick<FetchOptions, "maxBytes" | "minBytes" | "maxWaitMs" | "retryMs">,
     signal: AbortSignal,
   ): Promise<FetchOutcome | OttlaError> {
-    // The router would look for a leader for a while, and all the other partitions with it.
-    if (!this.#hasLeader(partition)) return noLeader();
     const { topicId, target, nextOffset } = partition;
-    const query = { topicId, partition: target.partition, offset: nextOffset, ...limits, signal };
+    const query = { topicId, partition: target.partition, offset: nextOffset, ...terms, signal };
     try {
       return await this.#services.router.fetch(query);
     } catch (thrown) {
@@ -267,11 +267,13 @@ export class FetchRun {
   #take(partition: OpenPartition, outcome: FetchOutcome | OttlaError): void {
     if (outcome instanceof OttlaError) {
       if (outcome.code === "CANCELLED") return;
-      this.#hasFailed = true;
+      // A partition whose leader changes has nothing to say yet: it is waited for like one without records.
+      if (!this.#isPassing(partition, outcome)) this.#hasFailed = true;
       // Records that came before the error are good: the client meets the error with its next fetch.
       if (partition.sizeBytes === 0) partition.errorCode = this.#failureCode(outcome);
       return;
     }
+    partition.errorCode = NO_ERROR;
     partition.highWatermark = outcome.highWatermark;
     partition.lastStableOffset = outcome.lastStableOffset;
     partition.logStartOffset = outcome.logStartOffset;
@@ -281,6 +283,10 @@ export class FetchRun {
     partition.sizeBytes += outcome.sizeBytes;
     partition.nextOffset = outcome.nextOffset;
     this.#sizeBytes += outcome.sizeBytes;
+  }
+
+  #isPassing({ topicId, target }: OpenPartition, error: OttlaError): boolean {
+    return mayRetryRead(error, this.#services.view.partition(topicId, target.partition)?.replicas.length);
   }
 
   #failureCode(error: OttlaError): number {

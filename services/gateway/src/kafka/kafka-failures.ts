@@ -38,6 +38,9 @@ const COME_BACK: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode>([
   ["CreateTopics", "NOT_CONTROLLER"],
   ["DeleteTopics", "NOT_CONTROLLER"],
   ["CreatePartitions", "NOT_CONTROLLER"],
+  ["ElectLeaders", "NOT_CONTROLLER"],
+  ["AlterPartitionReassignments", "NOT_CONTROLLER"],
+  ["ListPartitionReassignments", "NOT_CONTROLLER"],
 ]);
 
 /** What consumers understand in an answer to Fetch. Java's stops with an exception on any other code. */

@@ -36,6 +36,7 @@ export class PartitionReader {
   readonly partition: number;
   readonly #options: PartitionReaderOptions;
   #offset: number;
+  #highWatermark = -1;
   #caughtUp = false;
   #fetching = false;
   #ended = false;
@@ -87,7 +88,7 @@ export class PartitionReader {
     const { router, clock, signal } = this.#options;
     const fromOffset = this.#offset;
     try {
-      const outcome = await router.fetch({
+      const fetched = await router.fetch({
         topicId: this.topic.topicId,
         partition: this.partition,
         offset: fromOffset,
@@ -95,9 +96,15 @@ export class PartitionReader {
         minBytes: 1,
         // Until the end is reached nothing waits, so that the client learns where it is.
         maxWaitMs: this.#caughtUp ? LONG_POLL_MS : 0,
+        // While leaders change the reader has nothing better to do than to wait for the next one.
+        retryMs: LONG_POLL_MS,
         signal,
       });
-      const caughtUp = !this.#caughtUp && outcome.nextOffset >= outcome.highWatermark;
+      // A follower and a new leader may know of less: for the reader it never moves back (R4).
+      this.#highWatermark = Math.max(this.#highWatermark, fetched.highWatermark);
+      const outcome = { ...fetched, highWatermark: this.#highWatermark };
+      const isAtEnd = outcome.nextOffset >= outcome.highWatermark && !fetched.isFromFollower;
+      const caughtUp = !this.#caughtUp && isAtEnd;
       const empty = outcome.sizeBytes === 0 && outcome.nextOffset === fromOffset;
       if (!empty || caughtUp) return { reader: this, fromOffset, outcome, caughtUp };
       // Behind the high watermark with nothing to read: a new leader has not reached it yet (R5).
