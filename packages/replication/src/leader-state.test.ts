@@ -135,9 +135,12 @@ describe("a leader and stale words (R2)", () => {
   ] as const)("refuses %s", (_, change, reason) => {
     const log = logOf(1, 1);
     const leader = lead(log);
-    const effects = leader.onFollowerUpdate(ask(log, 2, 2, change), 0);
+    const update = ask(log, 2, 2, change);
+    const { leaderEpoch } = update;
+    const effects = leader.onFollowerUpdate(update, 0);
+    // With the epoch of the update, or the follower would drop it and wait for ever.
     expect(effects).toMatchObject([
-      { kind: "refuseUpdate", answer: { outcome: { kind: "refused", reason } } },
+      { kind: "refuseUpdate", answer: { leaderEpoch, outcome: { kind: "refused", reason } } },
     ]);
     expect(leader.acknowledgedEndOffset(2)).toBeUndefined();
   });

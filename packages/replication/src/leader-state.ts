@@ -375,12 +375,14 @@ export class LeaderState {
   }
 
   #refusalOf(update: FollowerUpdate, reason: ReplicationRefusal): LeaderEffect {
-    const { nodeEpoch, nodeId } = update;
+    const { leaderEpoch, nodeEpoch, nodeId } = update;
+    // Of the update's term: the follower would drop what belongs to another, and never ask again.
+    const head = { ...this.#head(update), leaderEpoch };
     return {
       kind: "refuseUpdate",
       nodeId,
       nodeEpoch,
-      answer: { ...this.#head(update), outcome: { kind: "refused", reason } },
+      answer: { ...head, outcome: { kind: "refused", reason } },
     };
   }
 }

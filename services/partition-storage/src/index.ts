@@ -6,10 +6,4 @@ export {
   startPartitionStorage,
 } from "./main.ts";
 export { openDataDirectory } from "./open-data-directory.ts";
-export type {
-  FollowedReplica,
-  FollowerStreams,
-  LeaderStreams,
-  LedReplica,
-} from "./replication/replica-seams.ts";
 export type { StorageLimits } from "./storage-service.ts";

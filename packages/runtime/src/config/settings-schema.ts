@@ -239,6 +239,15 @@ const storage = z.strictObject({
       "Calls of fdatasync in flight at once. It must stay below UV_THREADPOOL_SIZE, so that a hung disk " +
       "cannot stall reads.",
   }),
+  catchUpBytesPerSecond: bytes({
+    min: 64 * KIB,
+    max: 64 * GIB,
+    default: 64 * MIB,
+    ...STORAGE_ONLY,
+    documentation:
+      "Bytes that this node fetches in a second for replicas that are not in sync, all of them together: after " +
+      "an outage, or when partitions move here. Replicas in sync are never throttled.",
+  }),
   maxOpenSegments: wholeNumber({
     min: 16,
     max: 1_000_000,

@@ -1,0 +1,32 @@
+import { VirtualClock } from "@ottla/runtime";
+import { expect, test } from "vitest";
+import { CatchUpThrottle } from "./catch-up-throttle.ts";
+
+const KIBIBYTE = 1024;
+
+test("over some time no more is given than the rate allows, whoever asks", async () => {
+  const clock = new VirtualClock();
+  const throttle = new CatchUpThrottle({ bytesPerSecond: 1_000 * KIBIBYTE, clock });
+  throttle.take(1_000_000_000);
+  const taken = [0, 0];
+  const ask = (who: number): void => {
+    taken[who] = (taken[who] ?? 0) + throttle.take(100 * KIBIBYTE);
+    throttle.wait(() => ask(who));
+  };
+  ask(0);
+  ask(1);
+  for (let step = 0; step < 100; step += 1) await clock.advance(100);
+  const total = (taken[0] ?? 0) + (taken[1] ?? 0);
+  expect(total).toBeLessThanOrEqual(10_000 * KIBIBYTE);
+  expect(total).toBeGreaterThan(8_000 * KIBIBYTE);
+  // Neither of the two starves.
+  expect(Math.min(...taken)).toBeGreaterThan(total / 4);
+});
+
+test("tiny pieces wait until they are worth a message, unless less is wanted", () => {
+  const clock = new VirtualClock();
+  const throttle = new CatchUpThrottle({ bytesPerSecond: 64 * KIBIBYTE, clock });
+  expect(throttle.take(60 * KIBIBYTE)).toBe(60 * KIBIBYTE);
+  expect(throttle.take(1_000 * KIBIBYTE)).toBe(0);
+  expect(throttle.take(2 * KIBIBYTE)).toBe(2 * KIBIBYTE);
+});
