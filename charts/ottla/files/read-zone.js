@@ -14,7 +14,7 @@ const options = {
 };
 
 function fail(reason) {
-  console.error(`cannot read the zone of node ${process.env.NODE_NAME}: ${reason}`);
+  process.stderr.write(`cannot read the zone of node ${process.env.NODE_NAME}: ${reason}\n`);
   process.exit(1);
 }
 

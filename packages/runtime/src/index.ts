@@ -1,6 +1,7 @@
 export { nodeVersion, VERSION } from "./build-info.ts";
 export type { Clock, Timer, TimerOptions } from "./clock.ts";
 export {
+  AUTO_NODE_ID,
   defaultSettings,
   describeSettings,
   type EffectiveSetting,

@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { toOttlaError } from "@ottla/errors";
 import {
@@ -19,6 +20,7 @@ import {
 } from "@ottla/runtime";
 import { nextCommands, warnWhenOpen } from "./banner.ts";
 import { type RunningNode, startNode } from "./node.ts";
+import { withNodeIdOfHost } from "./node-id.ts";
 
 /** Exit codes of `serve` beside those of `ProcessExit`; numbers as in sysexits. */
 export const ServeExit = {
@@ -51,7 +53,7 @@ export async function runServe(argv: readonly string[]): Promise<number> {
   try {
     warnWhenOpen(settings, logger);
     const node = await startNode({
-      settings: { ...settings, dataDir: resolve(settings.dataDir) },
+      settings: { ...withNodeIdOfHost(settings, hostname()), dataDir: resolve(settings.dataDir) },
       clock: systemClock,
       random: systemRandom,
       disk,

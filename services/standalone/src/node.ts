@@ -13,6 +13,7 @@ import { checkTopicDefaults } from "./check-topic-defaults.ts";
 import { type OpenCluster, openCluster } from "./cluster.ts";
 import { Connections } from "./connections.ts";
 import type { InternalDoor } from "./internal-door.ts";
+import { withFreeNodeId } from "./node-id.ts";
 import {
   type NodeOptions,
   type OpenDoors,
@@ -61,21 +62,23 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
  * Parts stop in the reverse order of their start: first no new calls from clients, then the services, each
  * answering who waits, then the door for other nodes, last the locks, the metadata and the HTTP door.
  */
-async function start(options: NodeOptions, lifecycle: Lifecycle): Promise<RunningNode> {
-  const { settings, clock } = options;
-  refuseWhatNeedsEtcd(settings);
-  checkTopicDefaults(settings);
+async function start(given: NodeOptions, lifecycle: Lifecycle): Promise<RunningNode> {
+  const { clock } = given;
+  refuseWhatNeedsEtcd(given.settings);
+  checkTopicDefaults(given.settings);
   const readiness = new Readiness({ clock });
   readiness.add("shutdown", () => (lifecycle.stopping ? "the node is stopping" : undefined));
   // The HTTP door opens first; the checks of the parts are added as they start.
   let starting = "the node is starting";
   readiness.add("start", () => starting);
-  const http = await startHttp(options, readiness);
+  const http = await startHttp(given, readiness);
   await addPart(lifecycle, "http", () => http.close());
 
-  const inCluster = settings.etcd.endpoints.length > 0;
+  const inCluster = given.settings.etcd.endpoints.length > 0;
   if (inCluster) starting = "the node waits for etcd";
-  const cluster = await open({ ...options, lifecycle }, inCluster);
+  const cluster = await open({ ...given, lifecycle }, inCluster);
+  const settings = withFreeNodeId(given.settings, cluster.view, given.random);
+  const options = { ...given, settings };
   starting = "the node is starting";
   const door = await startInternalDoor(options, lifecycle, readiness, cluster);
   const { view, identity } = cluster;

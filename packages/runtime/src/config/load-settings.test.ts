@@ -184,7 +184,9 @@ describe("refusals", () => {
 
   test("a wrong value is refused although a flag overrides it", async () => {
     const faults = await faultsOf({ argv: ["--node-id=1"], env: { OTTLA_NODE_ID: "one" } });
-    expect(faults).toEqual(['environment OTTLA_NODE_ID: "one" is not a whole number from 0 to 1000000']);
+    expect(faults).toEqual([
+      'environment OTTLA_NODE_ID: "one" is not a whole number from 0 to 1000000, or auto',
+    ]);
   });
 
   test.each([

@@ -76,6 +76,24 @@ export function wholeNumber(options: SettingWords & Range & { readonly default: 
   return register(schema, { ...options, kind: "whole number", expected, defaultText, format: String });
 }
 
+/** A whole number, or "auto", which the program replaces at start. */
+export function wholeNumberOrAuto(
+  options: SettingWords & Range & { readonly default: number; readonly auto: number },
+) {
+  const expected = `a whole number from ${options.min} to ${options.max}, or auto`;
+  const read = (raw: unknown): unknown => {
+    if (raw === "auto") return options.auto;
+    const number = typeof raw === "string" ? parseWholeNumber(raw) : raw;
+    return number === options.auto && raw !== options.auto ? raw : number;
+  };
+  // What was read is checked once more together with the other settings: "auto" is a number by then.
+  const number = z.union([ranged(expected, options), z.literal(options.auto, expected)], expected);
+  const schema = z.preprocess(read, number).default(options.default);
+  const format = (value: unknown): string => (value === options.auto ? "auto" : String(value));
+  const defaultText = String(options.default);
+  return register(schema, { ...options, kind: "whole number", expected, defaultText, format });
+}
+
 export function port(options: SettingWords & { readonly default: number }) {
   return wholeNumber({ ...options, min: 0, max: 65_535 });
 }

@@ -11,7 +11,9 @@ import {
   text,
   topicSettings,
   wholeNumber,
+  wholeNumberOrAuto,
 } from "./setting-kinds.ts";
+import { AUTO_NODE_ID } from "./settings.ts";
 import { cluster, clusterFault, etcd, etcdFault, HOST_AND_PORT, internal } from "./settings-etcd.ts";
 
 /**
@@ -299,12 +301,15 @@ export const settingsSchema = z
       defaultDocumentation: "made at the first start and kept in the data directory",
       documentation: "Identity of the cluster. A data directory or a node of another cluster is refused.",
     }),
-    nodeId: wholeNumber({
+    nodeId: wholeNumberOrAuto({
       section: NODE,
       min: 0,
       max: 1_000_000,
       default: 1,
-      documentation: "Number of this node, unique in its role and the same at every start.",
+      auto: AUTO_NODE_ID,
+      documentation:
+        "Number of this node, unique in its role and the same at every start. With auto a node that stores takes the " +
+        "number at the end of its host's name, as the pods of a StatefulSet have one; any other takes a free one.",
     }),
     zone: text({
       section: NODE,

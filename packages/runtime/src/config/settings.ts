@@ -15,6 +15,9 @@ export interface EffectiveSetting {
   readonly source: string;
 }
 
+/** What `nodeId` is where the setting is `auto`, before the program has replaced it. */
+export const AUTO_NODE_ID = -1;
+
 /** All settings of `ottla serve`, checked. */
 export type Settings = SettingsValues & { readonly effective: readonly EffectiveSetting[] };
 
