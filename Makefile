@@ -3,7 +3,7 @@ PNPM := npx --yes pnpm@12
 NODE := sh scripts/node.sh
 BIN := node_modules
 
-.PHONY: help install up cluster test test-unit conformance lint fix generate pack bundle
+.PHONY: help install up cluster test test-unit simulate conformance lint fix generate pack bundle
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -30,6 +30,9 @@ test: install ## Run all tests that need nothing but the packages
 
 test-unit: install ## Run the tests that stay in one process
 	$(NODE) $(BIN)/vitest/vitest.mjs run --project unit $(VITEST_FLAGS)
+
+simulate: install ## Run a whole cluster on virtual time: SEEDS=1000, or SEED=7 LOG=1 to replay one
+	@SEED=$(SEED) SEEDS=$(SEEDS) LOG=$(LOG) $(NODE) tests/simulator/main.ts
 
 conformance: install ## Prove Ottla with real Kafka clients and Kafka's own tools (fetched once)
 	sh tests/conformance/setup.sh

@@ -20,6 +20,13 @@ export default defineConfig({
       },
       {
         test: {
+          name: "simulator",
+          include: ["tests/simulator/**/*.test.ts"],
+          testTimeout: 120_000,
+        },
+      },
+      {
+        test: {
           name: "conformance",
           include: ["tests/conformance/**/*.test.ts"],
           testTimeout: 90_000,

@@ -37,7 +37,7 @@ export type {
   WatchHandler,
 } from "./metadata-store.ts";
 export { ModelServer } from "./model-server.ts";
-export { type ModelFaults, ModelStore, type ModelStoreOptions } from "./model-store.ts";
+export { type ModelFaults, type ModelLink, ModelStore, type ModelStoreOptions } from "./model-store.ts";
 export {
   campaign,
   type Election,

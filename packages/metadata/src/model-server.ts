@@ -72,6 +72,11 @@ export class ModelServer {
     this.#publish(this.#keySpace.endLease(id));
   }
 
+  /** A new leader of etcd gives all leases their whole time again: nothing expired while there was none. */
+  renewLeases(): void {
+    for (const id of this.#leases.keys()) this.keepAlive(id);
+  }
+
   /** The ids of all leases that exist, for fault injection. */
   leaseIds(): string[] {
     return [...this.#leases.keys()];

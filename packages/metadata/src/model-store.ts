@@ -40,11 +40,24 @@ export interface ModelFaults {
   nextTransaction: "ok" | "request-lost" | "answer-lost";
 }
 
+/**
+ * How what a client says reaches the server and comes back: later, in another order than
+ * it was sent, or never. The default is a perfect link with the faults of `ModelFaults`.
+ */
+export interface ModelLink {
+  toServer(arrive: () => void): void;
+  /** Within the client's process, if it still lives. */
+  toClient(arrive: () => void): void;
+  /** Events of watches: each watch has one delivery under way at a time, so that their order is kept. */
+  toWatch(arrive: () => void): void;
+}
+
 export interface ModelStoreOptions {
   /** The clock of the process that uses this client. */
   readonly clock: Clock;
   /** Shared by all clients of one simulated cluster; a new one unless given. */
   readonly server?: ModelServer;
+  readonly link?: ModelLink;
 }
 
 /** A client of the in-memory model of etcd. */
@@ -57,36 +70,37 @@ export class ModelStore implements MetadataStore {
     nextTransaction: "ok",
   };
   readonly #clock: Clock;
+  readonly #link: ModelLink | undefined;
   readonly #watches = new Set<HubWatch>();
   readonly #leases = new Set<LeaseKeeper>();
   #closed = false;
 
   constructor(options: ModelStoreOptions) {
     this.#clock = options.clock;
+    this.#link = options.link;
     this.server = options.server ?? new ModelServer({ clock: options.clock });
   }
 
   async get(key: string, options: ReadOptions = {}): Promise<KeyValue | undefined> {
     checkKey(key);
-    await this.#reach(options);
-    return this.server.keys.get(key);
+    return this.#ask(options, () => this.server.keys.get(key));
   }
 
   async range(prefix: string, options: RangeOptions = {}): Promise<RangeResult> {
     checkPrefix(prefix);
-    await this.#reach(options);
-    return this.server.keys.range(prefix, options);
+    return this.#ask(options, () => this.server.keys.range(prefix, options));
   }
 
   async transact(transaction: Transaction, options: ReadOptions = {}): Promise<TransactionResult> {
     checkTransaction(transaction);
-    await this.#reach(options);
-    const fault = this.faults.nextTransaction;
-    this.faults.nextTransaction = "ok";
-    if (fault === "request-lost") throw unavailable("the request was lost");
-    const result = this.server.transact(transaction);
-    if (fault === "answer-lost") throw unavailable("the answer was lost");
-    return result;
+    return this.#ask(options, () => {
+      const fault = this.faults.nextTransaction;
+      this.faults.nextTransaction = "ok";
+      if (fault === "request-lost") throw unavailable("the request was lost");
+      const result = this.server.transact(transaction);
+      if (fault === "answer-lost") throw unavailable("the answer was lost");
+      return result;
+    });
   }
 
   watch(prefix: string, fromRevision: Revision, handler: WatchHandler): Watch {
@@ -115,21 +129,14 @@ export class ModelStore implements MetadataStore {
 
   async lease(options: LeaseOptions): Promise<Lease> {
     const sentAtMs = this.#clock.monotonic();
-    await this.#reach({});
-    const id = this.server.grantLease(options.ttlMs);
+    const id = await this.#ask({}, () => this.server.grantLease(options.ttlMs));
     const lease = new LeaseKeeper({
       id,
       ttlMs: options.ttlMs,
       clock: this.#clock,
       grantSentAtMs: sentAtMs,
-      sendKeepAlive: async () => {
-        await this.#reach({ timeoutMs: options.ttlMs });
-        return this.server.keepAlive(id);
-      },
-      revoke: async () => {
-        await this.#reach({});
-        this.server.endLease(id);
-      },
+      sendKeepAlive: () => this.#ask({ timeoutMs: options.ttlMs }, () => this.server.keepAlive(id)),
+      revoke: () => this.#ask({}, () => this.server.endLease(id)),
       lostError: (reason) => new OttlaError("METADATA_UNAVAILABLE", `the lease ${id} is lost: ${reason}`),
     });
     this.#leases.add(lease);
@@ -149,9 +156,49 @@ export class ModelStore implements MetadataStore {
     this.#watches.clear();
   }
 
+  /**
+   * As a process that dies without a word: nothing reaches it any more, not even that its leases are lost.
+   */
+  vanish(): void {
+    this.#closed = true;
+    for (const watch of this.#watches) watch.close();
+    this.#watches.clear();
+    this.#leases.clear();
+  }
+
   /** Breaks all watches of this client, as a dropped connection does. */
   loseWatches(): void {
     for (const watch of this.#watches) watch.lose(unavailable("the connection of the watch broke"));
+  }
+
+  async #ask<T>(options: ReadOptions, perform: () => T): Promise<T> {
+    if (this.#link !== undefined) return this.#askOver(this.#link, options, perform);
+    await this.#reach(options);
+    return perform();
+  }
+
+  /** What is not answered in time may have been done all the same, or may be done yet. */
+  #askOver<T>(link: ModelLink, options: ReadOptions, perform: () => T): Promise<T> {
+    if (this.#closed) throw storeClosed("metadata store");
+    return new Promise((resolve, reject) => {
+      const timer = this.#clock.setTimer(options.timeoutMs ?? DEFAULT_TIMEOUT_MS, () =>
+        reject(unavailable("the store did not answer in time")),
+      );
+      link.toServer(() => {
+        let settle: () => void;
+        try {
+          const result = perform();
+          settle = () => resolve(result);
+        } catch (thrown) {
+          settle = () => reject(thrown);
+        }
+        link.toClient(() => {
+          timer.cancel();
+          if (this.#closed) reject(storeClosed("metadata store"));
+          else settle();
+        });
+      });
+    });
   }
 
   async #reach(options: ReadOptions): Promise<void> {
@@ -169,7 +216,9 @@ export class ModelStore implements MetadataStore {
    * one queue.
    */
   #deliverLater(deliver: () => void): void {
-    if (this.faults.unavailable) {
+    if (this.#link !== undefined) {
+      this.#link.toWatch(deliver);
+    } else if (this.faults.unavailable) {
       this.#clock.setTimer(UNAVAILABLE_RETRY_MS, () => this.#deliverLater(deliver), { background: true });
     } else if (this.faults.watchDelayMs > 0) {
       this.#clock.setTimer(this.faults.watchDelayMs, deliver, { background: true });

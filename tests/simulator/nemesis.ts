@@ -1,0 +1,90 @@
+import type { SimulatedCluster } from "./cluster.ts";
+import { FAULTS, type Fault, type FaultContext } from "./faults.ts";
+import type { Simulation } from "./simulation.ts";
+
+/**
+ * Strikes the cluster with faults, each seed in its own manner: some faults are common in
+ * it and others absent.
+ */
+export class Nemesis {
+  readonly #simulation: Simulation;
+  readonly #cluster: SimulatedCluster;
+  readonly #faults: readonly Fault[];
+  readonly #meanPauseMs: number;
+  readonly #pending = new Set<{ readonly undo: () => void; readonly cancel: () => void }>();
+  #striking = false;
+  count = 0;
+
+  constructor(simulation: Simulation, cluster: SimulatedCluster, faults: readonly Fault[] = FAULTS) {
+    this.#simulation = simulation;
+    this.#cluster = cluster;
+    const habits = simulation.random("habits");
+    const factors = [0, 0.5, 1, 1, 3];
+    this.#faults = faults
+      .map((fault) => ({ ...fault, weight: fault.weight * (factors[habits.integer(factors.length)] ?? 1) }))
+      .filter(({ weight }) => weight > 0);
+    this.#meanPauseMs = 400 + habits.float() * 800;
+  }
+
+  start(): void {
+    this.#striking = true;
+    this.#next();
+  }
+
+  /** No more faults, and all that were are undone. */
+  stop(): void {
+    this.#striking = false;
+    for (const { undo, cancel } of this.#pending) {
+      cancel();
+      undo();
+    }
+    this.#pending.clear();
+    for (const { disk } of this.#cluster.storages) disk.faults.clear();
+  }
+
+  #next(): void {
+    const random = this.#simulation.random(`pause-${this.count}-${this.#simulation.nowMs}`);
+    const pauseMs = random.float() * 2 * this.#meanPauseMs;
+    this.#simulation.scheduler.after(pauseMs, () => {
+      if (!this.#striking) return;
+      this.#strike();
+      this.#next();
+    });
+  }
+
+  #strike(): void {
+    const random = this.#simulation.random(`fault-${this.count}-${this.#simulation.nowMs}`);
+    const total = this.#faults.reduce((sum, { weight }) => sum + weight, 0);
+    let point = random.float() * total;
+    const fault = this.#faults.find(({ weight }) => {
+      point -= weight;
+      return point < 0;
+    });
+    if (fault === undefined) return;
+    this.#simulation.say("fault", () => fault.name);
+    const context: FaultContext = {
+      cluster: this.#cluster,
+      simulation: this.#simulation,
+      random,
+      later: (delayMs, undo) => this.#later(fault.name, delayMs, undo),
+    };
+    if (!fault.strike(context)) return;
+    this.count += 1;
+    this.#simulation.fault(fault.name);
+  }
+
+  #later(name: string, delayMs: number, undo: () => void): void {
+    // What an undoing would have done next: the run sees to the rest.
+    if (!this.#striking) return;
+    const entry = {
+      undo: () => {
+        this.#pending.delete(entry);
+        this.#simulation.say("fault", () => `over: ${name}`);
+        undo();
+      },
+      cancel: () => event.cancel(),
+    };
+    this.#pending.add(entry);
+    const event = this.#simulation.scheduler.after(delayMs, entry.undo);
+  }
+}

@@ -1,0 +1,190 @@
+import { OttlaError } from "@ottla/errors";
+import { defaultSettings, type Settings } from "@ottla/runtime";
+import { Clients, type TopicPlan } from "./clients.ts";
+import { SimulatedCluster } from "./cluster.ts";
+import { History } from "./history.ts";
+import { type Mutant, NO_MUTANTS } from "./mutants.ts";
+import { Nemesis } from "./nemesis.ts";
+import { RuleBroken } from "./rule-broken.ts";
+import { Simulation } from "./simulation.ts";
+
+export interface RunOptions {
+  readonly seed: number;
+  readonly mutant?: Mutant | undefined;
+  readonly trace?: ((line: string) => void) | undefined;
+}
+
+export interface RunReport {
+  readonly seed: number;
+  /** Undefined when all rules held and the cluster recovered. */
+  readonly failure: Error | undefined;
+  readonly digest: number;
+  readonly events: number;
+  readonly virtualMs: number;
+  readonly operations: number;
+  readonly acknowledged: number;
+  readonly faults: ReadonlyMap<string, number>;
+  readonly checks: ReadonlyMap<string, number>;
+}
+
+const REPLICATION_FACTOR = 1;
+const LOAD_MS = 25_000;
+const START_LIMIT_MS = 30_000;
+/** Within this time after the last fault the cluster has recovered by itself. */
+const RECOVERY_LIMIT_MS = 60_000;
+const PRODUCERS = 4;
+const READERS = 2;
+
+/** One simulation from one seed: the same seed and mutant give the same run. */
+export async function runSimulation(options: RunOptions): Promise<RunReport> {
+  const { mutant, seed, trace } = options;
+  const simulation = new Simulation({
+    seed,
+    mutants: mutant === undefined ? NO_MUTANTS : new Set([mutant]),
+    trace,
+  });
+  const run = new SimulationRun(simulation, await settingsOf());
+  const failure = await run.run();
+  const { scheduler } = simulation;
+  return {
+    seed,
+    failure,
+    digest: scheduler.digest,
+    events: scheduler.eventCount,
+    virtualMs: Math.round(scheduler.nowMs),
+    operations: run.history.operations,
+    acknowledged: run.history.acknowledgedCount,
+    faults: simulation.faultCounts,
+    checks: simulation.checkCounts,
+  };
+}
+
+let settings: Promise<Settings> | undefined;
+
+function settingsOf(): Promise<Settings> {
+  settings ??= defaultSettings({});
+  return settings;
+}
+
+class SimulationRun {
+  readonly history: History;
+  readonly #simulation: Simulation;
+  readonly #cluster: SimulatedCluster;
+  readonly #topics: TopicPlan[] = [
+    { name: "orders", partitions: 3 },
+    { name: "events", partitions: 2 },
+  ];
+  readonly #clients: Clients;
+  readonly #nemesis: Nemesis;
+
+  constructor(simulation: Simulation, settings: Settings) {
+    this.#simulation = simulation;
+    this.history = new History(simulation);
+    this.#cluster = new SimulatedCluster({ simulation, settings, replicationFactor: REPLICATION_FACTOR });
+    this.#clients = new Clients({ simulation, history: this.history, topics: this.#topics });
+    this.#nemesis = new Nemesis(simulation, this.#cluster);
+  }
+
+  async run(): Promise<Error | undefined> {
+    try {
+      this.#cluster.start();
+      await this.#until("all nodes serve", START_LIMIT_MS, () =>
+        this.#cluster.nodes.every(({ isServing }) => isServing),
+      );
+      await this.#during("topics are created", START_LIMIT_MS, () => this.#createTopics());
+      this.#clients.startLoad(PRODUCERS, READERS);
+      this.#nemesis.start();
+      const endMs = this.#simulation.nowMs + LOAD_MS;
+      await this.#until("the load ends", LOAD_MS + 1, () => this.#simulation.nowMs >= endMs);
+      await this.#recover();
+      await this.#during("everything is read", RECOVERY_LIMIT_MS, () => this.#readEverything());
+      return undefined;
+    } catch (thrown) {
+      return thrown instanceof Error ? thrown : new Error(String(thrown));
+    }
+  }
+
+  async #recover(): Promise<void> {
+    this.#simulation.say("run", () => "the faults end");
+    this.#nemesis.stop();
+    await this.#until("the cluster recovers", RECOVERY_LIMIT_MS, () => {
+      for (const node of this.#cluster.nodes) if (node.isDown) node.start();
+      return this.#whyNotRecovered() === undefined;
+    });
+    this.#clients.stopProducing();
+    await this.#until("all records are answered", RECOVERY_LIMIT_MS, () => this.#clients.pending === 0);
+  }
+
+  #whyNotRecovered(): string | undefined {
+    const down = this.#cluster.nodes.find(({ isServing }) => !isServing);
+    if (down !== undefined) return `${down.name} does not serve`;
+    for (const { topicId, partition, state } of this.#cluster.partitions()) {
+      if (state.leader < 0) return `${topicId}-${partition} has no leader`;
+      if (state.isr.length < state.replicas.length) return `${topicId}-${partition} is not fully in sync`;
+    }
+    return undefined;
+  }
+
+  async #createTopics(): Promise<void> {
+    const admin = this.#clients.admin("creator");
+    for (const { name, partitions } of this.#topics) {
+      for (;;) {
+        try {
+          await admin.createTopic({ name, partitions, replicationFactor: REPLICATION_FACTOR });
+          break;
+        } catch (thrown) {
+          if (!(thrown instanceof OttlaError) || !thrown.retriable) throw thrown;
+          await this.#simulation.scheduler.sleep(100);
+        }
+      }
+    }
+  }
+
+  async #readEverything(): Promise<void> {
+    let number = 0;
+    for (const { name, partitions } of this.#topics) {
+      for (let partition = 0; partition < partitions; partition += 1) {
+        number += 1;
+        const records = await this.#clients.readAll(name, partition, number);
+        const logStart = Math.min(...records.keys());
+        this.history.finally(name, partition, records.size === 0 ? 0 : logStart, records);
+      }
+    }
+  }
+
+  /** Lets the simulation run until the condition holds; a limit of virtual time makes it a failure. */
+  async #until(what: string, limitMs: number, holds: () => boolean): Promise<void> {
+    const { scheduler } = this.#simulation;
+    const endMs = scheduler.nowMs + limitMs;
+    let nextMs = scheduler.nowMs;
+    await scheduler.run(
+      () => {
+        if (scheduler.nowMs < nextMs) return false;
+        nextMs = scheduler.nowMs + CONDITION_INTERVAL_MS;
+        if (holds()) return true;
+        if (scheduler.nowMs > endMs) {
+          const why = this.#whyNotRecovered() ?? `${this.#clients.pending} records are not answered`;
+          throw new RuleBroken("recovery", `${what}: not within ${limitMs} ms (${why})`);
+        }
+        return false;
+      },
+      () => undefined,
+    );
+  }
+
+  /** Lets the simulation run until the work is done. */
+  async #during(what: string, limitMs: number, work: () => Promise<void>): Promise<void> {
+    let isDone = false;
+    work().then(
+      () => {
+        isDone = true;
+      },
+      (thrown: unknown) =>
+        this.#simulation.scheduler.fail(thrown instanceof Error ? thrown : new Error(String(thrown))),
+    );
+    await this.#until(what, limitMs, () => isDone);
+  }
+}
+
+/** How often a condition is looked at, in virtual time. */
+const CONDITION_INTERVAL_MS = 10;

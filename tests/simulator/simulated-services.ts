@@ -1,0 +1,116 @@
+import { startCoordinator } from "@ottla/coordinator";
+import { startGateway } from "@ottla/gateway";
+import { openDataDirectory, startPartitionStorage } from "@ottla/partition-storage";
+import { ServiceRegistry } from "@ottla/rpc";
+import { createMetricsRegistry, type MemoryDisk, type Network, type Settings, VERSION } from "@ottla/runtime";
+import { diskOf } from "./process-disk.ts";
+import type { NodeSurroundings, StartService } from "./simulated-node.ts";
+import { CLUSTER, LEASE_TTL_MS } from "./simulation.ts";
+
+export interface ServiceOptions {
+  readonly settings: Settings;
+  readonly replicationFactor: number;
+}
+
+const ROOT = "/data";
+
+/**
+ * The three services as `services/standalone` composes them, over what the simulation has
+ * in place of a machine.
+ */
+export function storageService(nodeId: number, disk: MemoryDisk, options: ServiceOptions): StartService {
+  const { settings } = options;
+  return async (around) => {
+    const { process, clusterId, logger, random, view } = around;
+    const { clock } = process;
+    const processDisk = diskOf(process, disk);
+    const directory = await openDataDirectory({
+      root: ROOT,
+      disk: processDisk,
+      clock,
+      random,
+      logger,
+      nodeId,
+      clusterId,
+      headroomBytes: HEADROOM_BYTES,
+    });
+    const storage = await startPartitionStorage({
+      ...common(around, nodeId),
+      serve: (registry) => around.server.add(registry),
+      disk: processDisk,
+      directory,
+      metrics: createMetricsRegistry(),
+      settings: settings.storage,
+      topicDefaults: settings.topicDefaults,
+      view,
+    });
+    return async () => {
+      const { clean, nodeEpoch } = await storage.stop();
+      await directory.close(clean ? { clean, nodeEpoch } : { clean });
+    };
+  };
+}
+
+export function coordinatorService(nodeId: number, options: ServiceOptions): StartService {
+  return async (around) => {
+    const registry = new ServiceRegistry();
+    const coordinator = await startCoordinator({
+      ...common(around, nodeId),
+      cluster: CLUSTER,
+      version: VERSION,
+      metrics: createMetricsRegistry(),
+      registry,
+      settings: { ...options.settings, defaultReplicationFactor: options.replicationFactor },
+    });
+    around.server.add(registry);
+    return () => coordinator.stop();
+  };
+}
+
+export function gatewayService(
+  nodeId: number,
+  { settings, replicationFactor }: ServiceOptions,
+): StartService {
+  return async (around) => {
+    const gateway = await startGateway({
+      ...common(around, nodeId),
+      readPreference: settings.readPreference,
+      transportFor: (node) => around.toStorage(node),
+      controllerTransport: () => around.toController(),
+      metrics: createMetricsRegistry(),
+      topicDefaults: settings.topicDefaults,
+      maxUnansweredBytesPerStream: settings.grpc.maxUnansweredBytesPerStream,
+      kafka: {
+        network: NO_NETWORK,
+        host: "gateway",
+        settings: settings.kafka,
+        autoCreateTopics: false,
+        numPartitions: settings.numPartitions,
+        defaultReplicationFactor: replicationFactor,
+      },
+      stopGraceMs: STOP_GRACE_MS,
+    });
+    around.server.add(gateway.registry);
+    gateway.register(around.address);
+    return async () => {
+      gateway.endReads();
+      await around.server.stop(STOP_GRACE_MS);
+      await gateway.stop();
+    };
+  };
+}
+
+/** What the disk guard keeps free: little, so that disks fill up for good. */
+const HEADROOM_BYTES = 64 * 1024;
+const STOP_GRACE_MS = 2_000;
+
+function common({ address, logger, process, random, store, view }: NodeSurroundings, nodeId: number) {
+  const { clock } = process;
+  return { nodeId, zone: "", address, leaseTtlMs: LEASE_TTL_MS, store, view, clock, random, logger };
+}
+
+/** Kafka's door stays shut: clients of the simulation come in over gRPC. */
+const NO_NETWORK: Network = {
+  listen: () => Promise.resolve({ port: 1, close: () => Promise.resolve() }),
+  connect: () => Promise.reject(new Error("the simulation has no byte streams")),
+};
