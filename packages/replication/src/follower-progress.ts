@@ -1,5 +1,14 @@
 import type { Acknowledgement } from "./replication-messages.ts";
 
+/** How far a replica has come, as its leader knows it. */
+export interface ReplicaLag {
+  readonly nodeId: number;
+  /** Undefined when nothing is known of it in this term. */
+  readonly syncedEndOffset: number | undefined;
+  /** Since when it has not been at the leader's log end; 0 when it is there. */
+  readonly lagMs: number | undefined;
+}
+
 /** What a leader knows of one follower in its term. */
 export class FollowerProgress {
   /** The registration of the node that was heard from last; -1 before that. */
@@ -66,6 +75,13 @@ export class FollowerProgress {
   keepsUp(leaderEndOffset: number, nowMs: number, maxLagMs: number): boolean {
     if ((this.syncedEndOffset ?? -1) >= leaderEndOffset) return true;
     return nowMs - this.#lastCaughtUpAtMs <= maxLagMs;
+  }
+
+  /** For how long the follower has not been at the leader's log end; undefined before it was heard. */
+  lagMs(leaderEndOffset: number, nowMs: number): number | undefined {
+    const { syncedEndOffset } = this;
+    if (syncedEndOffset === undefined) return undefined;
+    return syncedEndOffset >= leaderEndOffset ? 0 : Math.max(0, nowMs - this.#lastCaughtUpAtMs);
   }
 
   #caughtUpAt(timeMs: number): void {

@@ -1,4 +1,5 @@
 export type { FollowerEffect, TruncationReason } from "./follower-effects.ts";
+export type { ReplicaLag } from "./follower-progress.ts";
 export {
   type FollowerLimits,
   type FollowerPhase,

@@ -1,5 +1,5 @@
 import { type ErrorCode, OttlaError } from "@ottla/errors";
-import { FollowerProgress } from "./follower-progress.ts";
+import { FollowerProgress, type ReplicaLag } from "./follower-progress.ts";
 import { nextHighWatermark } from "./high-watermark.ts";
 import { InSyncReplicas, type IsrOutcome } from "./in-sync-replicas.ts";
 import type { LeaderEffect, ResignReason } from "./leader-effects.ts";
@@ -107,6 +107,18 @@ export class LeaderState {
   /** What a follower has acknowledged in this term; undefined when nothing counts. */
   acknowledgedEndOffset(nodeId: number): number | undefined {
     return this.#followers.get(nodeId)?.syncedEndOffset;
+  }
+
+  /** How far each replica has come, in the order of the replicas; for people and metrics. */
+  replicaLags(nowMs: number): readonly ReplicaLag[] {
+    const { nodeId: ownId } = this.#options.node;
+    const { logEndOffset, syncedEndOffset } = this.#log;
+    return this.term.replicas.map((nodeId) => {
+      if (nodeId === ownId) return { nodeId, syncedEndOffset, lagMs: 0 };
+      const follower = this.#followers.get(nodeId);
+      const lagMs = follower?.lagMs(logEndOffset, nowMs);
+      return { nodeId, syncedEndOffset: follower?.syncedEndOffset, lagMs };
+    });
   }
 
   /** What "latest" is to a reader (R5); undefined means OFFSET_NOT_AVAILABLE. */

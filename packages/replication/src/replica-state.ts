@@ -1,3 +1,4 @@
+import type { ErrorCode } from "@ottla/errors";
 import { type FollowerLimits, FollowerState } from "./follower-state.ts";
 import { type LeaderLimits, LeaderState } from "./leader-state.ts";
 import { type Mutants, NO_MUTANTS } from "./mutants.ts";
@@ -195,6 +196,13 @@ export class ReplicaState {
    */
   onLogFailed(): readonly ReplicaEffect[] {
     const effects = this.#role.kind === "leader" ? this.#role.leader.resign("log-failed") : [];
+    this.#leaveRole();
+    return effects;
+  }
+
+  /** No role from now on, and nothing to report: the log is closed, or the topic is being deleted. */
+  end(message: string, code: ErrorCode = "NOT_LEADER_OR_FOLLOWER"): readonly ReplicaEffect[] {
+    const effects = this.#role.kind === "leader" ? this.#role.leader.end(message, code) : [];
     this.#leaveRole();
     return effects;
   }

@@ -1,40 +1,22 @@
 import { create } from "@bufbuild/protobuf";
-import { createLogResources, DEFAULT_LOG_CONFIG, SegmentedLog } from "@ottla/log";
 import { type FetchRequest, FetchRequestSchema } from "@ottla/proto/ottla/internal/v1/storage";
-import {
-  createMetricsRegistry,
-  Deadlines,
-  MemoryDisk,
-  nullLogger,
-  SeededRandom,
-  VirtualClock,
-} from "@ottla/runtime";
+import { createMetricsRegistry } from "@ottla/runtime";
 import { expect, test } from "vitest";
 import { FetchSession } from "./fetch-session.ts";
-import { PartitionLeader } from "./partition-leader.ts";
 import { StorageMetrics } from "./storage-metrics.ts";
-import { FetchPurgatoryLimit } from "./waiting-fetches.ts";
+import { createTestReplica } from "./test-replica.ts";
 
 async function setUp() {
-  const clock = new VirtualClock();
-  const random = new SeededRandom(1);
-  const disk = new MemoryDisk({ clock, random });
-  const resources = createLogResources({ disk, clock, random, logger: nullLogger });
-  const log = await SegmentedLog.open({ directory: "/log", resources, config: DEFAULT_LOG_CONFIG });
-  const purgatoryLimit = new FetchPurgatoryLimit(100);
-  const leader = new PartitionLeader({
-    name: "t-0",
-    nodeId: 1,
-    log,
-    term: { leaderEpoch: 3, isr: [1], minInsyncReplicas: 1 },
-    deadlines: new Deadlines({ clock }),
-    purgatoryLimit,
-  });
+  const { clock, purgatoryLimit, replica } = createTestReplica();
+  void replica.openLog();
+  await clock.runUntilIdle();
+  const { leader } = replica;
+  if (leader === undefined) throw new Error("the partition is not led");
   const metrics = new StorageMetrics(createMetricsRegistry());
   const serve = (requests: AsyncIterable<FetchRequest>): Promise<void> =>
     new FetchSession({
       stream: { received: requests, send: () => true, drained: async () => undefined },
-      leaders: { find: () => leader, waitFor: async () => leader },
+      leaders: { find: () => leader, findReadable: () => leader, waitFor: async () => leader },
       clock,
       metrics,
       maxConcurrentReads: 8,

@@ -9,8 +9,8 @@ import type {
 import type { MessageStream } from "@ottla/rpc";
 import type { Clock } from "@ottla/runtime";
 import type { LeaderLookup } from "./leader-lookup.ts";
-import type { PartitionLeader } from "./partition-leader.ts";
 import { type FetchResult, PendingFetch } from "./pending-fetch.ts";
+import type { ReadableReplica } from "./readable-replica.ts";
 import { errorFields } from "./refusals.ts";
 import type { StorageMetrics } from "./storage-metrics.ts";
 
@@ -79,9 +79,16 @@ export class FetchSession {
       this.#fail(entry.correlationId, new OttlaError("THROTTLING_QUOTA_EXCEEDED", message));
       return;
     }
-    const leader = leaders.find(entry.topicId, entry.partition, entry.leaderEpoch);
-    if (leader !== undefined) {
-      this.#fetch(entry, leader);
+    const replica = entry.fromFollower
+      ? leaders.findReadable(entry.topicId, entry.partition)
+      : leaders.find(entry.topicId, entry.partition, entry.leaderEpoch);
+    if (replica !== undefined) {
+      this.#fetch(entry, replica);
+      return;
+    }
+    if (entry.fromFollower) {
+      const message = `this node has no replica of partition ${entry.partition} of topic id ${entry.topicId}`;
+      this.#fail(entry.correlationId, new OttlaError("NOT_LEADER_OR_FOLLOWER", message));
       return;
     }
     this.#open.set(entry.correlationId, "looking");
@@ -93,11 +100,11 @@ export class FetchSession {
     );
   }
 
-  #fetch(entry: FetchEntry, leader: PartitionLeader): void {
+  #fetch(entry: FetchEntry, replica: ReadableReplica): void {
     const { correlationId } = entry;
     const fetch = new PendingFetch({
       entry,
-      leader,
+      replica,
       clock: this.#options.clock,
       onReadable: (readable) => {
         this.#readable.push({ correlationId, fetch: readable });

@@ -1,13 +1,16 @@
 import { createLogResources, type DataDirectory } from "@ottla/log";
 import { type ClusterView, type KeptRegistration, keepRegistered, type MetadataStore } from "@ottla/metadata";
 import { StorageService } from "@ottla/proto/ottla/internal/v1/storage";
-import { ServiceRegistry } from "@ottla/rpc";
+import type { Mutants, PartitionTerm } from "@ottla/replication";
+import { ServiceRegistry, type Transport } from "@ottla/rpc";
 import type { Clock, Disk, Logger, MetricsRegistry, Random, ReadBuffers } from "@ottla/runtime";
 import { VERSION } from "@ottla/runtime";
 import { partitionDirectories } from "./directories.ts";
 import type { PartitionReplica } from "./partition-replica.ts";
 import { PartitionStore } from "./partition-store.ts";
+import { ReplicaTicks } from "./replica-ticks.ts";
 import { StorageMetrics } from "./storage-metrics.ts";
+import { NO_FOLLOWER_STREAMS, NO_LEADER_STREAMS, noController, StorageNode } from "./storage-node.ts";
 import { createStorageService, type StorageLimits } from "./storage-service.ts";
 import { Upkeep } from "./upkeep.ts";
 
@@ -17,6 +20,8 @@ export interface StorageSettings {
   readonly syncConcurrency: number;
   readonly maxOpenSegments: number;
   readonly retentionCheckIntervalMs: number;
+  /** Kafka's replica.lag.time.max.ms. */
+  readonly replicaLagTimeMaxMs: number;
 }
 
 export interface PartitionStorageOptions {
@@ -42,6 +47,10 @@ export interface PartitionStorageOptions {
   /** The node's own values for topic settings that a topic does not set. */
   readonly topicDefaults: Readonly<Record<string, string>>;
   readonly limits?: Partial<StorageLimits>;
+  /** A connection to the active coordinator; throws NOT_CONTROLLER where there is none. */
+  readonly controllerTransport?: () => Transport;
+  /** Deliberate bugs, for the tests that show that the checkers find them. */
+  readonly mutants?: Mutants;
   /** Shared with a gateway of the same process, which gives back what its clients have taken. */
   readonly readBuffers?: ReadBuffers;
 }
@@ -62,6 +71,10 @@ export interface PartitionStorage {
 const OPEN_CONCURRENCY = 8;
 const MAX_WAITING_FETCHES = 20_000;
 const CHECKPOINT_INTERVAL_MS = 60_000;
+const REPLICA_TICK_MS = 500;
+const ISR_RETRY_BACKOFF_MS = 200;
+const REFUSED_BACKOFF_MS = 50;
+const COORDINATOR_TIMEOUT_MS = 3_000;
 const DEFAULT_LIMITS: StorageLimits = {
   appendCreditBytes: 64 * 1024 * 1024,
   maxConcurrentReads: 8,
@@ -86,10 +99,11 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
     metrics: metrics.log,
     readBuffers: options.readBuffers,
   });
+  const node = createNode(options, metrics);
   const store = new PartitionStore({
     view,
     directories: partitionDirectories(directory, resources),
-    nodeId,
+    node,
     topicDefaults,
     clock,
     logger,
@@ -108,12 +122,14 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
     createStorageService({ store, clock, metrics, limits, diskSpace, appendRefusal }),
   );
   options.serve(registry);
-  const registration = await register(options, store).catch(async (thrown: unknown) => {
+  const registration = await register(options, node, store).catch(async (thrown: unknown) => {
     await store.close();
+    await node.close();
     throw thrown;
   });
+  const ticks = new ReplicaTicks({ store, clock, intervalMs: REPLICA_TICK_MS });
 
-  addGauges(metrics, store, directory);
+  addGauges(metrics, store, directory, clock);
   const upkeep = new Upkeep({
     store,
     clock,
@@ -128,15 +144,38 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
     stop: async () => {
       const { nodeEpoch } = registration;
       await upkeep.stop();
+      ticks.stop();
       const clean = await store.close();
       await registration.close();
+      await node.close();
       await resources.openFiles.close();
       return { clean, nodeEpoch };
     },
   };
 }
 
-function register(options: PartitionStorageOptions, store: PartitionStore): Promise<KeptRegistration> {
+function createNode(options: PartitionStorageOptions, metrics: StorageMetrics): StorageNode {
+  return new StorageNode({
+    ...options,
+    metrics,
+    mutants: options.mutants,
+    limits: {
+      replicaLagTimeMaxMs: options.settings.replicaLagTimeMaxMs,
+      isrRetryBackoffMs: ISR_RETRY_BACKOFF_MS,
+      refusedBackoffMs: REFUSED_BACKOFF_MS,
+    },
+    followerStreams: NO_FOLLOWER_STREAMS,
+    leaderStreams: NO_LEADER_STREAMS,
+    controller: options.controllerTransport ?? noController,
+    coordinatorTimeoutMs: COORDINATOR_TIMEOUT_MS,
+  });
+}
+
+function register(
+  options: PartitionStorageOptions,
+  node: StorageNode,
+  store: PartitionStore,
+): Promise<KeptRegistration> {
   const { nodeId, zone, address, leaseTtlMs, view, random, clock, logger, directory, signal } = options;
   return keepRegistered({
     store: options.store,
@@ -155,7 +194,14 @@ function register(options: PartitionStorageOptions, store: PartitionStore): Prom
       directoryId: directory.directoryId,
       cleanShutdownNodeEpoch: directory.cleanShutdown?.nodeEpoch ?? -1,
     },
-    onRegistered: (nodeEpoch) => store.registered(nodeEpoch),
+    onRegistered: (nodeEpoch) => {
+      node.onRegistered(nodeEpoch);
+      store.onRegistered(nodeEpoch);
+    },
+    onLost: () => {
+      node.onLeaseLost();
+      store.onLeaseLost();
+    },
   });
 }
 
@@ -170,9 +216,16 @@ function notReady(
   return store.notReady();
 }
 
-function addGauges(metrics: StorageMetrics, store: PartitionStore, directory: DataDirectory): void {
+function addGauges(
+  metrics: StorageMetrics,
+  store: PartitionStore,
+  directory: DataDirectory,
+  clock: Clock,
+): void {
   const replicas = (): PartitionReplica[] => [...store.replicas()];
   const count = (wanted: (replica: PartitionReplica) => boolean): number => replicas().filter(wanted).length;
+  const countLed = (wanted: (term: PartitionTerm) => boolean): number =>
+    count(({ leader }) => leader !== undefined && wanted(leader.state.term));
   metrics.addGauges({
     partitions: () => replicas().length,
     leaders: () => count(({ leader }) => leader !== undefined),
@@ -180,5 +233,9 @@ function addGauges(metrics: StorageMetrics, store: PartitionStore, directory: Da
     waitingAppends: () => replicas().reduce((sum, { leader }) => sum + (leader?.waitingAppends ?? 0), 0),
     waitingFetches: () => store.waitingFetches,
     diskFreeBytes: () => directory.spaceGuard.space.freeBytes,
+    underReplicatedPartitions: () => countLed(({ isr, replicas: all }) => isr.length < all.length),
+    underMinIsrPartitions: () => countLed(({ isr, minInsyncReplicas }) => isr.length < minInsyncReplicas),
+    maxFollowerLagRecords: () =>
+      replicas().reduce((max, { leader }) => Math.max(max, leader?.maxLagRecords(clock.monotonic()) ?? 0), 0),
   });
 }

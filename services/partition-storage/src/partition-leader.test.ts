@@ -1,31 +1,21 @@
-import { OttlaError } from "@ottla/errors";
-import { createLogResources, DEFAULT_LOG_CONFIG, SegmentedLog } from "@ottla/log";
+import type { OttlaError } from "@ottla/errors";
+import type { ClusterPartition } from "@ottla/metadata";
 import { Acks } from "@ottla/proto/ottla/v1/record";
 import { encodeBatch } from "@ottla/records";
-import { Deadlines, MemoryDisk, nullLogger, SeededRandom, VirtualClock } from "@ottla/runtime";
 import { expect, test } from "vitest";
-import { type LeaderTerm, PartitionLeader } from "./partition-leader.ts";
+import { createTestReplica, partitionState } from "./test-replica.ts";
 import type { AppendAcknowledgement } from "./waiting-appends.ts";
-import { FetchPurgatoryLimit, type FetchWake } from "./waiting-fetches.ts";
+import type { FetchWake } from "./waiting-fetches.ts";
 
-const ALONE: LeaderTerm = { leaderEpoch: 3, isr: [1], minInsyncReplicas: 1 };
+const TIMEOUT_MS = 30_000;
 
-async function setUp(term: LeaderTerm = ALONE, maxWaitingFetches = 100) {
-  const clock = new VirtualClock();
-  const random = new SeededRandom(1);
-  const disk = new MemoryDisk({ clock, random });
-  const resources = createLogResources({ disk, clock, random, logger: nullLogger });
-  const log = await SegmentedLog.open({ directory: "/log", resources, config: DEFAULT_LOG_CONFIG });
-  const deadlines = new Deadlines({ clock });
-  const leader = new PartitionLeader({
-    name: "t-0",
-    nodeId: 1,
-    log,
-    term,
-    deadlines,
-    purgatoryLimit: new FetchPurgatoryLimit(maxWaitingFetches),
-  });
-  log.onProgress(() => leader.onLogProgress());
+async function setUp(change: Partial<ClusterPartition> = {}, maxWaitingFetches = 100) {
+  const parts = createTestReplica({ state: partitionState(change), maxWaitingFetches });
+  const { clock, replica } = parts;
+  void replica.openLog();
+  await clock.runUntilIdle();
+  const { leader, log } = replica;
+  if (leader === undefined || log === undefined) throw new Error("the partition is not led");
   const append = (text: string, more: { acks?: Acks; leaderEpoch?: number; timeoutMs?: number } = {}) => {
     const value = new TextEncoder().encode(text);
     const batch = encodeBatch([{ timestampMs: clock.now(), key: null, value }]);
@@ -42,7 +32,7 @@ async function setUp(term: LeaderTerm = ALONE, maxWaitingFetches = 100) {
     leader.append(command, resolve);
     return promise;
   };
-  return { clock, disk, log, leader, append };
+  return { ...parts, log, leader, append };
 }
 
 test("acks=all waits until the batch is synced, and the high watermark passes it", async () => {
@@ -77,7 +67,7 @@ test("R2: an append of another epoch is refused before it reaches the log", asyn
 });
 
 test("R4: with too few in-sync replicas acks=all is refused and nothing becomes visible", async () => {
-  const { append, leader, clock } = await setUp({ ...ALONE, minInsyncReplicas: 2 });
+  const { append, leader, clock } = await setUp({ replicas: [1, 2], minInsyncReplicas: 2 });
   expect(() => append("a")).toThrow(expect.objectContaining({ code: "NOT_ENOUGH_REPLICAS" }));
   const acknowledged = append("a", { acks: Acks.LEADER });
   await clock.runUntilIdle();
@@ -86,20 +76,20 @@ test("R4: with too few in-sync replicas acks=all is refused and nothing becomes 
 });
 
 test("R15: the end of a term fails all who wait, and everything after it", async () => {
-  const { append, leader } = await setUp();
+  const { append, leader, assign, clock } = await setUp();
   const waiting = append("a");
   const woken: FetchWake[] = [];
   leader.waitForVisibleBytes(1, 60_000, (reason) => woken.push(reason));
-  leader.resign(new OttlaError("NOT_LEADER_OR_FOLLOWER", "the leader epoch has changed"));
+  assign({ leaderEpoch: 4, partitionEpoch: 2 });
   expect(await waiting).toMatchObject({ code: "NOT_LEADER_OR_FOLLOWER" });
   expect(woken).toMatchObject([{ code: "NOT_LEADER_OR_FOLLOWER" }]);
   expect(() => append("b")).toThrow(expect.objectContaining({ code: "NOT_LEADER_OR_FOLLOWER" }));
-  leader.onLogProgress();
+  await clock.runUntilIdle();
   expect(leader.highWatermark).toBe(0);
 });
 
 test("an append that a follower holds up times out with an unknown outcome", async () => {
-  const { append, clock } = await setUp({ ...ALONE, isr: [1, 2] });
+  const { append, clock } = await setUp({ replicas: [1, 2], isr: [1, 2] });
   const waiting = append("a", { timeoutMs: 200 });
   await clock.advance(500);
   const result = await waiting;
@@ -121,7 +111,7 @@ test("a waiting fetch wakes when enough bytes are visible, or when its time is u
 });
 
 test("fetches beyond the purgatory's bound are refused", async () => {
-  const { leader } = await setUp(ALONE, 1);
+  const { leader } = await setUp({}, 1);
   const cancel = leader.waitForVisibleBytes(1, 1_000, () => undefined);
   expect(() => leader.waitForVisibleBytes(1, 1_000, () => undefined)).toThrow(
     expect.objectContaining({ code: "THROTTLING_QUOTA_EXCEEDED" }),
@@ -137,7 +127,7 @@ test("offsets outside the log are out of range; the end itself is where readers 
   await acknowledged;
   leader.checkFetch(1, 3);
   expect(() => leader.checkFetch(2, 3)).toThrow(expect.objectContaining({ code: "OFFSET_OUT_OF_RANGE" }));
-  await expect(leader.deleteRecords(2, 3)).rejects.toMatchObject({ code: "OFFSET_OUT_OF_RANGE" });
+  await expect(leader.deleteRecords(2, 3, TIMEOUT_MS)).rejects.toMatchObject({ code: "OFFSET_OUT_OF_RANGE" });
 });
 
 test("R14: deleted records are gone for readers before the answer", async () => {
@@ -145,7 +135,48 @@ test("R14: deleted records are gone for readers before the answer", async () => 
   const acknowledged = Promise.all([append("a"), append("b")]);
   await clock.runUntilIdle();
   await acknowledged;
-  expect(await leader.deleteRecords(1, 3)).toBe(1);
+  expect(await leader.deleteRecords(1, 3, TIMEOUT_MS)).toBe(1);
   expect(() => leader.checkFetch(0, 3)).toThrow(expect.objectContaining({ code: "OFFSET_OUT_OF_RANGE" }));
-  expect(await leader.deleteRecords(-1, 3)).toBe(2);
+  expect(await leader.deleteRecords(-1, 3, TIMEOUT_MS)).toBe(2);
+});
+
+test("R14: a deletion waits for no replica that is not in sync", async () => {
+  const { append, leader, clock } = await setUp({ replicas: [1, 2], isr: [1] });
+  const appended = append("a");
+  await clock.runUntilIdle();
+  await appended;
+  const deleted = leader.deleteRecords(1, 3, 500);
+  await clock.advance(1_000);
+  expect(await deleted).toBe(1);
+});
+
+test("R4: producers that wait learn at once that the ISR has become too small", async () => {
+  const { append, clock, assign } = await setUp({ replicas: [1, 2], isr: [1, 2], minInsyncReplicas: 2 });
+  const waiting = append("a");
+  assign({ replicas: [1, 2], isr: [1], minInsyncReplicas: 2, partitionEpoch: 2 });
+  await clock.runUntilIdle();
+  const result = await waiting;
+  expect(result).toMatchObject({ code: "NOT_ENOUGH_REPLICAS_AFTER_APPEND" });
+  expect((result as OttlaError).metadata["not_appended"]).toBeUndefined();
+});
+
+test("R5: a leader that does not know its high watermark yet tells no latest offset", async () => {
+  const { append, leader, clock, assign, replica } = await setUp({ replicas: [1, 2], isr: [1, 2] });
+  expect(leader.latestOffset()).toBe(0);
+  const appended = append("a", { acks: Acks.LEADER });
+  await clock.runUntilIdle();
+  await appended;
+  assign({ replicas: [1, 2], isr: [1, 2], leaderEpoch: 4, partitionEpoch: 2 });
+  expect(() => replica.leader?.latestOffset()).toThrow(
+    expect.objectContaining({ code: "OFFSET_NOT_AVAILABLE" }),
+  );
+});
+
+test("R10: without its lease a leader takes no weak acks", async () => {
+  const { append, replica } = await setUp();
+  replica.open?.onLease(false);
+  expect(() => append("a", { acks: Acks.LEADER })).toThrow(
+    expect.objectContaining({ code: "NOT_LEADER_OR_FOLLOWER" }),
+  );
+  void append("a");
 });

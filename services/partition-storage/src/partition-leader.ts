@@ -1,28 +1,38 @@
 import { OttlaError } from "@ottla/errors";
 import type { ProducerEntry, ReadResult, SegmentedLog, TimestampedOffset } from "@ottla/log";
 import { Acks } from "@ottla/proto/ottla/v1/record";
+import type { FollowerUpdate, LeaderState, ReplicaLag, RequiredAcks } from "@ottla/replication";
 import type { Deadlines } from "@ottla/runtime";
-import { nextHighWatermark } from "./high-watermark.ts";
+import type { ReadableReplica, VisibleOffsets } from "./readable-replica.ts";
 import { asRefusal, refusal } from "./refusals.ts";
+import type { LedReplica } from "./replication/replica-seams.ts";
 import { VisibleBytes } from "./visible-bytes.ts";
-import { type AppendDone, WaitingAppends } from "./waiting-appends.ts";
+import type { AppendDone, WaitingAppends } from "./waiting-appends.ts";
+import { WaitingDeletions } from "./waiting-deletions.ts";
 import { type FetchPurgatoryLimit, type FetchWake, WaitingFetches } from "./waiting-fetches.ts";
 
-/**
- * What the cluster's metadata says about one term of leadership. The epoch is fixed, the
- * rest may change in it.
- */
-export interface LeaderTerm {
-  readonly leaderEpoch: number;
-  readonly isr: readonly number[];
-  readonly minInsyncReplicas: number;
+/** What a leader passes on to the state machine of its replica. */
+export interface LeaderEvents {
+  followerUpdated(update: FollowerUpdate): void;
+  logStartMoved(): void;
+  /** A read met a damaged batch (R12). */
+  readFailed(offset: number, error: unknown): void;
+}
+
+/** Those who wait for their batches to be durable, over all terms of one open log. */
+export interface AppendWaiters {
+  readonly forReplicas: WaitingAppends;
+  readonly forLeader: WaitingAppends;
 }
 
 export interface PartitionLeaderOptions {
   readonly name: string;
-  readonly nodeId: number;
+  readonly topicId: string;
+  readonly partition: number;
   readonly log: SegmentedLog;
-  readonly term: LeaderTerm;
+  readonly state: LeaderState;
+  readonly events: LeaderEvents;
+  readonly waiters: AppendWaiters;
   readonly deadlines: Deadlines;
   readonly purgatoryLimit: FetchPurgatoryLimit;
 }
@@ -36,51 +46,50 @@ export interface AppendCommand {
   readonly expectedEndOffset: number | undefined;
 }
 
-/** What a reader sees of a partition's offsets. */
-export interface VisibleOffsets {
-  readonly highWatermark: number;
-  readonly logStartOffset: number;
-  readonly logEndOffset: number;
-  readonly leaderEpoch: number;
-}
-
 /**
- * One term of leadership of one partition: appends, the high watermark, and those who wait
- * for it. When the term ends, all who wait fail (R15); the next term is another object.
+ * One term of leadership of one partition, for those who ask something of it: appends, reads, followers.
+ * What counts as replicated is for `LeaderState` to say. When the term ends, all who wait fail (R15); the
+ * next term is another object.
  */
-export class PartitionLeader {
+export class PartitionLeader implements ReadableReplica, LedReplica {
+  readonly topicId: string;
+  readonly partition: number;
   readonly #options: PartitionLeaderOptions;
   readonly #log: SegmentedLog;
-  #term: LeaderTerm;
-  #highWatermark = 0;
-  readonly #waitingForReplicas: WaitingAppends;
-  readonly #waitingForLeader: WaitingAppends;
+  readonly #state: LeaderState;
+  readonly #waiters: AppendWaiters;
   readonly #waitingFetches: WaitingFetches;
-  readonly #visibleBytes = new VisibleBytes();
-  #resignedBecause: OttlaError | undefined;
+  readonly #waitingDeletions: WaitingDeletions;
+  readonly #visibleBytes: VisibleBytes;
+  #endedBecause: OttlaError | undefined;
 
   constructor(options: PartitionLeaderOptions) {
-    const { deadlines, purgatoryLimit: limit } = options;
+    const { deadlines, purgatoryLimit: limit, state } = options;
+    this.topicId = options.topicId;
+    this.partition = options.partition;
     this.#options = options;
     this.#log = options.log;
-    this.#term = options.term;
-    this.#waitingForReplicas = new WaitingAppends(deadlines);
-    this.#waitingForLeader = new WaitingAppends(deadlines);
+    this.#state = state;
+    this.#waiters = options.waiters;
     this.#waitingFetches = new WaitingFetches({ deadlines, limit });
-    this.#log.beginLeaderEpoch(options.term.leaderEpoch);
-    this.onLogProgress();
+    this.#waitingDeletions = new WaitingDeletions(deadlines);
+    this.#visibleBytes = new VisibleBytes(state.highWatermark, state.epochStartOffset);
   }
 
   get leaderEpoch(): number {
-    return this.#term.leaderEpoch;
+    return this.#state.leaderEpoch;
+  }
+
+  get state(): LeaderState {
+    return this.#state;
   }
 
   get highWatermark(): number {
-    return this.#highWatermark;
+    return this.#state.highWatermark;
   }
 
   get waitingAppends(): number {
-    return this.#waitingForReplicas.size + this.#waitingForLeader.size;
+    return this.#waiters.forReplicas.size + this.#waiters.forLeader.size;
   }
 
   get sizeBytes(): number {
@@ -93,17 +102,31 @@ export class PartitionLeader {
 
   offsets(): VisibleOffsets {
     return {
-      highWatermark: this.#highWatermark,
+      highWatermark: this.#state.highWatermark,
       logStartOffset: this.#log.logStartOffset,
       logEndOffset: this.#log.logEndOffset,
-      leaderEpoch: this.#term.leaderEpoch,
+      leaderEpoch: this.#state.leaderEpoch,
     };
   }
 
-  /** The ISR or `min.insync.replicas` changed without a change of leader. */
-  updateTerm(term: LeaderTerm): void {
-    this.#term = term;
-    this.onLogProgress();
+  head(): VisibleOffsets {
+    return this.offsets();
+  }
+
+  replicaLags(nowMs: number): readonly ReplicaLag[] {
+    return this.#state.replicaLags(nowMs);
+  }
+
+  /** What the slowest follower in the ISR lacks. */
+  maxLagRecords(nowMs: number): number {
+    const { logEndOffset } = this.#log;
+    const { isr } = this.#state.term;
+    let max = 0;
+    for (const { nodeId, syncedEndOffset } of this.#state.replicaLags(nowMs)) {
+      if (!isr.includes(nodeId) || syncedEndOffset === undefined) continue;
+      max = Math.max(max, logEndOffset - syncedEndOffset);
+    }
+    return max;
   }
 
   /**
@@ -111,10 +134,11 @@ export class PartitionLeader {
    * Throws, with NOT_APPENDED, what is refused before it reaches the log.
    */
   append(command: AppendCommand, done: AppendDone): void {
-    const { acks, batch, leaderEpoch, timeoutMs } = command;
+    const { batch, leaderEpoch, timeoutMs } = command;
     this.#checkEpoch(leaderEpoch);
-    const all = acks === Acks.ALL || acks === Acks.UNSPECIFIED;
-    if (all) this.#checkMinInsyncReplicas();
+    const acks = requiredAcks(command.acks);
+    const refused = this.#state.refuseAppend(acks);
+    if (refused !== undefined) throw this.#refusalOf(refused);
     const endBefore = this.#log.logEndOffset;
     const appended = this.#log.append(batch, {
       leaderEpoch,
@@ -125,47 +149,61 @@ export class PartitionLeader {
     const endOffset = appended.lastOffset + 1;
     if (endOffset > endBefore) this.#visibleBytes.appended(endOffset, batch.length);
     const acknowledgement = {
-      baseOffset: acks === Acks.NONE ? -1 : appended.baseOffset,
+      baseOffset: acks === "none" ? -1 : appended.baseOffset,
       logAppendTimeMs: appended.logAppendTimeMs,
       logStartOffset: this.#log.logStartOffset,
     };
-    if (acks === Acks.NONE) done(acknowledgement);
-    else if (all) {
-      if (endOffset <= this.#highWatermark) done(acknowledgement);
-      else this.#waitingForReplicas.add(endOffset, acknowledgement, timeoutMs, done);
+    if (acks === "none") done(acknowledgement);
+    else if (acks === "all") {
+      if (endOffset <= this.#state.highWatermark) done(acknowledgement);
+      else this.#waiters.forReplicas.add(endOffset, acknowledgement, timeoutMs, done);
     } else if (endOffset <= this.#log.syncedEndOffset) done(acknowledgement);
-    else this.#waitingForLeader.add(endOffset, acknowledgement, timeoutMs, done);
+    else this.#waiters.forLeader.add(endOffset, acknowledgement, timeoutMs, done);
   }
 
-  /** The log wrote or synced more: whoever waited for that goes on. */
+  /** The log wrote or synced more. */
   onLogProgress(): void {
-    if (this.#resignedBecause !== undefined) return;
-    const ownSyncedEndOffset = this.#log.syncedEndOffset;
-    const before = this.#highWatermark;
-    this.#highWatermark = nextHighWatermark(before, {
-      nodeId: this.#options.nodeId,
-      ownSyncedEndOffset,
-      followerSyncedEndOffsets: NO_FOLLOWERS,
-      maximalIsr: this.#term.isr,
-      committedIsrSize: this.#term.isr.length,
-      minInsyncReplicas: this.#term.minInsyncReplicas,
-    });
-    this.#waitingForLeader.passed(ownSyncedEndOffset);
-    if (this.#highWatermark === before) return;
-    this.#visibleBytes.passed(this.#highWatermark);
-    this.#waitingForReplicas.passed(this.#highWatermark);
+    this.#waiters.forLeader.passed(this.#log.syncedEndOffset);
+  }
+
+  /** Whoever waited for the high watermark goes on. */
+  onHighWatermark(): void {
+    const { highWatermark } = this.#state;
+    this.#visibleBytes.passed(highWatermark);
+    this.#waiters.forReplicas.passed(highWatermark);
     this.#waitingFetches.advanced(this.#visibleBytes.total);
+  }
+
+  /** R14: so far all in-sync replicas have deleted their records. */
+  onLowWatermark(logStartOffset: number): void {
+    this.#waitingDeletions.passed(logStartOffset);
+  }
+
+  /**
+   * The ISR changed. When it has become too small, what waits cannot be acknowledged any more: its producers
+   * learn so at once, as Kafka's do.
+   */
+  onIsrChange(): void {
+    const { isr, minInsyncReplicas } = this.#state.term;
+    if (isr.length >= minInsyncReplicas || this.#waiters.forReplicas.size === 0) return;
+    this.#waiters.forReplicas.failAll(
+      new OttlaError(
+        "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
+        `${this.#options.name}: appended, but only ${isr.length} replicas are in sync now, ` +
+          `min.insync.replicas is ${minInsyncReplicas}`,
+        { metadata: { limit: String(minInsyncReplicas) } },
+      ),
+    );
   }
 
   /** The disk is full: what was queued from this offset on was not stored, and the log ends there again. */
   onAppendsFailed(fromOffset: number, error: OttlaError): void {
     const reason = asRefusal(error);
     this.#visibleBytes.forgetBeyond(fromOffset);
-    this.#waitingForReplicas.failBeyond(fromOffset, reason);
-    this.#waitingForLeader.failBeyond(fromOffset, reason);
+    this.#waiters.forReplicas.failBeyond(fromOffset, reason);
+    this.#waiters.forLeader.failBeyond(fromOffset, reason);
   }
 
-  /** Throws unless the offset may be fetched from this leader; `leaderEpoch` -1 skips the check of epochs. */
   checkFetch(offset: number, leaderEpoch: number): void {
     if (leaderEpoch >= 0) this.#checkEpoch(leaderEpoch);
     else this.#checkLeading();
@@ -179,14 +217,31 @@ export class PartitionLeader {
     );
   }
 
-  /** Reads what is visible from `offset`: whole batches, at least one when there is one. */
   async read(offset: number, maxBytes: number): Promise<ReadResult> {
-    return this.#log.read(offset, { maxBytes, endOffset: this.#highWatermark, atLeastOneBatch: true });
+    try {
+      const endOffset = this.#state.highWatermark;
+      return await this.#log.read(offset, { maxBytes, endOffset, atLeastOneBatch: true });
+    } catch (thrown) {
+      this.#options.events.readFailed(offset, thrown);
+      throw thrown;
+    }
   }
 
-  /**
-   * Wakes the caller once when the count of visible bytes reaches `neededVisibleBytes`; the result cancels.
-   */
+  readForFollower(offset: number, maxBytes: number): Promise<ReadResult> {
+    // The first batch may begin below the log start, which gives it whole.
+    const from = Math.max(offset, this.#log.logStartOffset);
+    const endOffset = this.#log.writtenEndOffset;
+    return this.#log.read(from, { maxBytes, endOffset, atLeastOneBatch: true });
+  }
+
+  onFollowerUpdate(update: FollowerUpdate): void {
+    if (this.#endedBecause === undefined) this.#options.events.followerUpdated(update);
+  }
+
+  onReadFailed(offset: number, error: OttlaError): void {
+    this.#options.events.readFailed(offset, error);
+  }
+
   waitForVisibleBytes(
     neededVisibleBytes: number,
     maxWaitMs: number,
@@ -196,14 +251,28 @@ export class PartitionLeader {
     return this.#waitingFetches.add(neededVisibleBytes, maxWaitMs, wake);
   }
 
+  /** What "latest" is. OFFSET_NOT_AVAILABLE until this leader knows what its predecessor committed (R5). */
+  latestOffset(): number {
+    const latest = this.#state.latestOffset();
+    if (latest !== undefined) return latest;
+    throw new OttlaError(
+      "OFFSET_NOT_AVAILABLE",
+      `${this.#options.name}: its leader is new and does not know its high watermark yet`,
+    );
+  }
+
   /** The first visible record at or after the time. */
   async findOffsetForTimestamp(timestampMs: number): Promise<TimestampedOffset | undefined> {
-    return this.#log.offsetForTimestamp(timestampMs, this.#highWatermark);
+    const found = await this.#log.offsetForTimestamp(timestampMs, this.#state.highWatermark);
+    // Records that were visible at the former leader may not be so here yet (R5).
+    if (found === undefined) this.latestOffset();
+    return found;
   }
 
   /** The visible record with the largest timestamp. */
   async findMaxTimestamp(): Promise<TimestampedOffset | undefined> {
-    return this.#log.maxTimestampOffset(this.#highWatermark);
+    this.latestOffset();
+    return this.#log.maxTimestampOffset(this.#state.highWatermark);
   }
 
   /** Where a leader epoch ends (KIP-320); undefined when this log has not come so far. */
@@ -223,40 +292,52 @@ export class PartitionLeader {
     return this.#log.producers();
   }
 
-  /** R14: moves the log start offset; -1 means the high watermark. */
-  async deleteRecords(beforeOffset: number, leaderEpoch: number): Promise<number> {
+  /**
+   * R14: moves the log start offset (-1 means to the high watermark), and resolves when all in-sync replicas
+   * have done the same. REQUEST_TIMED_OUT when they have not by then: they will.
+   */
+  async deleteRecords(beforeOffset: number, leaderEpoch: number, timeoutMs: number): Promise<number> {
     this.#checkEpoch(leaderEpoch);
-    const target = beforeOffset === -1 ? this.#highWatermark : beforeOffset;
-    if (target < 0 || target > this.#highWatermark) {
+    const { highWatermark } = this.#state;
+    const target = beforeOffset === -1 ? highWatermark : beforeOffset;
+    if (target < 0 || target > highWatermark) {
       throw new OttlaError(
         "OFFSET_OUT_OF_RANGE",
         `before_offset: ${beforeOffset} is not within ${this.#options.name}, whose high watermark is ` +
-          String(this.#highWatermark),
-        { metadata: { field: "before_offset", limit: String(this.#highWatermark) } },
+          String(highWatermark),
+        { metadata: { field: "before_offset", limit: String(highWatermark) } },
       );
     }
-    await this.#log.deleteRecordsBefore(target);
-    return this.#log.logStartOffset;
+    const startsAt = await this.#log.deleteRecordsBefore(target);
+    this.#options.events.logStartMoved();
+    this.#checkLeading();
+    if (this.#state.lowWatermark < target) await this.#waitingDeletions.wait(target, timeoutMs);
+    return Math.max(startsAt, this.#state.lowWatermark);
   }
 
   /** Ends the term: all who wait fail with `reason`, and so does whatever comes later (R15). */
-  resign(reason: OttlaError): void {
-    if (this.#resignedBecause !== undefined) return;
-    this.#resignedBecause = reason;
-    this.#waitingForReplicas.failAll(reason);
-    this.#waitingForLeader.failAll(reason);
+  end(reason: OttlaError): void {
+    if (this.#endedBecause !== undefined) return;
+    this.#endedBecause = reason;
+    this.#waiters.forReplicas.failAll(reason);
+    this.#waiters.forLeader.failAll(reason);
     this.#waitingFetches.failAll(reason);
+    this.#waitingDeletions.failAll(reason);
+  }
+
+  #refusalOf(error: OttlaError): OttlaError {
+    return refusal(error.code, `${this.#options.name}: ${error.message}`, { ...error.metadata });
   }
 
   #checkLeading(): void {
-    if (this.#resignedBecause === undefined) return;
-    throw refusal("NOT_LEADER_OR_FOLLOWER", `this node has resigned as leader of ${this.#options.name}`);
+    if (this.#endedBecause === undefined) return;
+    throw refusal("NOT_LEADER_OR_FOLLOWER", `this node leads ${this.#options.name} no longer`);
   }
 
   /** R2: a request that carries another epoch comes from, or is meant for, another term. */
   #checkEpoch(leaderEpoch: number): void {
     this.#checkLeading();
-    const own = this.#term.leaderEpoch;
+    const own = this.#state.leaderEpoch;
     if (leaderEpoch === own) return;
     const facts = { leader_epoch: String(own) };
     if (leaderEpoch < own) {
@@ -268,17 +349,9 @@ export class PartitionLeader {
       facts,
     );
   }
-
-  #checkMinInsyncReplicas(): void {
-    const { isr, minInsyncReplicas } = this.#term;
-    if (isr.length >= minInsyncReplicas) return;
-    throw refusal(
-      "NOT_ENOUGH_REPLICAS",
-      `${this.#options.name} has ${isr.length} in-sync replicas, min.insync.replicas is ${minInsyncReplicas}`,
-      { limit: String(minInsyncReplicas) },
-    );
-  }
 }
 
-/** Followers report here once replication exists; until then the ISR is the leader alone. */
-const NO_FOLLOWERS: ReadonlyMap<number, number> = new Map();
+function requiredAcks(acks: Acks): RequiredAcks {
+  if (acks === Acks.NONE) return "none";
+  return acks === Acks.LEADER ? "leader" : "all";
+}

@@ -1,13 +1,18 @@
 import { OttlaError, toOttlaError } from "@ottla/errors";
 import type { LogConfig, SegmentedLog } from "@ottla/log";
+import type { ClusterPartition } from "@ottla/metadata";
+import type { ReplicaState } from "@ottla/replication";
 import type { Clock, Deadlines, Logger } from "@ottla/runtime";
-import { type LeaderTerm, PartitionLeader } from "./partition-leader.ts";
+import { OpenReplica } from "./open-replica.ts";
+import type { PartitionFollower } from "./partition-follower.ts";
+import type { PartitionLeader } from "./partition-leader.ts";
+import type { ReplicationNode } from "./replication-node.ts";
 import type { FetchPurgatoryLimit } from "./waiting-fetches.ts";
 
 /** What the metadata says about this replica. */
 export interface ReplicaAssignment {
-  /** Present when this node, in this registration, leads the partition (R2). */
-  readonly term: LeaderTerm | undefined;
+  /** Undefined when the topic is being deleted: nobody leads or follows then. */
+  readonly state: ClusterPartition | undefined;
   readonly config: LogConfig;
 }
 
@@ -16,7 +21,7 @@ export interface PartitionReplicaOptions {
   readonly partition: number;
   /** As people know it: topic-partition. */
   readonly name: string;
-  readonly nodeId: number;
+  readonly node: ReplicationNode;
   readonly assignment: ReplicaAssignment;
   /** `cutFrom`: after a failure, nothing from this offset on is proven to be on disk. */
   readonly openLog: (config: LogConfig, cutFrom: number | undefined) => Promise<SegmentedLog>;
@@ -34,9 +39,9 @@ const FIRST_REOPEN_MS = 500;
 const MAX_REOPEN_MS = 30_000;
 
 /**
- * One replica on this node: its log, and the term of leadership if it has one. A log that failed is
- * left as a crash would leave it and opened again, later each time; meanwhile nobody leads here. A term
- * that cannot begin is tried again in the same way.
+ * One replica on this node: its log, and while that is open and the node is registered, its part in
+ * replication. A log that failed is left as a crash would leave it and opened again, later each time;
+ * meanwhile nobody leads here.
  */
 export class PartitionReplica {
   readonly topicId: string;
@@ -44,13 +49,13 @@ export class PartitionReplica {
   readonly #options: PartitionReplicaOptions;
   #assignment: ReplicaAssignment;
   #log: SegmentedLog | undefined;
-  #leader: PartitionLeader | undefined;
+  #open: OpenReplica | undefined;
+  /** Of the log that failed: what it led is not led again in the same epoch. */
+  #former: ReplicaState | undefined;
   #failure: OttlaError | undefined;
-  /** Why the log, which is open, cannot be led. */
+  /** Why the log, which is open, is not led although the metadata wants it. */
   #leadFailure: OttlaError | undefined;
   #reopenMs = FIRST_REOPEN_MS;
-  #leadAgainMs = FIRST_REOPEN_MS;
-  #leadAgainScheduled = false;
   readonly #closing = new AbortController();
   #opening: Promise<void> | undefined;
   #cutFrom: number | undefined;
@@ -63,7 +68,16 @@ export class PartitionReplica {
   }
 
   get leader(): PartitionLeader | undefined {
-    return this.#leader;
+    return this.#open?.leader;
+  }
+
+  get follower(): PartitionFollower | undefined {
+    return this.#open?.follower;
+  }
+
+  /** Undefined until the log is open and the node registered. */
+  get open(): OpenReplica | undefined {
+    return this.#open;
   }
 
   get log(): SegmentedLog | undefined {
@@ -74,19 +88,26 @@ export class PartitionReplica {
     return this.#options.name;
   }
 
+  /** The partition's state as this replica was told last. */
+  get state(): ClusterPartition | undefined {
+    return this.#assignment.state;
+  }
+
   /** Why the log is not open, or not led, after one of both has failed. */
   get failure(): OttlaError | undefined {
     return this.#failure ?? this.#leadFailure;
   }
 
-  /** Whether the metadata wants this node to lead, whether or not the log is open. */
+  /** Whether the metadata wants this node, in this registration, to lead (R2). */
   get shouldLead(): boolean {
-    return this.#assignment.term !== undefined;
+    const { identity } = this.#options.node;
+    const { state } = this.#assignment;
+    return state?.leader === identity?.nodeId && state?.leaderNodeEpoch === identity?.nodeEpoch;
   }
 
   /** Opens (recovers) the log; a failure starts the reopening and does not reject. */
-  open(): Promise<void> {
-    this.#opening ??= this.#open().finally(() => {
+  openLog(): Promise<void> {
+    this.#opening ??= this.#openLog().finally(() => {
       this.#opening = undefined;
     });
     return this.#opening;
@@ -97,8 +118,23 @@ export class PartitionReplica {
     this.#assignment = assignment;
     if (this.#log !== undefined && before.config !== assignment.config)
       this.#log.updateConfig(assignment.config);
-    this.#follow();
+    if (assignment.state === undefined) {
+      this.#endOpen(new OttlaError("NOT_LEADER_OR_FOLLOWER", `${this.name} is being deleted`));
+    } else if (this.#open === undefined) this.#begin();
+    else this.#open.onMetadata(assignment.state);
     if (keepsOtherwise(before.config, assignment.config)) this.#options.onRetentionChange();
+  }
+
+  /** The node has registered (again): it is another leader and another follower now (R2). */
+  onRegistered(nodeEpoch: number): void {
+    if (this.#open === undefined) this.#begin();
+    else this.#open.onRegistered(nodeEpoch);
+  }
+
+  /** Nodes have come or gone. */
+  onNodes(): void {
+    const { state } = this.#assignment;
+    if (state !== undefined) this.#open?.onMetadata(state);
   }
 
   /** Flushes and closes, so that the next start need not recover. */
@@ -110,35 +146,31 @@ export class PartitionReplica {
   }
 
   /** Stops at once, without a flush: the files are about to go. */
-  async discard(): Promise<void> {
-    await this.#end(new OttlaError("UNKNOWN_TOPIC_OR_PARTITION", `${this.name} was deleted`), (log) =>
-      log.abandon(),
-    );
+  async discard(reason: OttlaError): Promise<void> {
+    await this.#end(reason, (log) => log.abandon());
   }
 
   async #end(reason: OttlaError, finish: (log: SegmentedLog) => Promise<void>): Promise<void> {
     this.#closing.abort(reason);
-    this.#resign(reason);
+    this.#endOpen(reason);
     await this.#opening;
     const log = this.#log;
     this.#log = undefined;
     if (log !== undefined) await finish(log);
   }
 
-  async #open(): Promise<void> {
+  async #openLog(): Promise<void> {
     const { openLog, logger } = this.#options;
     if (this.#closing.signal.aborted) return;
     try {
       const log = await openLog(this.#assignment.config, this.#cutFrom);
-      log.onProgress(() => this.#leader?.onLogProgress());
-      log.onAppendsFailed((fromOffset, error) => this.#leader?.onAppendsFailed(fromOffset, error));
       log.onFailed((error) => this.#onLogFailed(log, error));
       log.updateConfig(this.#assignment.config);
       this.#log = log;
       this.#cutFrom = undefined;
       this.#failure = undefined;
       this.#reopenMs = FIRST_REOPEN_MS;
-      this.#follow();
+      this.#begin();
     } catch (thrown) {
       const error = toOttlaError(thrown);
       this.#failure = error;
@@ -155,6 +187,28 @@ export class PartitionReplica {
     }
   }
 
+  /** Takes part in replication, as soon as there are a log, a registration and a state of the partition. */
+  #begin(): void {
+    const { state } = this.#assignment;
+    const { node, onLeaderChange } = this.#options;
+    const log = this.#log;
+    if (log === undefined || state === undefined || node.identity === undefined) return;
+    if (this.#closing.signal.aborted || log.failure !== undefined) return;
+    // Alone, nobody else can have what a failed log has lost: it leads on in its epoch.
+    const isAlone = state.replicas.length <= 1;
+    this.#open = new OpenReplica({
+      ...this.#options,
+      log,
+      former: isAlone ? undefined : this.#former,
+      damagedFrom: isAlone ? undefined : damageOf(log),
+      onLeaderChange,
+      onLeadFailure: (error) => this.#noteLeadFailure(error),
+      onFailed: (error) => this.#onLogFailed(log, error),
+    });
+    this.#former = undefined;
+    this.#open.onMetadata(state);
+  }
+
   /**
    * After a failed write or sync nothing in memory can be trusted: as after a crash, only
    * what is on disk counts.
@@ -168,13 +222,22 @@ export class PartitionReplica {
       { partition: this.name, err: error, reopenMs: this.#reopenMs },
       "the log of a partition failed: resigned, will open it again as after a crash",
     );
-    this.#resign(
+    const open = this.#open;
+    if (this.#assignment.state !== undefined && this.#assignment.state.replicas.length > 1) open?.resign();
+    this.#endOpen(
       new OttlaError("NOT_LEADER_OR_FOLLOWER", `the disk failed under ${this.name}: it is being reopened`),
     );
+    this.#former = open?.state ?? this.#former;
     void log
       .abandon()
       .catch(() => undefined)
       .then(() => this.#reopenLater());
+  }
+
+  #endOpen(reason: OttlaError): void {
+    const open = this.#open;
+    this.#open = undefined;
+    open?.close(reason);
   }
 
   #reopenLater(): void {
@@ -182,65 +245,26 @@ export class PartitionReplica {
     const delayMs = this.#reopenMs;
     this.#reopenMs = Math.min(MAX_REOPEN_MS, delayMs * 2);
     clock.sleep(delayMs, this.#closing.signal).then(
-      () => this.open(),
+      () => this.openLog(),
       () => undefined,
     );
   }
 
-  /** Leads, goes on leading, or resigns, as the assignment says. */
-  #follow(): void {
-    const { term } = this.#assignment;
-    if (term === undefined || term.leaderEpoch !== this.#leader?.leaderEpoch) {
-      this.#resign(new OttlaError("NOT_LEADER_OR_FOLLOWER", `the leader epoch of ${this.name} has changed`));
-    }
-    if (term === undefined) this.#leadFailure = undefined;
-    if (term === undefined || this.#log === undefined || this.#closing.signal.aborted) return;
-    if (this.#leader !== undefined) {
-      this.#leader.updateTerm(term);
-      return;
-    }
-    const { name, nodeId, deadlines, purgatoryLimit, onLeaderChange } = this.#options;
-    try {
-      this.#leader = new PartitionLeader({ name, nodeId, log: this.#log, term, deadlines, purgatoryLimit });
-      this.#leadFailure = undefined;
-      this.#leadAgainMs = FIRST_REOPEN_MS;
-      onLeaderChange();
-    } catch (thrown) {
-      this.#cannotLead(toOttlaError(thrown));
-    }
-  }
-
-  /**
-   * The log knows a later epoch than the metadata (a restored backup), which must not be led in an epoch
-   * that repeats; or it takes nothing just now. Later the metadata, or the log, may be another.
-   */
-  #cannotLead(error: OttlaError): void {
-    const { clock, logger, name } = this.#options;
+  #noteLeadFailure(error: OttlaError | undefined): void {
+    const { logger } = this.#options;
     // Once is enough: it is tried for as long as it lasts.
-    if (this.#leadFailure?.message !== error.message) {
-      logger.error({ partition: name, err: error }, "cannot lead a partition, will try again");
+    if (error !== undefined && this.#leadFailure?.message !== error.message) {
+      logger.error({ partition: this.name, err: error }, "cannot lead a partition");
     }
     this.#leadFailure = error;
-    if (this.#leadAgainScheduled) return;
-    this.#leadAgainScheduled = true;
-    const delayMs = this.#leadAgainMs;
-    this.#leadAgainMs = Math.min(MAX_REOPEN_MS, delayMs * 2);
-    clock.sleep(delayMs, this.#closing.signal).then(
-      () => {
-        this.#leadAgainScheduled = false;
-        this.#follow();
-      },
-      () => undefined,
-    );
   }
+}
 
-  #resign(reason: OttlaError): void {
-    const leader = this.#leader;
-    if (leader === undefined) return;
-    this.#leader = undefined;
-    leader.resign(reason);
-    this.#options.onLeaderChange();
-  }
+/** From where on records that were synced, or were known to be committed, are missing or damaged (R12). */
+function damageOf(log: SegmentedLog): number | undefined {
+  const starts = log.recoveryReport.damagedRanges.map(({ fromOffset }) => fromOffset);
+  if (log.logEndOffset < log.checkpointedHighWatermark) starts.push(log.logEndOffset);
+  return starts.length === 0 ? undefined : Math.min(...starts);
 }
 
 function keepsOtherwise(before: LogConfig, after: LogConfig): boolean {

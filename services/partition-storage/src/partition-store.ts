@@ -1,12 +1,14 @@
-import { toOttlaError } from "@ottla/errors";
+import { OttlaError, toOttlaError } from "@ottla/errors";
 import type { LogConfig, SegmentedLog } from "@ottla/log";
-import type { ClusterPartition, ClusterView } from "@ottla/metadata";
+import type { ClusterPartition, ClusterView, TopicPhase } from "@ottla/metadata";
 import { type Clock, Deadlines, type Logger } from "@ottla/runtime";
 import type { LeaderLookup } from "./leader-lookup.ts";
 import { logConfigOf } from "./log-config.ts";
 import type { PartitionLeader } from "./partition-leader.ts";
 import { PartitionReplica, type ReplicaAssignment } from "./partition-replica.ts";
+import type { ReadableReplica } from "./readable-replica.ts";
 import { refusal } from "./refusals.ts";
+import type { ReplicationNode } from "./replication-node.ts";
 import { TaskPool } from "./task-pool.ts";
 import { FetchPurgatoryLimit } from "./waiting-fetches.ts";
 
@@ -30,7 +32,7 @@ export interface PartitionDirectories {
 export interface PartitionStoreOptions {
   readonly view: ClusterView;
   readonly directories: PartitionDirectories;
-  readonly nodeId: number;
+  readonly node: ReplicationNode;
   /** The node's own values for topic settings that a topic does not set. */
   readonly topicDefaults: Readonly<Record<string, string>>;
   readonly clock: Clock;
@@ -60,8 +62,6 @@ export class PartitionStore implements LeaderLookup {
   readonly #configs = new Map<string, { readonly modRevision: number; readonly config: LogConfig }>();
   readonly #retentionListeners = new Set<(replica: PartitionReplica) => void>();
   #unsubscribe: (() => void) | undefined;
-  /** -1 while the node is not registered: then it leads nothing (R2). */
-  #nodeEpoch = -1;
   #closed = false;
 
   constructor(options: PartitionStoreOptions) {
@@ -77,6 +77,9 @@ export class PartitionStore implements LeaderLookup {
     this.#unsubscribe = view.onChange((change) => {
       for (const topicId of change.topicIds) this.#reconcileTopic(topicId);
       for (const { topicId, partition } of change.partitions) this.#reconcile(topicId, partition);
+      if (change.nodes.some(({ role }) => role === "partition-storage")) {
+        for (const replica of this.#replicas.values()) replica.onNodes();
+      }
     });
     for (const { topicId, partition } of view.partitions()) this.#reconcile(topicId, partition);
     await this.#sweep();
@@ -85,14 +88,30 @@ export class PartitionStore implements LeaderLookup {
   /**
    * The node has registered (again): it leads what the metadata gives to this registration, and nothing else.
    */
-  registered(nodeEpoch: number): void {
-    this.#nodeEpoch = nodeEpoch;
-    for (const { topicId, partition } of this.#replicas.values()) this.#reconcile(topicId, partition);
+  onRegistered(nodeEpoch: number): void {
+    for (const replica of this.#replicas.values()) {
+      replica.onRegistered(nodeEpoch);
+      replica.open?.onLease(true);
+    }
+  }
+
+  /** Until the next registration the node changes no ISR and takes no weak acks (R10). */
+  onLeaseLost(): void {
+    for (const replica of this.#replicas.values()) replica.open?.onLease(false);
   }
 
   find(topicId: string, partition: number, leaderEpoch: number): PartitionLeader | undefined {
     const leader = this.#replicas.get(keyOf(topicId, partition))?.leader;
     return leader === undefined || leader.leaderEpoch < leaderEpoch ? undefined : leader;
+  }
+
+  findReadable(topicId: string, partition: number): ReadableReplica | undefined {
+    const replica = this.#replicas.get(keyOf(topicId, partition));
+    return replica?.leader ?? replica?.follower;
+  }
+
+  replica(topicId: string, partition: number): PartitionReplica | undefined {
+    return this.#replicas.get(keyOf(topicId, partition));
   }
 
   async waitFor(topicId: string, partition: number, leaderEpoch: number): Promise<PartitionLeader> {
@@ -106,7 +125,7 @@ export class PartitionStore implements LeaderLookup {
       const look = (): boolean => {
         if (this.#closed) {
           stop();
-          reject(refusal("NOT_LEADER_OR_FOLLOWER", `node ${this.#options.nodeId} is shutting down`));
+          reject(refusal("NOT_LEADER_OR_FOLLOWER", `node ${this.#options.node.nodeId} is shutting down`));
           return true;
         }
         const leader = this.find(topicId, partition, leaderEpoch);
@@ -200,32 +219,58 @@ export class PartitionStore implements LeaderLookup {
   }
 
   #reconcile(topicId: string, partition: number): void {
-    if (this.#closed) return;
-    const { view, nodeId } = this.#options;
     const key = keyOf(topicId, partition);
+    // When its files are gone it is looked at again: it may have come back to this node meanwhile.
+    if (this.#closed || this.#dropping.has(key)) return;
+    const { view, node } = this.#options;
     const state = view.partition(topicId, partition);
     const phase = view.topicById(topicId)?.phase;
     const replica = this.#replicas.get(key);
-    const wanted = state?.replicas.includes(nodeId) === true && phase !== "deleting" && phase !== "deleted";
-    if (!wanted || state === undefined) {
-      if (replica !== undefined && (phase === "deleted" || phase === undefined)) this.#drop(replica);
-      else replica?.assign({ term: undefined, config: this.#configOf(topicId) });
+    const isGoing = phase === "deleting" || phase === "deleted";
+    if (state === undefined || isGoing || !state.replicas.includes(node.nodeId)) {
+      if (replica !== undefined) this.#withdraw(replica, state, phase);
       return;
     }
-    const assignment = this.#assignmentOf(state);
+    const assignment = { state, config: this.#configOf(topicId) };
     if (replica === undefined) this.#add(state, assignment);
     else replica.assign(assignment);
   }
 
+  /** A replica that is not wanted here any more. Its files go on the coordinator's word only. */
+  #withdraw(
+    replica: PartitionReplica,
+    state: ClusterPartition | undefined,
+    phase: TopicPhase | undefined,
+  ): void {
+    const { nodeId } = this.#options.node;
+    const { topicId, name } = replica;
+    if (phase === "deleted") {
+      this.#drop(replica, new OttlaError("UNKNOWN_TOPIC_OR_PARTITION", `${name} was deleted`), "remove");
+    } else if (phase === undefined) {
+      this.#drop(
+        replica,
+        new OttlaError("UNKNOWN_TOPIC_OR_PARTITION", `${name} is not in the metadata`),
+        "set-aside",
+      );
+    } else if (phase === "deleting" || state === undefined) {
+      replica.assign({ state: undefined, config: this.#configOf(topicId) });
+    } else if (state.isr.includes(nodeId)) {
+      replica.assign({ state, config: this.#configOf(topicId) });
+    } else {
+      const reason = new OttlaError("NOT_LEADER_OR_FOLLOWER", `${name} has moved to other nodes`);
+      this.#drop(replica, reason, "remove");
+    }
+  }
+
   #add(state: ClusterPartition, assignment: ReplicaAssignment): void {
     const { topicId, partition } = state;
-    const { directories, nodeId, clock, logger, view } = this.#options;
+    const { directories, node, clock, logger, view } = this.#options;
     const key = keyOf(topicId, partition);
     const replica = new PartitionReplica({
       topicId,
       partition,
       name: `${view.topicById(topicId)?.name ?? topicId}-${partition}`,
-      nodeId,
+      node,
       assignment,
       openLog: (config, cutFrom) => directories.openLog({ topicId, partition, config, cutFrom }),
       clock,
@@ -240,27 +285,29 @@ export class PartitionStore implements LeaderLookup {
       },
     });
     this.#replicas.set(key, replica);
-    this.#track(this.#pool.run(() => replica.open()));
+    this.#track(this.#pool.run(() => replica.openLog()));
   }
 
-  /** Files go only on the topic's tombstone; when the topic is merely unknown they are put aside. */
-  #drop(replica: PartitionReplica): void {
+  #drop(replica: PartitionReplica, reason: OttlaError, how: "remove" | "set-aside"): void {
     const { topicId, partition } = replica;
-    const { directories, logger, view } = this.#options;
+    const { directories, logger } = this.#options;
     const key = keyOf(topicId, partition);
     this.#replicas.delete(key);
-    const tombstone = view.topicById(topicId)?.phase === "deleted";
     const work = this.#pool.run(async () => {
-      await replica.discard();
-      if (tombstone) await directories.remove(topicId, partition);
+      await replica.discard(reason);
+      if (how === "remove") await directories.remove(topicId, partition);
       else await directories.setAside(topicId, partition, "its topic is not in the metadata");
     });
     this.#dropping.add(key);
+    logger.info({ partition: replica.name, how }, reason.message);
     this.#track(
       work
-        .finally(() => this.#dropping.delete(key))
         .catch((thrown: unknown) => {
           logger.error({ partition: replica.name, err: toOttlaError(thrown) }, "cannot remove a partition");
+        })
+        .finally(() => {
+          this.#dropping.delete(key);
+          this.#reconcile(topicId, partition);
         }),
     );
   }
@@ -278,21 +325,19 @@ export class PartitionStore implements LeaderLookup {
       if (this.#replicas.has(key) || this.#dropping.has(key) || dropping.has(key)) continue;
       const phase = view.topicById(topicId)?.phase;
       if (phase === "deleted") await directories.remove(topicId, partition);
-      else if (phase === undefined) {
-        logger.warn({ topicId, partition }, "a partition on disk is not in the metadata: put aside");
-        await directories.setAside(topicId, partition, "its topic is not in the metadata");
+      else if (phase === undefined || (phase === "live" && this.#hasMoved(topicId, partition))) {
+        const reason =
+          phase === undefined ? "its topic is not in the metadata" : "it has moved to other nodes";
+        logger.warn({ topicId, partition }, `a partition on disk is put aside: ${reason}`);
+        await directories.setAside(topicId, partition, reason);
       }
     }
   }
 
-  #assignmentOf(state: ClusterPartition): ReplicaAssignment {
-    const { nodeId } = this.#options;
-    const leads = state.leader === nodeId && state.leaderNodeEpoch === this.#nodeEpoch;
-    const { leaderEpoch, isr, minInsyncReplicas } = state;
-    return {
-      term: leads ? { leaderEpoch, isr, minInsyncReplicas } : undefined,
-      config: this.#configOf(state.topicId),
-    };
+  /** While this node was away, so that nobody can say whether what lies here is still of use. */
+  #hasMoved(topicId: string, partition: number): boolean {
+    const state = this.#options.view.partition(topicId, partition);
+    return state !== undefined && !state.replicas.includes(this.#options.node.nodeId);
   }
 
   #configOf(topicId: string): LogConfig {
@@ -318,7 +363,7 @@ export class PartitionStore implements LeaderLookup {
     if (replica?.shouldLead === true) {
       return refusal("NOT_LEADER_OR_FOLLOWER", `the log of ${replica.name} is not open yet`);
     }
-    const { nodeId } = this.#options;
+    const { nodeId } = this.#options.node;
     const name = replica?.name ?? `partition ${partition} of topic id ${topicId}`;
     return refusal("NOT_LEADER_OR_FOLLOWER", `node ${nodeId} does not lead ${name}`);
   }

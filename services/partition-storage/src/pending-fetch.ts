@@ -1,7 +1,7 @@
 import type { OttlaError } from "@ottla/errors";
 import type { FetchEntry } from "@ottla/proto/ottla/internal/v1/storage";
 import type { Clock } from "@ottla/runtime";
-import type { PartitionLeader, VisibleOffsets } from "./partition-leader.ts";
+import type { ReadableReplica, VisibleOffsets } from "./readable-replica.ts";
 
 export interface FetchResult {
   readonly chunks: readonly Uint8Array[];
@@ -12,7 +12,7 @@ export interface FetchResult {
 
 export interface PendingFetchOptions {
   readonly entry: FetchEntry;
-  readonly leader: PartitionLeader;
+  readonly replica: ReadableReplica;
   readonly clock: Clock;
   /** Puts the fetch in line for a read. */
   readonly onReadable: (fetch: PendingFetch) => void;
@@ -42,10 +42,10 @@ export class PendingFetch {
 
   /** Throws when the offset or the epoch is refused, or when too many fetches wait already. */
   start(): void {
-    const { leader, entry } = this.#options;
-    leader.checkFetch(this.#offset, entry.leaderEpoch);
-    if (leader.highWatermark > this.#offset || entry.maxWaitMs <= 0) this.#options.onReadable(this);
-    else this.#wait(leader.visibleBytes + Math.max(1, entry.minBytes));
+    const { replica, entry } = this.#options;
+    replica.checkFetch(this.#offset, entry.leaderEpoch);
+    if (replica.highWatermark > this.#offset || entry.maxWaitMs <= 0) this.#options.onReadable(this);
+    else this.#wait(replica.visibleBytes + Math.max(1, entry.minBytes));
   }
 
   cancel(): void {
@@ -55,13 +55,13 @@ export class PendingFetch {
 
   /** Reads; undefined when it goes on waiting because `min_bytes` are not there yet. */
   async read(): Promise<FetchResult | undefined> {
-    const { leader, entry, clock } = this.#options;
-    leader.checkFetch(this.#offset, entry.leaderEpoch);
-    const visibleBefore = leader.visibleBytes;
-    const result = await leader.read(this.#offset, entry.maxBytes);
+    const { replica, entry, clock } = this.#options;
+    replica.checkFetch(this.#offset, entry.leaderEpoch);
+    const visibleBefore = replica.visibleBytes;
+    const result = await replica.read(this.#offset, entry.maxBytes);
     const missingBytes = Math.min(Math.max(1, entry.minBytes), entry.maxBytes) - result.sizeBytes;
     if (missingBytes > 0 && clock.monotonic() < this.#deadlineMs && !this.#cancelled) {
-      if (leader.visibleBytes >= visibleBefore + missingBytes) this.#options.onReadable(this);
+      if (replica.visibleBytes >= visibleBefore + missingBytes) this.#options.onReadable(this);
       else this.#wait(visibleBefore + missingBytes);
       return undefined;
     }
@@ -69,14 +69,14 @@ export class PendingFetch {
       chunks: result.chunks,
       sizeBytes: result.sizeBytes,
       nextOffset: result.nextOffset,
-      offsets: leader.offsets(),
+      offsets: replica.offsets(),
     };
   }
 
   #wait(neededVisibleBytes: number): void {
-    const { leader, clock, onReadable, onFailed } = this.#options;
+    const { replica, clock, onReadable, onFailed } = this.#options;
     const maxWaitMs = this.#deadlineMs - clock.monotonic();
-    this.#stopWaiting = leader.waitForVisibleBytes(neededVisibleBytes, maxWaitMs, (reason) => {
+    this.#stopWaiting = replica.waitForVisibleBytes(neededVisibleBytes, maxWaitMs, (reason) => {
       this.#stopWaiting = undefined;
       if (reason === "ready" || reason === "expired") onReadable(this);
       else onFailed(reason);

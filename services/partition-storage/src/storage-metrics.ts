@@ -9,6 +9,10 @@ export interface StorageGauges {
   waitingAppends(): number;
   waitingFetches(): number;
   diskFreeBytes(): number;
+  /** Of the partitions that this node leads. */
+  underReplicatedPartitions(): number;
+  underMinIsrPartitions(): number;
+  maxFollowerLagRecords(): number;
 }
 
 const PREFIX = "ottla_partition_storage";
@@ -21,6 +25,8 @@ export class StorageMetrics {
   readonly #appendSeconds: Histogram;
   readonly #refusedAppends: Counter<"reason">;
   readonly #fetchedBytes: Counter;
+  readonly #isrChanges: Counter<"change">;
+  readonly #resignations: Counter<"reason">;
 
   constructor(registry: MetricsRegistry) {
     this.#registry = registry;
@@ -47,7 +53,27 @@ export class StorageMetrics {
       help: "Bytes of record batches sent to gateways",
       registers,
     });
+    this.#isrChanges = new Counter({
+      name: `${PREFIX}_isr_changes_total`,
+      help: "Changes of in-sync replicas that this node proposed as leader and the coordinator accepted",
+      labelNames: ["change"],
+      registers,
+    });
+    this.#resignations = new Counter({
+      name: `${PREFIX}_resignations_total`,
+      help: "Partitions that this node ceased to lead by itself, by reason",
+      labelNames: ["reason"],
+      registers,
+    });
     this.log = logMetrics(registry);
+  }
+
+  countIsrChange(change: "shrink" | "expand"): void {
+    this.#isrChanges.inc({ change });
+  }
+
+  countResignation(reason: string): void {
+    this.#resignations.inc({ reason });
   }
 
   observeAppend(durationMs: number, sizeBytes: number): void {
@@ -79,6 +105,19 @@ export class StorageMetrics {
     );
     add("waiting_appends", "Batches that wait for an acknowledgement", () => gauges.waitingAppends());
     add("waiting_fetches", "Fetches that wait for records", () => gauges.waitingFetches());
+    add("under_replicated_partitions", "Partitions led here with fewer in-sync replicas than replicas", () =>
+      gauges.underReplicatedPartitions(),
+    );
+    add(
+      "under_min_isr_partitions",
+      "Partitions led here with fewer in-sync replicas than min.insync.replicas",
+      () => gauges.underMinIsrPartitions(),
+    );
+    add(
+      "max_follower_lag_records",
+      "Records that the slowest in-sync follower of a partition led here lacks",
+      () => gauges.maxFollowerLagRecords(),
+    );
     add("disk_free_bytes", "Free bytes of the disk below the data directory", () => gauges.diskFreeBytes());
   }
 }

@@ -5,8 +5,10 @@ import type {
   OffsetLookupAnswerSchema,
   PartitionDescriptionSchema,
   PartitionKey,
+  ReplicaProgressSchema,
   StorageService,
 } from "@ottla/proto/ottla/internal/v1/storage";
+import type { ReplicaLag } from "@ottla/replication";
 import type { ServiceImplementation } from "@ottla/rpc";
 import type { Clock } from "@ottla/runtime";
 import { AppendSession } from "./append-session.ts";
@@ -38,6 +40,9 @@ const LATEST = -1;
 const EARLIEST = -2;
 const MAX_TIMESTAMP = -3;
 
+/** How long a deletion of records waits for the in-sync replicas (R14) at the most. */
+const MAX_DELETION_WAIT_MS = 30_000;
+
 /** How many partitions one unary call may name. */
 const MAX_ITEMS = 10_000;
 
@@ -68,10 +73,11 @@ export function createStorageService(
       checkCount("partitions", partitions.length);
       return { partitions: partitions.map((key) => answerProducers(store, key)) };
     },
-    deleteRecords: async ({ partition, leaderEpoch, beforeOffset }) => {
+    deleteRecords: async ({ partition, leaderEpoch, beforeOffset }, context) => {
       const key = required(partition);
       const leader = await leaderOf(store, key, leaderEpoch);
-      const logStartOffset = await leader.deleteRecords(Number(beforeOffset), leaderEpoch);
+      const timeoutMs = Math.min(context.remainingMs() ?? MAX_DELETION_WAIT_MS, MAX_DELETION_WAIT_MS);
+      const logStartOffset = await leader.deleteRecords(Number(beforeOffset), leaderEpoch, timeoutMs);
       return { logStartOffset: BigInt(logStartOffset) };
     },
     describePartitions: async ({ partitions, diskOnly }) => {
@@ -80,7 +86,7 @@ export function createStorageService(
       const refusal = options.appendRefusal();
       const keys = partitions.length > 0 || diskOnly ? partitions : store.keys();
       return {
-        partitions: keys.map((key) => describe(store, key)),
+        partitions: keys.map((key) => describe(store, key, clock.monotonic())),
         diskFreeBytes: BigInt(Math.floor(space.freeBytes)),
         diskTotalBytes: BigInt(Math.floor(space.totalBytes)),
         ...(refusal && { appendsRefused: errorFields(refusal) }),
@@ -95,9 +101,9 @@ async function answerLookup(
 ): Promise<MessageInitShape<typeof OffsetLookupAnswerSchema>> {
   try {
     const leader = await leaderOf(store, required(query.partition), query.leaderEpoch);
-    const { highWatermark, logStartOffset, leaderEpoch } = leader.offsets();
+    const { logStartOffset, leaderEpoch } = leader.offsets();
     const timestampMs = Number(query.timestamp);
-    if (timestampMs === LATEST) return found(highWatermark, -1, leaderEpoch);
+    if (timestampMs === LATEST) return found(leader.latestOffset(), -1, leaderEpoch);
     if (timestampMs === EARLIEST) return found(logStartOffset, -1, leaderEpoch);
     const record =
       timestampMs === MAX_TIMESTAMP
@@ -121,6 +127,7 @@ function found(
 function describe(
   store: PartitionStore,
   key: Pick<PartitionKey, "topicId" | "partition">,
+  nowMs: number,
 ): MessageInitShape<typeof PartitionDescriptionSchema> {
   const partition = { topicId: key.topicId, partition: key.partition };
   const leader = store.find(key.topicId, key.partition, -1);
@@ -141,6 +148,20 @@ function describe(
       logEndOffset: BigInt(logEndOffset),
       sizeBytes: BigInt(leader.sizeBytes),
     },
+    replicas: leader.replicaLags(nowMs).map((lag) => progressOf(lag, logEndOffset)),
+  };
+}
+
+function progressOf(
+  { nodeId, syncedEndOffset, lagMs }: ReplicaLag,
+  logEndOffset: number,
+): MessageInitShape<typeof ReplicaProgressSchema> {
+  if (syncedEndOffset === undefined) return { nodeId, syncedEndOffset: -1n, lagRecords: -1n, lagMs: -1n };
+  return {
+    nodeId,
+    syncedEndOffset: BigInt(syncedEndOffset),
+    lagRecords: BigInt(Math.max(0, logEndOffset - syncedEndOffset)),
+    lagMs: BigInt(Math.ceil(lagMs ?? -1)),
   };
 }
 

@@ -84,10 +84,12 @@ export class Upkeep {
 
   async #runRetention(replicas: Iterable<PartitionReplica>): Promise<void> {
     const { clock, logger, spaceGuard } = this.#options;
-    for (const { log, leader, name } of replicas) {
+    for (const { log, leader, name, open } of replicas) {
+      // Followers delete what their leader has deleted.
       if (this.#stopped || log === undefined || leader === undefined) continue;
       try {
         const deletedSegments = await log.runRetention(clock.now(), leader.highWatermark, spaceGuard.isFull);
+        if (deletedSegments > 0) open?.onLogStartMoved();
         if (deletedSegments > 0)
           logger.info({ partition: name, deletedSegments }, "retention deleted segments");
       } catch (thrown) {
@@ -98,10 +100,10 @@ export class Upkeep {
 
   async #checkpoint(): Promise<void> {
     const { store, logger } = this.#options;
-    for (const { log, leader, name } of store.replicas()) {
-      if (this.#stopped || log === undefined || leader === undefined) continue;
-      if (log.checkpointedHighWatermark === leader.highWatermark) continue;
-      await log.checkpoint(leader.highWatermark).catch((thrown: unknown) => {
+    for (const { log, open, name } of store.replicas()) {
+      if (this.#stopped || log === undefined || open === undefined) continue;
+      if (log.checkpointedHighWatermark === open.highWatermark) continue;
+      await log.checkpoint(open.highWatermark).catch((thrown: unknown) => {
         logger.warn({ partition: name, err: toOttlaError(thrown) }, "a checkpoint failed, will try again");
       });
     }

@@ -85,6 +85,7 @@ export async function startStoragePart(wiring: Wiring): Promise<void> {
     metrics: wiring.metrics,
     settings: settings.storage,
     topicDefaults: settings.topicDefaults,
+    controllerTransport: () => connections.toController(),
     readBuffers: wiring.readBuffers,
   });
   await addPart(lifecycle, "partition-storage", async () => directory.storageEnded(await storage.stop()));

@@ -266,6 +266,15 @@ const storage = z.strictObject({
       "How often segments are checked against retention.ms and retention.bytes (Kafka's " +
       "log.retention.check.interval.ms).",
   }),
+  replicaLagTimeMaxMs: durationMs({
+    min: 100,
+    max: 3_600_000,
+    default: 30_000,
+    ...STORAGE_ONLY,
+    documentation:
+      "A follower that has not caught up with its leader for so long leaves the in-sync replicas (Kafka's " +
+      "replica.lag.time.max.ms).",
+  }),
 });
 
 export const settingsSchema = z
