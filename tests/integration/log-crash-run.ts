@@ -154,6 +154,9 @@ class CrashRun {
     if (log.recoveryReport.damagedRanges.length > 0) {
       throw new Error(`synced records are lost: ${JSON.stringify(log.recoveryReport)}`);
     }
+    if (log.damagedFrom !== undefined) {
+      throw new Error(`the log takes itself for damaged from ${log.damagedFrom}, with nothing lost (R12)`);
+    }
     this.#cutBytes += log.recoveryReport.cutBytes;
     return log;
   }
@@ -227,7 +230,8 @@ class CrashRun {
   }
 
   async #truncate(log: SegmentedLog): Promise<void> {
-    const offset = log.logStartOffset + this.#random.integer(log.logEndOffset - log.logStartOffset + 1);
+    const visible = Math.max(log.logEndOffset - log.logStartOffset, 0);
+    const offset = log.logStartOffset + this.#random.integer(visible + 1);
     await this.#tolerantly(async () => {
       // From its call on, a truncation may have happened, whatever becomes of the call.
       await log.flush();
@@ -243,7 +247,7 @@ class CrashRun {
 
   async #deleteRecords(log: SegmentedLog): Promise<void> {
     const { logStartOffset, syncedEndOffset } = log;
-    const offset = logStartOffset + this.#random.integer(syncedEndOffset - logStartOffset + 1);
+    const offset = logStartOffset + this.#random.integer(Math.max(syncedEndOffset - logStartOffset, 0) + 1);
     await this.#tolerantly(async () => {
       this.#logStartOffset = await log.deleteRecordsBefore(offset);
     });

@@ -8,6 +8,8 @@ export const DELETED_SUFFIX = ".deleted";
 export const TEMPORARY_SUFFIX = ".tmp";
 export const LEADER_EPOCH_CHECKPOINT = "leader-epoch-checkpoint";
 export const PARTITION_METADATA = "partition.metadata";
+/** Ottla's own: the owners of a single-writer log. */
+export const OWNER_EPOCH_CHECKPOINT = "owner-epoch-checkpoint";
 /** Ottla's own: recovery point, log start offset and high watermark of the partition. */
 export const LOG_CHECKPOINT = "log-checkpoint";
 

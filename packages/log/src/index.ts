@@ -1,3 +1,4 @@
+export type { Appended, AppendOptions } from "./append-checks.ts";
 export {
   type CleanShutdown,
   DataDirectory,
@@ -7,12 +8,12 @@ export {
 export { DiskSpaceGuard, type DiskSpaceGuardOptions } from "./disk-space-guard.ts";
 export { type DumpedItem, type DumpLogOptions, dumpLog } from "./dump-log.ts";
 export type { EpochEntry } from "./leader-epoch-cache.ts";
-export type { Appended, AppendOptions } from "./log-appender.ts";
 export type { LogCheckpoint } from "./log-checkpoint.ts";
 export { DEFAULT_LOG_CONFIG, type LogConfig } from "./log-config.ts";
 export type { LogLogger } from "./log-logger.ts";
 export type { LogMetrics } from "./log-metrics.ts";
 export type { LogProblem } from "./log-problems.ts";
+export type { ReadOptions, ReadResult } from "./log-reader.ts";
 export { createLogResources, type LogResources, type LogResourcesOptions } from "./log-resources.ts";
 export type { MetaProperties } from "./meta-properties.ts";
 export { findLogDirectories } from "./offline-log.ts";
@@ -20,7 +21,7 @@ export type { OffsetPosition } from "./offset-index.ts";
 export type { PartitionName } from "./partition-directory.ts";
 export type { ProducerBatch, ProducerEntry } from "./producer-entry.ts";
 export type { DamagedRange, RecoveryReport } from "./recovery-report.ts";
-export { type OpenLogOptions, type ReadOptions, type ReadResult, SegmentedLog } from "./segmented-log.ts";
+export { type OpenLogOptions, SegmentedLog } from "./segmented-log.ts";
 export { SyncScheduler } from "./sync-scheduler.ts";
 export { TailCache } from "./tail-cache.ts";
 export type { TimestampOffset } from "./time-index.ts";

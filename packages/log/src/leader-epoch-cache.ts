@@ -31,6 +31,11 @@ export class LeaderEpochCache {
     return this.#entries.at(-1)?.epoch;
   }
 
+  /** The epoch of the last record below `endOffset`, whatever epochs began there without writing any. */
+  epochBefore(endOffset: number): number | undefined {
+    return this.#entries.findLast(({ startOffset }) => startOffset < endOffset)?.epoch;
+  }
+
   /** Notes that `epoch` writes from `startOffset` on; the latest epoch again changes nothing. */
   assign(epoch: number, startOffset: number): void {
     const last = this.#entries.at(-1);

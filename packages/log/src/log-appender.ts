@@ -1,6 +1,16 @@
-import { OttlaError } from "@ottla/errors";
+import type { OttlaError } from "@ottla/errors";
 import type { BatchHeader } from "@ottla/records";
 import type { DiskFile } from "@ottla/runtime";
+import {
+  type Appended,
+  type AppendOptions,
+  batchOf,
+  checkContinuity,
+  checkEpochs,
+  checkExpectedEnd,
+  checkOwner,
+  findDuplicate,
+} from "./append-checks.ts";
 import { placeBatches, unpinned } from "./append-placement.ts";
 import {
   AppendQueue,
@@ -11,37 +21,12 @@ import {
   type PendingWrite,
 } from "./append-queue.ts";
 import { checkClientBatch, checkSegmentSize, readAppend } from "./append-validation.ts";
-import { endOffsetMismatch, fencedEpoch, logClosed, queueFull } from "./log-errors.ts";
+import { fencedEpoch, logClosed, queueFull } from "./log-errors.ts";
 import type { LogState } from "./log-state.ts";
 import { encodeProducerSnapshot } from "./producer-snapshot.ts";
 import { writeProducerSnapshot } from "./producer-snapshots.ts";
 import type { ProducerUndo } from "./producer-state.ts";
 import type { Segment } from "./segment.ts";
-
-export interface AppendOptions {
-  /** The leader's epoch; a follower's batches carry their own. */
-  readonly leaderEpoch: number;
-  /** Length, magic and CRC were checked already, by this process or a node of this cluster. */
-  readonly validated: boolean;
-  /**
-   * `client`: full validation. `coordinator`: a service of the cluster writes to an
-   * internal topic; control batches are allowed. `replica`: a follower appends what its
-   * leader stored, with the leader's offsets and epochs.
-   */
-  readonly origin: "client" | "coordinator" | "replica";
-  /** Refuses the append unless the log ends here; a retry of a stored batch is recognised first (R13). */
-  readonly expectedEndOffset?: number | undefined;
-}
-
-export interface Appended {
-  readonly baseOffset: number;
-  readonly lastOffset: number;
-  readonly recordCount: number;
-  /** -1 for topics with CreateTime. */
-  readonly logAppendTimeMs: number;
-  /** The batch was stored before, at these offsets; it is acknowledged once they are durable (R11). */
-  readonly duplicate: boolean;
-}
 
 export interface LogAppenderOptions {
   readonly refuseAppends?: () => OttlaError | undefined;
@@ -59,6 +44,8 @@ export class LogAppender implements AppendQueueOwner {
   /** Why appends are refused just now: the log is closed, or being truncated. */
   #halted: OttlaError | undefined;
   #stopped = false;
+  /** The epoch that this log's leader has begun, whether or not it has written a record. */
+  #begunEpoch = -1;
 
   constructor(state: LogState, options: LogAppenderOptions) {
     this.#state = state;
@@ -78,19 +65,20 @@ export class LogAppender implements AppendQueueOwner {
       isClient: options.origin === "client",
     });
     if (options.origin === "client") for (const header of headers) checkClientBatch(header, config, nowMs);
-    this.#checkEpochs(headers, options);
+    checkEpochs(this.#state, headers, options);
     if (!isReplica) {
-      const duplicate = this.#findDuplicate(headers);
+      const duplicate = findDuplicate(this.#state, headers);
       if (duplicate !== undefined) return duplicate;
+      checkOwner(this.#state, bytes, headers, options);
+      this.#reachLogStart();
     }
     const endOffset = this.#state.segments.active.assignedEndOffset;
-    if (options.expectedEndOffset !== undefined && options.expectedEndOffset !== endOffset) {
-      throw endOffsetMismatch(options.expectedEndOffset, endOffset);
-    }
+    checkExpectedEnd(options.expectedEndOffset, endOffset);
     if (isReplica) checkContinuity(headers, endOffset);
     // A leader keeps an append together; a follower gets many at once, which need not fit one segment.
     const units = isReplica ? headers.map((header) => [header]) : [headers];
     for (const unit of units) checkSegmentSize(sum(unit), config);
+    if (isReplica) this.#followEpoch(headers[0]?.partitionLeaderEpoch ?? -1, endOffset);
     const setsTime = !isReplica && config.messageTimestampType === "LogAppendTime";
     const logAppendTimeMs = setsTime ? nowMs : undefined;
     for (const unit of units) this.#enqueue(bytes, unit, { ...options, logAppendTimeMs, nowMs });
@@ -109,7 +97,25 @@ export class LogAppender implements AppendQueueOwner {
     this.#checkOpen();
     const latest = this.#state.epochs.latestEpoch ?? -1;
     if (epoch < latest) throw fencedEpoch(epoch, latest);
+    this.#reachLogStart();
+    this.#begunEpoch = epoch;
     this.#state.epochs.assign(epoch, this.#state.segments.active.assignedEndOffset);
+  }
+
+  /** A leader has come, whatever this log has begun to lead: epochs without a record yield to its. */
+  #followEpoch(epoch: number, endOffset: number): void {
+    this.#begunEpoch = -1;
+    const { epochs } = this.#state;
+    if (epoch < (epochs.latestEpoch ?? -1)) epochs.truncateFromEnd(endOffset);
+  }
+
+  /**
+   * A replica that was filling offsets below its log start again, and leads now, goes on at the log start:
+   * what it appended below would never be seen (R14).
+   */
+  #reachLogStart(): void {
+    const { logStartOffset, segments } = this.#state;
+    if (segments.active.assignedEndOffset < logStartOffset) this.#enqueueRoll({ baseOffset: logStartOffset });
   }
 
   /** Closes the active segment; resolves when the new one is there. */
@@ -119,9 +125,11 @@ export class LogAppender implements AppendQueueOwner {
     if (roll !== undefined) return this.#performRoll(roll);
     if (this.#state.segments.active.assignedBytes === 0) return;
     await new Promise<void>((resolve, reject) => {
-      this.#enqueueRoll((error) => {
-        if (error === undefined) resolve();
-        else reject(error);
+      this.#enqueueRoll({
+        settled: (error) => {
+          if (error === undefined) resolve();
+          else reject(error);
+        },
       });
     });
   }
@@ -157,42 +165,12 @@ export class LogAppender implements AppendQueueOwner {
     if (this.#queue.queuedBytes > this.#maxQueuedBytes) throw queueFull(this.#maxQueuedBytes);
   }
 
-  #checkEpochs(headers: readonly BatchHeader[], options: AppendOptions): void {
-    let latest = this.#state.epochs.latestEpoch ?? -1;
-    if (options.origin !== "replica") {
-      if (options.leaderEpoch < latest) throw fencedEpoch(options.leaderEpoch, latest);
-      return;
-    }
-    for (const { partitionLeaderEpoch } of headers) {
-      if (partitionLeaderEpoch < latest) throw fencedEpoch(partitionLeaderEpoch, latest);
-      latest = partitionLeaderEpoch;
-    }
-  }
-
-  /** An append is a duplicate when all its batches are; anything else is for the sequence check to refuse. */
-  #findDuplicate(headers: readonly BatchHeader[]): Appended | undefined {
-    let first: Appended | undefined;
-    for (const header of headers) {
-      if (header.producerId < 0 || header.isControl) return undefined;
-      const known = this.#state.producers.findDuplicate(header);
-      if (known === undefined) return undefined;
-      first = {
-        baseOffset: first?.baseOffset ?? known.baseOffset,
-        lastOffset: known.lastOffset,
-        recordCount: (first?.recordCount ?? 0) + header.recordCount,
-        logAppendTimeMs: this.#state.config.messageTimestampType === "LogAppendTime" ? known.timestampMs : -1,
-        duplicate: true,
-      };
-    }
-    return first;
-  }
-
   #enqueue(
     bytes: Uint8Array,
     headers: readonly BatchHeader[],
     options: AppendOptions & { readonly logAppendTimeMs: number | undefined; readonly nowMs: number },
   ): void {
-    const { segments, epochs } = this.#state;
+    const { segments, epochs, owners } = this.#state;
     const { logAppendTimeMs } = options;
     const baseOffset = segments.active.assignedEndOffset;
     const isReplica = options.origin === "replica";
@@ -219,6 +197,8 @@ export class LogAppender implements AppendQueueOwner {
       const batch = placed.batches[index];
       if (batch === undefined) continue;
       active.assign(batch);
+      this.#state.noteFirstBatch(batch);
+      if (header.isControl) owners.take(header, batchOf(bytes, header), batch.baseOffset);
       epochs.assign(isReplica ? header.partitionLeaderEpoch : options.leaderEpoch, batch.baseOffset);
     }
     this.#queue.push({ kind: "append", segment: active, undo, ...placed });
@@ -249,10 +229,11 @@ export class LogAppender implements AppendQueueOwner {
     return undo;
   }
 
-  #enqueueRoll(settled?: (error?: OttlaError) => void): void {
+  #enqueueRoll(options: { readonly baseOffset?: number; settled?: PendingRoll["settled"] } = {}): void {
     const { segments, producers } = this.#state;
+    const { settled } = options;
     const previous = segments.active;
-    const segment = this.#state.newSegment(previous.assignedEndOffset);
+    const segment = this.#state.newSegment(options.baseOffset ?? previous.assignedEndOffset);
     segments.push(segment);
     const snapshot = encodeProducerSnapshot(producers.entries());
     this.#queue.push({ kind: "roll", segment, previous, snapshot, ...(settled && { settled }) });
@@ -294,6 +275,7 @@ export class LogAppender implements AppendQueueOwner {
       await disk.syncDirectory(directory);
       throw error;
     }
+    if (segment.baseOffset > flusher.writtenEndOffset) flusher.reset(segment.baseOffset);
     await this.#checkpointRoll(segment);
     previous.noteClosed(previous.writtenBytes, segment.baseOffset);
     previous.isClosed = true;
@@ -310,7 +292,7 @@ export class LogAppender implements AppendQueueOwner {
   }
 
   discarded(writes: readonly PendingWrite[], error: OttlaError): void {
-    const { producers, epochs, segments, resources, directory } = this.#state;
+    const { producers, epochs, owners, segments, resources, directory } = this.#state;
     this.#state.noteWriteEnded();
     const nowMs = resources.clock.now();
     const never: Segment[] = [];
@@ -322,25 +304,14 @@ export class LogAppender implements AppendQueueOwner {
     const { active } = segments;
     active.resetToWritten();
     epochs.truncateFromEnd(active.writtenEndOffset);
+    if (this.#begunEpoch >= 0) epochs.assign(this.#begunEpoch, active.writtenEndOffset);
+    owners.truncateTo(active.writtenEndOffset);
     resources.logger.error({ directory, fromOffset: active.writtenEndOffset }, error.message);
     this.#state.appendsFailed(active.writtenEndOffset, error);
   }
 
   failed(error: unknown): void {
     this.#state.fail(error);
-  }
-}
-
-function checkContinuity(headers: readonly BatchHeader[], endOffset: number): void {
-  let expected = endOffset;
-  for (const header of headers) {
-    if (header.baseOffset !== expected) {
-      throw new OttlaError(
-        "CORRUPT_MESSAGE",
-        `a replicated batch has base offset ${header.baseOffset}, but the log ends at ${expected}`,
-      );
-    }
-    expected = header.lastOffset + 1;
   }
 }
 

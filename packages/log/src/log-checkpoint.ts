@@ -9,11 +9,15 @@ export interface LogCheckpoint {
   /** R14: persisted before any caller is told. */
   readonly logStartOffset: number;
   readonly highWatermark: number;
+  /** R12: from here on records of this replica are lost or damaged; absent when it is whole. */
+  readonly damagedFrom?: number | undefined;
 }
 
 const MAX_BYTES = 4096;
-const PATTERN =
-  /^version: 1\nrecovery-point: (\d+)\nlog-start-offset: (\d+)\nhigh-watermark: (\d+)\ncrc: ([0-9a-f]{8})\n$/;
+const PATTERN = new RegExp(
+  "^version: 1\\nrecovery-point: (\\d+)\\nlog-start-offset: (\\d+)\\nhigh-watermark: (\\d+)\\n" +
+    "(?:damaged-from: (\\d+)\\n)?crc: ([0-9a-f]{8})\\n$",
+);
 
 export async function writeLogCheckpoint(disk: Disk, directory: string, value: LogCheckpoint): Promise<void> {
   const bytes = new TextEncoder().encode(encodeLogCheckpoint(value));
@@ -32,7 +36,8 @@ export async function readLogCheckpoint(
 export function encodeLogCheckpoint(value: LogCheckpoint): string {
   const body =
     `version: 1\nrecovery-point: ${value.recoveryPoint}\n` +
-    `log-start-offset: ${value.logStartOffset}\nhigh-watermark: ${value.highWatermark}\n`;
+    `log-start-offset: ${value.logStartOffset}\nhigh-watermark: ${value.highWatermark}\n` +
+    (value.damagedFrom === undefined ? "" : `damaged-from: ${value.damagedFrom}\n`);
   return `${body}crc: ${checksum(body)}\n`;
 }
 
@@ -40,11 +45,12 @@ export function parseLogCheckpoint(text: string): LogCheckpoint | "damaged" {
   const match = PATTERN.exec(text);
   if (match === null) return "damaged";
   const body = text.slice(0, text.indexOf("crc: "));
-  if (checksum(body) !== match[4]) return "damaged";
+  if (checksum(body) !== match[5]) return "damaged";
   return {
     recoveryPoint: Number(match[1]),
     logStartOffset: Number(match[2]),
     highWatermark: Number(match[3]),
+    ...(match[4] !== undefined && { damagedFrom: Number(match[4]) }),
   };
 }
 

@@ -1,6 +1,6 @@
 import { OttlaError } from "@ottla/errors";
 import type { Timer } from "@ottla/runtime";
-import { BatchScanner } from "./batch-scanner.ts";
+import { findBoundary, findFirstBatch } from "./batch-boundaries.ts";
 import type { LogAppender } from "./log-appender.ts";
 import { logClosed, outOfRange } from "./log-errors.ts";
 import type { LogState } from "./log-state.ts";
@@ -31,11 +31,12 @@ export class LogMaintenance {
       const endOffset = segments.active.writtenEndOffset;
       if (offset >= endOffset) return endOffset;
       const segment = segments.floor(Math.max(offset, logStartOffset)) ?? segments.active;
-      const cut = await findBoundary(segment, Math.max(offset, logStartOffset));
-      // The log start lies inside the batch that goes: nothing visible is left.
+      const cut = await findBoundary(segment, Math.max(offset, logStartOffset), this.#state.allowsGaps);
+      // The log start lies inside the batch that goes: nothing visible is left, and the next
+      // leader's batch begins where this one began.
       if (cut.offset < logStartOffset) {
-        await this.#startAnew(logStartOffset);
-        return logStartOffset;
+        await this.#startAnew(cut.offset);
+        return cut.offset;
       }
       // A crash on the way must not take the shorter log for one that lost synced records.
       this.#state.highWatermark = Math.min(this.#state.highWatermark, cut.offset);
@@ -55,13 +56,13 @@ export class LogMaintenance {
   }
 
   truncateFullyAndStartAt(offset: number): Promise<void> {
-    return this.#exclusively(() => this.#startAnew(Math.max(offset, this.#state.logStartOffset)));
+    return this.#exclusively(() => this.#startAnew(offset));
   }
 
   deleteRecordsBefore(offset: number): Promise<number> {
     return this.#serially(async () => {
       const { logStartOffset } = this.#state;
-      const endOffset = this.#state.flusher.writtenEndOffset;
+      const endOffset = Math.max(this.#state.flusher.writtenEndOffset, logStartOffset);
       if (offset > endOffset) throw outOfRange(offset, logStartOffset, endOffset);
       if (offset > logStartOffset) {
         await this.#moveStart(offset);
@@ -86,6 +87,7 @@ export class LogMaintenance {
         nowMs,
         highWatermark,
         logStartOffset,
+        ownedFrom: this.#state.owners.latestOffset,
       });
       // Closed segments first: on a full disk they make the room that closing the active one needs.
       let deleted = await this.#deleteOldest(
@@ -116,9 +118,25 @@ export class LogMaintenance {
 
   checkpoint(highWatermark: number): Promise<void> {
     return this.#serially(async () => {
-      this.#state.highWatermark = highWatermark;
+      // What a truncation has taken meanwhile is not known to be committed here.
+      this.#state.highWatermark = Math.min(highWatermark, this.#state.flusher.writtenEndOffset);
       await this.#state.writeCheckpoint();
     });
+  }
+
+  /** R12: durable before anybody is told of the damage, so that no later run leads with it. */
+  async markDamaged(offset: number): Promise<void> {
+    if (this.#closed !== undefined) throw logClosed(this.#state.directory);
+    if (offset >= (this.#state.damagedFrom ?? Infinity)) return;
+    this.#state.damagedFrom = offset;
+    await this.#state.writeCheckpoint();
+  }
+
+  async clearDamage(): Promise<void> {
+    if (this.#closed !== undefined) throw logClosed(this.#state.directory);
+    if (this.#state.damagedFrom === undefined) return;
+    this.#state.damagedFrom = undefined;
+    await this.#state.writeCheckpoint();
   }
 
   close(): Promise<void> {
@@ -169,7 +187,7 @@ export class LogMaintenance {
   }
 
   async #startAnew(startOffset: number): Promise<void> {
-    const { segments, resources, directory, epochs, producers } = this.#state;
+    const { segments, resources, directory, epochs, owners, producers } = this.#state;
     this.#state.highWatermark = startOffset;
     await this.#state.writeCheckpoint({ recoveryPoint: 0 });
     this.#forget(0);
@@ -179,8 +197,12 @@ export class LogMaintenance {
     await fresh.create();
     segments.remove(all);
     segments.push(fresh);
-    this.#state.logStartOffset = startOffset;
+    // R14: below the log start that was, offsets are only filled again so that both logs are the same.
+    this.#state.logStartOffset = Math.max(startOffset, this.#state.logStartOffset);
+    this.#state.firstBatchOffset = this.#state.logStartOffset;
     epochs.clear();
+    owners.truncateTo(startOffset);
+    owners.forgetBefore(startOffset);
     producers.clear();
     await removeProducerSnapshots(resources.disk, directory, () => true);
     await this.#settleAt(startOffset);
@@ -188,8 +210,9 @@ export class LogMaintenance {
 
   /** After a truncation: the epochs, the producers and the small files follow the log's new end. */
   async #settleAt(endOffset: number): Promise<void> {
-    const { epochs, producers, flusher, resources, directory, segments } = this.#state;
+    const { epochs, owners, producers, flusher, resources, directory, segments } = this.#state;
     epochs.truncateFromEnd(endOffset);
+    owners.truncateTo(endOffset);
     flusher.reset(endOffset);
     await removeProducerSnapshots(resources.disk, directory, (offset) => offset > endOffset);
     await replayProducers(producers, { directory, offset: endOffset, segments: segments.all, resources });
@@ -207,8 +230,9 @@ export class LogMaintenance {
 
   /** R14: on disk before anybody is told. */
   async #moveStart(offset: number): Promise<void> {
+    const firstBatchOffset = await findFirstBatch(this.#state.segments.all, offset);
     await this.#state.writeCheckpoint({ logStartOffset: offset });
-    this.#state.logStartOffset = offset;
+    this.#state.firstBatchOffset = firstBatchOffset;
     // Written with the next checkpoint: an old beginning in the file does no harm.
     this.#state.epochs.truncateFromStart(offset);
   }
@@ -280,30 +304,5 @@ export class LogMaintenance {
   #checkOpen(): void {
     if (this.#state.failure !== undefined) throw this.#state.failure;
     if (this.#closed !== undefined) throw logClosed(this.#state.directory);
-  }
-}
-
-/**
- * The last batch boundary at or below `offset`, and where it is in the file. Damage on
- * the way is a boundary too: what lies behind it has to be fetched again anyway.
- */
-async function findBoundary(segment: Segment, offset: number): Promise<{ offset: number; position: number }> {
-  const entry = await segment.offsetIndex.lookup(offset - 1);
-  const lease = await segment.openLog("read");
-  try {
-    const scanner = new BatchScanner({
-      file: lease.file,
-      position: entry?.position ?? 0,
-      endPosition: segment.writtenBytes,
-    });
-    let boundary = segment.baseOffset;
-    for (let step = await scanner.next(); step.kind === "batch"; step = await scanner.next()) {
-      if (step.header.lastOffset >= offset)
-        return { offset: step.header.baseOffset, position: step.position };
-      boundary = step.header.lastOffset + 1;
-    }
-    return { offset: boundary, position: scanner.position };
-  } finally {
-    lease.release();
   }
 }

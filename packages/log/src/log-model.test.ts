@@ -9,6 +9,8 @@ import { verifyLog } from "./verify-log.ts";
 interface Model {
   startOffset: number;
   endOffset: number;
+  /** Nothing was ever, or is any more, below. */
+  beginOffset: number;
   batches: { readonly baseOffset: number; readonly texts: readonly string[]; readonly timestampMs: number }[];
 }
 
@@ -32,6 +34,12 @@ function visibleTexts(model: Model): string[] {
   return texts;
 }
 
+function goOnAtStart(model: Model): void {
+  if (model.endOffset >= model.startOffset) return;
+  model.endOffset = model.startOffset;
+  model.beginOffset = model.startOffset;
+}
+
 class Append implements Command {
   readonly sizes: readonly number[];
   readonly ageMs: number;
@@ -44,6 +52,8 @@ class Append implements Command {
   check = () => true;
   async run(model: Model, { fixture, log }: Real): Promise<void> {
     const timestampMs = fixture.clock.now() - this.ageMs;
+    // A log that ends below its start goes on at its start.
+    goOnAtStart(model);
     const texts = this.sizes.map((size, index) => `${model.endOffset + index}:${"x".repeat(size)}`);
     const appended = fixture.append(log, texts, { timestampMs });
     assert.partialDeepStrictEqual(appended, { baseOffset: model.endOffset, recordCount: texts.length });
@@ -97,11 +107,12 @@ class Truncate implements Command {
   }
   check = () => true;
   async run(model: Model, { log }: Real): Promise<void> {
-    const offset = model.startOffset + Math.floor((model.endOffset - model.startOffset) * this.share);
+    const visible = Math.max(model.endOffset - model.startOffset, 0);
+    const offset = model.startOffset + Math.floor(visible * this.share);
     model.batches = model.batches.filter((batch) => batchEnd(batch) <= offset);
-    const boundary = Math.max(...model.batches.map(batchEnd), 0);
-    const isAtEnd = offset >= model.endOffset;
-    if (!isAtEnd) model.endOffset = Math.max(boundary, model.startOffset);
+    // Below the log start when that lies inside the batch that goes.
+    const boundary = Math.max(...model.batches.map(batchEnd), model.beginOffset);
+    if (offset < model.endOffset) model.endOffset = boundary;
     assert.deepEqual(await log.truncateTo(offset), model.endOffset);
   }
   toString = () => `Truncate(${this.share})`;
@@ -115,7 +126,8 @@ class DeleteBefore implements Command {
   check = () => true;
   async run(model: Model, { log }: Real): Promise<void> {
     await log.flush();
-    const offset = model.startOffset + Math.floor((model.endOffset - model.startOffset) * this.share);
+    const visible = Math.max(model.endOffset - model.startOffset, 0);
+    const offset = model.startOffset + Math.floor(visible * this.share);
     model.startOffset = offset;
     assert.deepEqual(await log.deleteRecordsBefore(offset), offset);
   }
@@ -157,6 +169,7 @@ class Reopen implements Command {
       await log.abandon();
       assert.deepEqual((await verifyLog(fixture.directory, fixture.disk)).errorCount, 0);
     }
+    if (this.how !== "close") goOnAtStart(model);
     real.log = await fixture.open({ cleanShutdown: this.how === "close" });
     assert.deepEqual(real.log.recoveryReport.kind, this.how === "close" ? "clean" : "recovered");
     assert.deepEqual([real.log.logStartOffset, real.log.logEndOffset], [model.startOffset, model.endOffset]);
@@ -191,7 +204,10 @@ test("a log does what a list of batches does, whatever happens to it", async () 
       const fixture = new TestLog({ ...config, retentionMs: 2000 }, { tailCacheBytes });
       const log = await fixture.open();
       await fc.asyncModelRun(() => {
-        return { model: { startOffset: 0, endOffset: 0, batches: [] }, real: { fixture, log } };
+        return {
+          model: { startOffset: 0, endOffset: 0, beginOffset: 0, batches: [] },
+          real: { fixture, log },
+        };
       }, commands);
     },
   );

@@ -7,6 +7,7 @@ import { LogFlusher } from "./log-flusher.ts";
 import type { LoadedLog } from "./log-loader.ts";
 import type { LogResources } from "./log-resources.ts";
 import type { FileLease } from "./open-files.ts";
+import type { OwnerEpochCache } from "./owner-epoch-cache.ts";
 import type { ProducerState } from "./producer-state.ts";
 import { Segment } from "./segment.ts";
 import { SegmentList } from "./segment-list.ts";
@@ -21,6 +22,7 @@ export class LogState {
   readonly resources: LogResources;
   readonly segments: SegmentList;
   readonly epochs: LeaderEpochCache;
+  readonly owners: OwnerEpochCache;
   readonly producers: ProducerState;
   readonly tail: LogTail;
   readonly flusher: LogFlusher;
@@ -29,7 +31,10 @@ export class LogState {
   readonly indexRepair = new Serial();
   config: LogConfig;
   logStartOffset: number;
+  /** Where the batch begins that holds the log start. */
+  firstBatchOffset: number;
   highWatermark: number;
+  damagedFrom: number | undefined;
   /** Rises when records disappear, so that a reader that was under way looks again. */
   generation = 0;
   failure: OttlaError | undefined;
@@ -52,9 +57,12 @@ export class LogState {
     this.config = options.config;
     this.segments = new SegmentList(loaded.segments);
     this.epochs = loaded.epochs;
+    this.owners = loaded.owners;
     this.producers = loaded.producers;
     this.logStartOffset = loaded.logStartOffset;
+    this.firstBatchOffset = loaded.firstBatchOffset;
     this.highWatermark = loaded.highWatermark;
+    this.damagedFrom = loaded.damagedFrom;
     this.tail = resources.tailCache.openTail();
     this.flusher = new LogFlusher({
       clock: resources.clock,
@@ -66,6 +74,18 @@ export class LogState {
       onFlushed: () => this.#flushed(),
       onFailed: (error) => this.fail(error),
     });
+  }
+
+  /** Compaction leaves gaps between batches; anywhere else a gap is a lost record. */
+  get allowsGaps(): boolean {
+    return this.config.cleanupPolicy.includes("compact");
+  }
+
+  /** A batch has its offsets: it may be the one that holds the log start. */
+  noteFirstBatch(batch: { readonly baseOffset: number; readonly lastOffset: number }): void {
+    const { logStartOffset } = this;
+    if (batch.baseOffset <= logStartOffset && batch.lastOffset >= logStartOffset)
+      this.firstBatchOffset = batch.baseOffset;
   }
 
   newSegment(baseOffset: number): Segment {
@@ -104,17 +124,20 @@ export class LogState {
 
   /** Writes the checkpoint with what holds now; `change` gives values that shall hold once it is written. */
   writeCheckpoint(
-    change: { recoveryPoint?: number; logStartOffset?: number; highWatermark?: number } = {},
+    change: { readonly recoveryPoint?: number; readonly logStartOffset?: number } = {},
   ): Promise<void> {
     return this.smallFiles.run(async () => {
       const recoveryPoint = change.recoveryPoint ?? this.flusher.flushedEndOffset;
-      // The checkpoint of leader epochs never knows less than what lies below the recovery point.
+      this.owners.forgetBefore(this.highWatermark);
+      // The checkpoints of epochs never know less than what lies below the recovery point.
       await this.epochs.write(this.resources.disk, this.directory);
-      await writeLogCheckpoint(this.resources.disk, this.directory, {
-        recoveryPoint,
-        logStartOffset: change.logStartOffset ?? this.logStartOffset,
-        highWatermark: change.highWatermark ?? this.highWatermark,
-      });
+      await this.owners.write(this.resources.disk, this.directory);
+      const logStartOffset = Math.max(change.logStartOffset ?? 0, this.logStartOffset);
+      const { highWatermark, damagedFrom } = this;
+      const checkpoint = { recoveryPoint, logStartOffset, highWatermark, damagedFrom };
+      await writeLogCheckpoint(this.resources.disk, this.directory, checkpoint);
+      // Here and not by the caller: a checkpoint that waits for this one must not write the old value again.
+      this.logStartOffset = logStartOffset;
     });
   }
 

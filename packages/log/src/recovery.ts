@@ -1,6 +1,7 @@
 import { BatchScanner, findNextBatch, type ScanStep } from "./batch-scanner.ts";
 import type { LeaderEpochCache } from "./leader-epoch-cache.ts";
 import type { LogResources } from "./log-resources.ts";
+import type { OwnerEpochCache } from "./owner-epoch-cache.ts";
 import type { ProducerState } from "./producer-state.ts";
 import type { DamagedRange } from "./recovery-report.ts";
 import type { Segment } from "./segment.ts";
@@ -14,6 +15,7 @@ export interface ScanOptions {
   readonly cutFrom: number;
   readonly allowGaps: boolean;
   readonly epochs: LeaderEpochCache;
+  readonly owners: OwnerEpochCache;
   readonly producers: ProducerState;
 }
 
@@ -142,6 +144,7 @@ function refusal(
 
 function takeBatch(segment: Segment, step: Extract<ScanStep, { kind: "batch" }>, options: ScanOptions): void {
   const { header, position } = step;
+  options.owners.take(header, step.bytes, header.baseOffset);
   segment.noteRecovered(
     {
       baseOffset: header.baseOffset,

@@ -7,6 +7,8 @@ export interface RetentionOptions {
   readonly nowMs: number;
   readonly highWatermark: number;
   readonly logStartOffset: number;
+  /** R13: the newest owner's control batch stays, so that a new replica learns of it from the log. */
+  readonly ownedFrom?: number | undefined;
 }
 
 export interface RetentionChoice {
@@ -21,7 +23,7 @@ export interface RetentionChoice {
  * whole segments, oldest first, and none that reaches above the high watermark.
  */
 export async function chooseDeletable(options: RetentionOptions): Promise<RetentionChoice> {
-  const { segments, config, highWatermark, logStartOffset } = options;
+  const { segments, config, highWatermark, logStartOffset, ownedFrom = Infinity } = options;
   const deletesByPolicy = config.cleanupPolicy.includes("delete");
   let excessBytes = -config.retentionBytes;
   for (const segment of segments) excessBytes += segment.writtenBytes;
@@ -34,8 +36,8 @@ export async function chooseDeletable(options: RetentionOptions): Promise<Retent
     const isBelowStart = !isActive && endOffset <= logStartOffset;
     const isOverSize =
       deletesByPolicy && config.retentionBytes >= 0 && !isActive && excessBytes >= segment.writtenBytes;
-    const isDue = isBelowStart || isOverSize || (deletesByPolicy && (await isTooOld(segment, options)));
-    if (!isDue) break;
+    const isByPolicy = isOverSize || (deletesByPolicy && (await isTooOld(segment, options)));
+    if (!isBelowStart && (!isByPolicy || endOffset > ownedFrom)) break;
     excessBytes -= segment.writtenBytes;
     deletable.push(segment);
     if (isActive) return { deletable, includesActive: true };

@@ -1,20 +1,18 @@
 import type { OttlaError } from "@ottla/errors";
+import type { ReplicaLog } from "@ottla/replication";
 
-import { type Appended, type AppendOptions, LogAppender } from "./log-appender.ts";
+import type { Appended, AppendOptions } from "./append-checks.ts";
+import { LogAppender } from "./log-appender.ts";
 import type { LogConfig } from "./log-config.ts";
-import { outOfRange } from "./log-errors.ts";
 import { loadLog } from "./log-loader.ts";
 import { LogMaintenance } from "./log-maintenance.ts";
+import { LogReader, type ReadOptions, type ReadResult } from "./log-reader.ts";
 import type { LogResources } from "./log-resources.ts";
 import { LogState } from "./log-state.ts";
 import { ensurePartitionMetadata } from "./partition-metadata.ts";
 import type { ProducerEntry } from "./producer-entry.ts";
-import { ReadAhead } from "./read-ahead.ts";
 import type { RecoveryReport } from "./recovery-report.ts";
-import type { Segment } from "./segment.ts";
-import { rebuildIndexes } from "./segment-batches.ts";
-import { readSegment } from "./segment-reader.ts";
-import { findMaxTimestamp, findOffsetForTimestamp, type TimestampedOffset } from "./timestamp-lookup.ts";
+import type { TimestampedOffset } from "./timestamp-lookup.ts";
 
 export interface OpenLogOptions {
   /** The partition's own directory; made when it is not there. */
@@ -38,41 +36,20 @@ export interface OpenLogOptions {
   readonly maxQueuedBytes?: number;
 }
 
-export interface ReadOptions {
-  readonly maxBytes: number;
-  /**
-   * Batches that reach to it or beyond are not given: the high watermark, or the written end for a follower.
-   */
-  readonly endOffset: number;
-  /** Gives the first batch even when it alone is larger than `maxBytes`. True when not given. */
-  readonly atLeastOneBatch?: boolean;
-}
-
-export interface ReadResult {
-  /** Whole batches, one after another, cut into pieces anywhere. Never to be changed. */
-  readonly chunks: readonly Uint8Array[];
-  /** The offset after the last batch given, or the offset asked for. */
-  readonly nextOffset: number;
-  readonly sizeBytes: number;
-}
-
-/** Truncations and deletions under a reader make it look again, but not for ever. */
-const MAX_READ_ATTEMPTS = 16;
-
 /** One partition replica's log on disk. See the package's README for what it promises. */
-export class SegmentedLog {
+export class SegmentedLog implements ReplicaLog {
   readonly recoveryReport: RecoveryReport;
   readonly #state: LogState;
   readonly #appender: LogAppender;
   readonly #maintenance: LogMaintenance;
-  readonly #readAhead: ReadAhead;
+  readonly #reader: LogReader;
 
   private constructor(state: LogState, report: RecoveryReport, options: OpenLogOptions) {
     this.#state = state;
     this.recoveryReport = report;
     this.#appender = new LogAppender(state, options);
     this.#maintenance = new LogMaintenance(state, this.#appender);
-    this.#readAhead = new ReadAhead(state.resources.readAhead);
+    this.#reader = new LogReader(state);
   }
 
   /** Opens the log: creates it when the directory is empty, recovers it unless it was closed cleanly. */
@@ -105,6 +82,13 @@ export class SegmentedLog {
     return this.#state.logStartOffset;
   }
 
+  /**
+   * Where the batch begins that holds the log start, which may lie inside one after `deleteRecordsBefore`.
+   */
+  get firstBatchOffset(): number {
+    return this.#state.firstBatchOffset;
+  }
+
   /** The offset that the next record gets; appends below it may still wait for the disk. */
   get logEndOffset(): number {
     return this.#state.segments.active.assignedEndOffset;
@@ -130,6 +114,16 @@ export class SegmentedLog {
   /** The high watermark that was last given to `checkpoint`. */
   get checkpointedHighWatermark(): number {
     return this.#state.highWatermark;
+  }
+
+  /** R12: from here on records of this replica are lost or damaged, until `clearDamage`; kept on disk. */
+  get damagedFrom(): number | undefined {
+    return this.#state.damagedFrom;
+  }
+
+  /** R13: the owner epoch that may append; -1 when the log has had no owner. */
+  get ownerEpoch(): number {
+    return this.#state.owners.latest;
   }
 
   get latestLeaderEpoch(): number | undefined {
@@ -207,50 +201,33 @@ export class SegmentedLog {
    * log start and above the log end, and CORRUPT_MESSAGE when the batch is damaged;
    * `nextOffset` in its metadata is where the damage ends.
    */
-  async read(offset: number, options: ReadOptions): Promise<ReadResult> {
-    for (let attempt = 0; attempt < MAX_READ_ATTEMPTS; attempt += 1) {
-      const { generation } = this.#state;
-      this.#checkRange(offset);
-      const endOffset = Math.min(options.endOffset, this.writtenEndOffset);
-      if (offset >= endOffset) break;
-      const atLeastOneBatch = options.atLeastOneBatch ?? true;
-      const cached = this.#state.tail.read(offset, endOffset, options.maxBytes, atLeastOneBatch);
-      if (cached !== undefined) {
-        this.#state.resources.metrics?.countTailCacheHit();
-        return cached;
-      }
-      this.#state.resources.metrics?.countTailCacheMiss();
-      try {
-        const result = await this.#readOn(offset, { ...options, endOffset, atLeastOneBatch });
-        if (generation === this.#state.generation) return result;
-      } catch (error) {
-        if (generation !== this.#state.generation) continue;
-        this.#state.resources.metrics?.countCorruptRead();
-        throw error;
-      }
-    }
-    return { chunks: [], nextOffset: offset, sizeBytes: 0 };
+  read(offset: number, options: ReadOptions): Promise<ReadResult> {
+    return this.#reader.read(offset, options);
   }
 
   /** The first record at or after a time, below `endOffset`. */
-  async offsetForTimestamp(timestampMs: number, endOffset: number): Promise<TimestampedOffset | undefined> {
-    return this.#lookUp(() => findOffsetForTimestamp(timestampMs, this.#lookupOptions(endOffset)));
+  offsetForTimestamp(timestampMs: number, endOffset: number): Promise<TimestampedOffset | undefined> {
+    return this.#reader.offsetForTimestamp(timestampMs, endOffset);
   }
 
   /** The first record that has the largest timestamp of all below `endOffset`. */
-  async maxTimestampOffset(endOffset: number): Promise<TimestampedOffset | undefined> {
-    return this.#lookUp(() => findMaxTimestamp(this.#lookupOptions(endOffset)));
+  maxTimestampOffset(endOffset: number): Promise<TimestampedOffset | undefined> {
+    return this.#reader.maxTimestampOffset(endOffset);
   }
 
   /**
    * Cuts the log at the last batch boundary at or below `offset`; returns the new end
-   * (R6). Durable when it returns.
+   * (R6), which is below the log start when that lies inside the batch that went.
+   * Durable when it returns.
    */
   truncateTo(offset: number): Promise<number> {
     return this.#maintenance.truncateTo(offset);
   }
 
-  /** Forgets all records and begins anew at `offset`, which is never below the log start offset (R14). */
+  /**
+   * Forgets all records and begins anew at `offset`. The log start offset never goes back (R14): a replica
+   * that begins below it has nothing to show until it is filled that far.
+   */
   truncateFullyAndStartAt(offset: number): Promise<void> {
     return this.#maintenance.truncateFullyAndStartAt(offset);
   }
@@ -285,84 +262,29 @@ export class SegmentedLog {
     if (this.failure !== undefined) throw this.failure;
   }
 
+  /** R12: notes durably that records from `offset` on are lost or damaged here; a lower mark stays. */
+  markDamaged(offset: number): Promise<void> {
+    return this.#maintenance.markDamaged(offset);
+  }
+
+  /** All that was lost is there again, on disk. */
+  clearDamage(): Promise<void> {
+    return this.#maintenance.clearDamage();
+  }
+
   updateConfig(config: LogConfig): void {
     this.#state.updateConfig(config);
   }
 
   /** Writes all there is and closes. A log closed so opens without a scan. */
   close(): Promise<void> {
-    this.#readAhead.close();
+    this.#reader.close();
     return this.#maintenance.close();
   }
 
   /** Stops as in a crash: nothing more is written. Resolves when what is in flight has ended. */
   abandon(): Promise<void> {
-    this.#readAhead.close();
+    this.#reader.close();
     return this.#maintenance.abandon();
-  }
-
-  /** Looks again when records disappeared under a lookup: what it found, or failed with, may be of before. */
-  async #lookUp<T>(task: () => Promise<T>): Promise<T> {
-    for (let attempt = 1; ; attempt += 1) {
-      const { generation } = this.#state;
-      const isLast = attempt === MAX_READ_ATTEMPTS;
-      try {
-        const found = await task();
-        if (generation === this.#state.generation || isLast) return found;
-      } catch (error) {
-        if (generation === this.#state.generation || isLast) throw error;
-      }
-    }
-  }
-
-  #checkRange(offset: number): void {
-    const { logStartOffset, logEndOffset } = this;
-    if (offset < logStartOffset || offset > logEndOffset)
-      throw outOfRange(offset, logStartOffset, logEndOffset);
-  }
-
-  /** Reads from the disk, unless that has been done already; what probably comes next is read meanwhile. */
-  async #readOn(offset: number, options: Required<ReadOptions>): Promise<ReadResult> {
-    if (!options.atLeastOneBatch) return this.#readDisk(offset, options);
-    const wanted = { offset, generation: this.#state.generation, ...options };
-    const result = (await this.#readAhead.take(wanted)) ?? (await this.#readDisk(offset, options));
-    const { nextOffset } = result;
-    if (!this.#state.tail.contains(nextOffset)) {
-      const next = { ...wanted, offset: nextOffset };
-      this.#readAhead.expect(offset, next, () => this.#readDisk(nextOffset, options));
-    }
-    return result;
-  }
-
-  async #readDisk(offset: number, options: Required<ReadOptions>): Promise<ReadResult> {
-    const { segments, epochs, config, resources } = this.#state;
-    const allowGaps = config.cleanupPolicy.includes("compact");
-    let segment: Segment | undefined = segments.floor(offset);
-    while (segment !== undefined) {
-      const { indexWrong, ...result } = await readSegment(segment, {
-        ...options,
-        offset,
-        allowGaps,
-        epochs,
-        buffers: resources.readBuffers,
-      });
-      if (indexWrong) {
-        resources.logger.warn({ path: segment.offsetIndex.file.path }, "an index is wrong and is made anew");
-        if (segment !== segments.active)
-          await this.#state.indexRepair.run(() => rebuildIndexes(segment as Segment));
-      }
-      // Compaction may have taken the segment's last records: the next one has what is looked for.
-      if (result.chunks.length > 0 || !allowGaps) return result;
-      segment = segments.after(segment);
-    }
-    return { chunks: [], nextOffset: offset, sizeBytes: 0 };
-  }
-
-  #lookupOptions(endOffset: number): Parameters<typeof findMaxTimestamp>[0] {
-    return {
-      segments: this.#state.segments.all,
-      logStartOffset: this.logStartOffset,
-      endOffset: Math.min(endOffset, this.writtenEndOffset),
-    };
   }
 }

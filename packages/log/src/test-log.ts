@@ -90,6 +90,18 @@ export interface TestBatchOptions {
   readonly partitionLeaderEpoch?: number;
 }
 
+/** Brings all that `leader` has beyond the follower's end to the follower, as its batches are stored. */
+export async function replicate(leader: SegmentedLog, follower: SegmentedLog, maxBytes = 400): Promise<void> {
+  for (;;) {
+    const from = follower.logEndOffset;
+    if (from >= leader.writtenEndOffset) break;
+    const endOffset = Number.MAX_SAFE_INTEGER;
+    const { chunks } = await leader.read(from, { maxBytes, endOffset, forReplica: true });
+    follower.append(Buffer.concat(chunks), { leaderEpoch: -1, validated: true, origin: "replica" });
+  }
+  await follower.flush();
+}
+
 export const CLIENT = { leaderEpoch: 1, validated: false, origin: "client" } as const;
 
 /** The code with which a call is refused. */

@@ -4,6 +4,7 @@ import { BatchScanner, findNextBatch } from "./batch-scanner.ts";
 import {
   LEADER_EPOCH_CHECKPOINT,
   LOG_CHECKPOINT,
+  OWNER_EPOCH_CHECKPOINT,
   parseOffsetFileName,
   SNAPSHOT_SUFFIX,
 } from "./file-names.ts";
@@ -17,6 +18,7 @@ import {
   readOffsetIndex,
   readTimeIndex,
 } from "./offline-log.ts";
+import { readOwnerEpochs } from "./owner-epoch-cache.ts";
 import { decodeProducerSnapshot } from "./producer-snapshot.ts";
 import { OffsetIndexCheck, TimeIndexCheck } from "./verify-indexes.ts";
 
@@ -80,10 +82,11 @@ class LogVerifier {
   async run(): Promise<LogVerification> {
     const all = await listOfflineSegments(this.#directory, this.#disk);
     const segments = all.filter((segment) => segment.sizeBytes > 0 || segment === all.at(-1));
-    for (const segment of all) {
-      if (!segments.includes(segment)) this.#warning({ file: segment.logFile, problem: EMPTY });
-    }
     await this.#readSmallFiles();
+    for (const segment of all) {
+      if (segments.includes(segment) || segment.baseOffset < this.#logStartOffset) continue;
+      this.#warning({ file: segment.logFile, problem: EMPTY });
+    }
     this.#expectedOffset = segments[0]?.baseOffset ?? 0;
     this.#logStartOffset = Math.max(this.#logStartOffset, this.#expectedOffset);
     let sizeBytes = 0;
@@ -120,6 +123,10 @@ class LogVerifier {
     } else if (checkpoint !== undefined) {
       this.#recoveryPoint = checkpoint.recoveryPoint;
       this.#logStartOffset = checkpoint.logStartOffset;
+    }
+    if ((await readOwnerEpochs(this.#disk, this.#directory)) === "damaged") {
+      const file = `${this.#directory}/${OWNER_EPOCH_CHECKPOINT}`;
+      this.#warning({ file, problem: "the checkpoint of owner epochs is damaged" });
     }
     const epochs = await readLeaderEpochs(this.#disk, this.#directory);
     if (epochs === "damaged") {
@@ -249,13 +256,6 @@ class LogVerifier {
     if (endOffset < this.#recoveryPoint) {
       const problem = `the log ends at ${endOffset}, but was synced up to ${this.#recoveryPoint}`;
       this.#error({ file, offset: endOffset, problem });
-    }
-    if (endOffset < this.#logStartOffset) {
-      this.#error({
-        file,
-        offset: endOffset,
-        problem: `the log starts at ${this.#logStartOffset}, behind its end`,
-      });
     }
   }
 

@@ -136,6 +136,14 @@ describe("a follower that follows", () => {
     expect(follower.onRecords(records(2, 4))).toEqual([]);
   });
 
+  it("begins anew where the leader's batch begins when its own start lies inside it", () => {
+    const log = logOf(1, 1, 1);
+    log.deleteBefore(3);
+    const follower = followFrom(log);
+    expect(follower.onRecords(records(1, 6))).toEqual([{ kind: "restartAt", offset: 1 }]);
+    expect(follower.phase).toBe("truncating");
+  });
+
   it("asks anew when records are missing in between (R12)", () => {
     const follower = followFrom(logOf(1, 1));
     expect(follower.onRecords(records(3, 4))).toMatchObject([

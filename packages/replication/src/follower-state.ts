@@ -154,6 +154,9 @@ export class FollowerState {
     if (nextOffset > baseOffset) {
       // R12: continuity. What was there before came twice; a gap means that something was lost on the way.
       if (baseOffset > logEndOffset) return this.#ask();
+      // An empty log whose start lies inside the leader's first batch: it needs that batch whole.
+      const isInsideBatch = baseOffset < logEndOffset && logEndOffset < nextOffset;
+      if (isInsideBatch && logEndOffset <= this.#log.logStartOffset) return this.#restart(baseOffset);
       if (baseOffset === logEndOffset) effects.push({ kind: "appendRecords", baseOffset, nextOffset });
     }
     effects.push(...this.#learn(answer));
