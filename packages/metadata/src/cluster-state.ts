@@ -1,6 +1,7 @@
 import type { MetadataKeys, NodeRole, ParsedKey } from "./keys.ts";
 import type { KeyValue, Revision } from "./metadata-store.ts";
 import {
+  balancingStateCodec,
   type ControllerState,
   clusterIdStateCodec,
   controllerStateCodec,
@@ -51,6 +52,8 @@ export interface ClusterChange {
   readonly nodes: readonly { readonly role: NodeRole; readonly nodeId: number }[];
   readonly storageNodeIds: readonly number[];
   readonly controllerChanged: boolean;
+  /** Moves were paused or resumed. */
+  readonly balancingChanged: boolean;
 }
 
 export interface PartitionRef {
@@ -66,6 +69,7 @@ export class ChangeRecorder implements ClusterChange {
   readonly nodes: { role: NodeRole; nodeId: number }[] = [];
   readonly storageNodeIds: number[] = [];
   controllerChanged = false;
+  balancingChanged = false;
 
   constructor(revision: Revision) {
     this.revision = revision;
@@ -74,7 +78,7 @@ export class ChangeRecorder implements ClusterChange {
   get isEmpty(): boolean {
     const touched =
       this.topicIds.size + this.partitions.length + this.nodes.length + this.storageNodeIds.length;
-    return touched === 0 && !this.controllerChanged;
+    return touched === 0 && !this.controllerChanged && !this.balancingChanged;
   }
 }
 
@@ -93,6 +97,7 @@ export class ClusterState {
   controller: ClusterController | undefined;
   clusterId: string | undefined;
   featureLevel: number | undefined;
+  isBalancingPaused = false;
 
   constructor(keys: MetadataKeys) {
     this.#keys = keys;
@@ -134,6 +139,10 @@ export class ClusterState {
         return;
       case "feature-level":
         this.featureLevel = undefined;
+        return;
+      case "balancing":
+        this.isBalancingPaused = false;
+        change.balancingChanged = true;
         return;
       case "changed":
       case "group-owner":
@@ -179,6 +188,10 @@ export class ClusterState {
         return;
       case "feature-level":
         this.featureLevel = featureLevelStateCodec.parse(value, entry.key).level;
+        return;
+      case "balancing":
+        this.isBalancingPaused = balancingStateCodec.parse(value, entry.key).paused;
+        change.balancingChanged = true;
         return;
       case "changed":
       case "group-owner":

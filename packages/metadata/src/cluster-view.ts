@@ -103,6 +103,11 @@ export class ClusterView {
     return this.#state.controller;
   }
 
+  /** Whether the moves that the coordinator begins by itself are paused. */
+  get isBalancingPaused(): boolean {
+    return this.#state.isBalancingPaused;
+  }
+
   /** Only topics that are live: one being created or deleted has no name for clients. */
   topicByName(name: string): ClusterTopic | undefined {
     const topicId = this.#state.topicIdsByName.get(name);

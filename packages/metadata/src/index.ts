@@ -54,6 +54,7 @@ export {
   type TopicConfigEntry,
   type TopicConfigMap,
   type TopicConfigSource,
+  topicSettingBoolean,
   topicSettingNumber,
 } from "./topic-config.ts";
 export { TOPIC_SETTINGS, type TopicSetting, type TopicSettingType } from "./topic-config-table.ts";
@@ -66,6 +67,8 @@ export {
 export { MAX_TRANSACTION_BYTES, MAX_TRANSACTION_OPERATIONS } from "./transaction-limits.ts";
 export type { ValueCodec } from "./value-parser.ts";
 export {
+  type BalancingState,
+  balancingStateCodec,
   type ClusterIdState,
   type ControllerState,
   clusterIdStateCodec,

@@ -24,6 +24,8 @@ export class MetadataKeys {
    * seen all of them. Reading it is the linearizable read of `ClusterView.refresh`.
    */
   readonly changed: string;
+  /** Whether the moves that the coordinator begins by itself are paused. */
+  readonly balancing: string;
   readonly nodesPrefix: string;
   readonly storageNodesPrefix: string;
   readonly topicNamesPrefix: string;
@@ -47,6 +49,7 @@ export class MetadataKeys {
     this.featureLevel = `${this.root}feature-level`;
     this.producerIds = `${this.root}producer-ids`;
     this.changed = `${this.root}changed`;
+    this.balancing = `${this.root}balancing`;
     this.nodesPrefix = `${this.root}nodes/`;
     this.storageNodesPrefix = `${this.root}storage/`;
     this.topicNamesPrefix = `${this.root}topic-names/`;
@@ -103,7 +106,9 @@ export class MetadataKeys {
 }
 
 export type ParsedKey =
-  | { readonly kind: "controller" | "cluster-id" | "feature-level" | "producer-ids" | "changed" }
+  | {
+      readonly kind: "controller" | "cluster-id" | "feature-level" | "producer-ids" | "changed" | "balancing";
+    }
   | { readonly kind: "node"; readonly role: NodeRole; readonly nodeId: number }
   | { readonly kind: "storage-node"; readonly nodeId: number }
   | { readonly kind: "topic-name"; readonly name: string }
@@ -118,6 +123,7 @@ function parseSingleKey(kind: string): ParsedKey | undefined {
     case "feature-level":
     case "producer-ids":
     case "changed":
+    case "balancing":
       return { kind };
     default:
       return undefined;

@@ -178,16 +178,13 @@ const SERVED: readonly TopicSetting[] = [
     "The age in milliseconds at which a segment is closed even when it is not full, so that " +
       "retention can reach it.",
   ),
-  {
-    ...served(
-      "unclean.leader.election.enable",
-      { kind: "boolean" },
-      "false",
-      "Whether a replica that may lack acknowledged records can become leader when no other is " +
-        "left. Only false is served yet.",
-    ),
-    servedValues: ["false"],
-  },
+  served(
+    "unclean.leader.election.enable",
+    { kind: "boolean" },
+    "false",
+    "Whether a replica that may lack acknowledged records can become leader when no other is left: " +
+      "the partition can be used again, and those records are lost.",
+  ),
 ];
 
 const ACCEPTED: readonly TopicSetting[] = [

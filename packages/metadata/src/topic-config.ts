@@ -67,7 +67,11 @@ export function parseTopicConfig(
     segmentBytes: number("segment.bytes"),
     segmentIndexBytes: number("segment.index.bytes"),
     segmentMs: number("segment.ms"),
-    uncleanLeaderElectionEnable: text("unclean.leader.election.enable") === "true",
+    uncleanLeaderElectionEnable: topicSettingBoolean(
+      "unclean.leader.election.enable",
+      overrides,
+      clusterDefaults,
+    ),
   };
 }
 
@@ -78,6 +82,15 @@ export function topicSettingNumber(
   clusterDefaults: TopicConfigMap = {},
 ): number {
   return toSafeInteger(settingText(name, overrides, clusterDefaults));
+}
+
+/** The same of a boolean setting. */
+export function topicSettingBoolean(
+  name: string,
+  overrides: TopicConfigMap,
+  clusterDefaults: TopicConfigMap = {},
+): boolean {
+  return settingText(name, overrides, clusterDefaults) === "true";
 }
 
 function settingText(name: string, overrides: TopicConfigMap, clusterDefaults: TopicConfigMap): string {

@@ -81,6 +81,10 @@ export class FieldCheck {
     if (typeof this.#fields[name] !== "boolean") this.#fail(name, "true or false");
   }
 
+  optionalBoolean(name: string): void {
+    if (this.#fields[name] !== undefined) this.boolean(name);
+  }
+
   /** A safe integer ≥ `minimum`. */
   integer(name: string, minimum: number): void {
     const value = this.#fields[name];

@@ -97,6 +97,10 @@ export interface StorageNodeState {
   /** The last registration that the coordinator has dealt with. */
   readonly lastNodeEpoch: number;
   readonly drain: DrainState;
+  /**
+   * Set while a node that is new, or takes replicas again after a drain, still gets its share of replicas.
+   */
+  readonly filling?: boolean | undefined;
 }
 
 export interface ControllerState {
@@ -104,6 +108,10 @@ export interface ControllerState {
   readonly address: string;
   /** Random for each campaign: tells a winner its own key after an unknown outcome. */
   readonly incarnation: string;
+}
+
+export interface BalancingState {
+  readonly paused: boolean;
 }
 
 export interface TopicNameState {
@@ -170,6 +178,7 @@ export const storageNodeStateCodec: ValueCodec<StorageNodeState> = valueCodec("s
   fields.text("directoryId");
   fields.integer("lastNodeEpoch", -1);
   fields.oneOf("drain", DRAIN_STATES);
+  fields.optionalBoolean("filling");
 });
 
 export const controllerStateCodec: ValueCodec<ControllerState> = valueCodec("controller", (fields) => {
@@ -180,6 +189,10 @@ export const controllerStateCodec: ValueCodec<ControllerState> = valueCodec("con
 
 export const topicNameStateCodec: ValueCodec<TopicNameState> = valueCodec("topic name", (fields) => {
   fields.text("topicId");
+});
+
+export const balancingStateCodec: ValueCodec<BalancingState> = valueCodec("balancing", (fields) => {
+  fields.boolean("paused");
 });
 
 export const producerIdStateCodec: ValueCodec<ProducerIdState> = valueCodec("producer id", (fields) => {

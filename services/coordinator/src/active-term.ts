@@ -1,9 +1,12 @@
-import { OttlaError, toOttlaError } from "@ottla/errors";
-import { type ClusterChange, featureLevelStateCodec, type Revision } from "@ottla/metadata";
-import { LeavingNodes } from "./leaving-nodes.ts";
+import { OttlaError } from "@ottla/errors";
+import { type ClusterChange, featureLevelStateCodec, type Revision, type TopicPhase } from "@ottla/metadata";
+import { LeaderBalance } from "./leader-balance.ts";
+import { LeaderElections } from "./leader-elections.ts";
+import { NodeRounds } from "./node-rounds.ts";
 import { PartitionWriter } from "./partition-writer.ts";
 import { allocateProducerIds, type ProducerIdBlock } from "./producer-ids.ts";
 import { ReplicaRequests } from "./replica-requests.ts";
+import { RoundLoop } from "./round-loop.ts";
 import { SerialQueue } from "./serial-queue.ts";
 import { StorageNodes } from "./storage-nodes.ts";
 import { type Term, writeAndSee } from "./term.ts";
@@ -13,41 +16,40 @@ import { type CreatedTopic, Topics } from "./topics.ts";
 /** What this version writes and understands; raised when the metadata's meaning changes. */
 const FEATURE_LEVEL = 1;
 
-const RETRY_MS = 100;
-const RETRY_LIMIT_MS = 5000;
-
-/** How often tombstones are looked at when nothing else happens. */
+/** How often rounds come when nothing happens: tombstones grow old, for instance. */
 const UPKEEP_INTERVAL_MS = 10 * 60 * 1000;
 
 /**
- * One coordinator while it is elected: serves requests and brings the cluster in order, one piece of work
- * after another. It ends when the term's signal aborts; a request that is under way then fails on its next
- * write (R1).
+ * One coordinator while it is elected: serves requests and brings the cluster in order.
+ * Topics change one after another; leaders and ISRs do not wait for that. It ends when the
+ * term's signal aborts; a request that is under way then fails on its next write (R1).
  */
 export class ActiveTerm {
   readonly #term: Term;
   /** Not behind the other work. */
   readonly replicas: ReplicaRequests;
-  readonly #nodes: StorageNodes;
+  readonly elections: LeaderElections;
   readonly #topics: Topics;
   readonly #queue: SerialQueue;
   readonly #producerIdQueue: SerialQueue;
-  #roundWanted = true;
-  #wake: () => void = () => {};
+  readonly #nodeRounds: NodeRounds;
+  readonly #nodeLoop: RoundLoop;
+  readonly #topicLoop: RoundLoop;
+  readonly #leaderLoop: RoundLoop;
 
   private constructor(term: Term) {
     this.#term = term;
     const partitions = new PartitionWriter(term);
-    const leaving = new LeavingNodes(term);
-    const nodes = new StorageNodes(term, partitions, leaving);
-    this.#nodes = nodes;
-    this.#topics = new Topics(term, nodes, partitions);
-    this.replicas = new ReplicaRequests(term, {
-      nodes,
-      leaving,
-      partitions,
-      wantRound: () => this.wantRound(),
-    });
+    const nodes = new StorageNodes(term);
+    this.#nodeRounds = new NodeRounds(term, nodes, partitions);
+    this.#topics = new Topics(term, nodes, this.#nodeRounds, partitions);
+    this.elections = new LeaderElections(term, nodes, partitions);
+    const leaders = new LeaderBalance(term, nodes, partitions);
+    this.#nodeLoop = this.#loop("partitions and storage nodes", () => this.#nodeRounds.run());
+    this.#topicLoop = this.#loop("topics", () => this.#queue.run(() => this.#topics.finishPhases()));
+    this.#leaderLoop = this.#loop("leaders", () => leaders.step(), term.limits.preferredLeaderStepMs);
+    const wantRound = (): void => this.#nodeLoop.want();
+    this.replicas = new ReplicaRequests(term, { nodes, partitions, wantRound });
     this.#queue = new SerialQueue({ maxWaiting: term.limits.maxWaitingRequests });
     this.#producerIdQueue = new SerialQueue({ maxWaiting: term.limits.maxWaitingRequests });
   }
@@ -90,17 +92,19 @@ export class ActiveTerm {
     return this.#producerIdQueue.run(() => allocateProducerIds(this.#term), signal);
   }
 
-  /** Asks for a round: after a request that failed half-way, for instance. */
+  /** Asks for rounds: after a request that failed half-way, for instance. */
   wantRound(): void {
-    this.#roundWanted = true;
-    this.#wake();
+    this.#nodeLoop.want();
+    this.#topicLoop.want();
+  }
+
+  #loop(about: string, round: () => Promise<number | undefined>, minPauseMs = 0): RoundLoop {
+    return new RoundLoop({ term: this.#term, about, round, intervalMs: UPKEEP_INTERVAL_MS, minPauseMs });
   }
 
   #start(): void {
     const { view, clock, ended, limits } = this.#term;
-    const unsubscribe = view.onChange((change) => {
-      if (concernsRounds(change, (topicId) => view.topicById(topicId)?.phase)) this.wantRound();
-    });
+    const unsubscribe = view.onChange((change) => this.#onChange(change));
     const grace = clock.setTimer(limits.absentNodeGraceMs, () => this.wantRound(), { background: true });
     ended.addEventListener(
       "abort",
@@ -108,63 +112,34 @@ export class ActiveTerm {
         unsubscribe();
         grace.cancel();
         this.#topics.close();
-        this.#wake();
       },
       { once: true },
     );
-    void this.#runRounds();
+    this.#nodeLoop.start();
+    this.#topicLoop.start();
+    this.#leaderLoop.start();
   }
 
-  async #runRounds(): Promise<void> {
-    const { ended, clock, logger, metrics } = this.#term;
-    let pauseMs = RETRY_MS;
-    while (!ended.aborted) {
-      await this.#untilRoundWanted();
-      if (ended.aborted) return;
-      this.#roundWanted = false;
-      try {
-        await this.#queue.run(() => this.#round());
-        pauseMs = RETRY_MS;
-      } catch (thrown) {
-        if (ended.aborted) return;
-        metrics.roundFailed();
-        logger.warn(
-          { err: toOttlaError(thrown) },
-          "cannot bring the cluster's metadata in order, will try again",
-        );
-        await clock.sleep(pauseMs, ended).catch(() => undefined);
-        pauseMs = Math.min(pauseMs * 2, RETRY_LIMIT_MS);
-        this.#roundWanted = true;
-      }
-    }
-  }
-
-  async #round(): Promise<void> {
-    await this.#nodes.reconcile();
-    await this.#topics.finishPhases();
-  }
-
-  async #untilRoundWanted(): Promise<void> {
-    if (this.#roundWanted) return;
-    const upkeep = this.#term.clock.setTimer(UPKEEP_INTERVAL_MS, () => this.wantRound(), {
-      background: true,
-    });
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-    });
-    upkeep.cancel();
+  #onChange(change: ClusterChange): void {
+    if (concernsNodes(change) || this.#nodeRounds.wouldChange(change.partitions)) this.#nodeLoop.want();
+    if (!isOfTopicsOnly(change)) this.#leaderLoop.want();
+    const { view } = this.#term;
+    // A topic that waits for nodes may be finished now.
+    const isPhase = (topicId: string): boolean => isUnderWay(view.topicById(topicId)?.phase);
+    if (concernsNodes(change) || [...change.topicIds].some(isPhase)) this.#topicLoop.want();
   }
 }
 
-/** Rounds deal with nodes and with phases; a topic that simply lives needs none. */
-function concernsRounds(change: ClusterChange, phaseOf: (topicId: string) => string | undefined): boolean {
-  if (change.storageNodeIds.length > 0) return true;
-  if (change.nodes.some(({ role }) => role === "partition-storage")) return true;
-  for (const topicId of change.topicIds) {
-    const phase = phaseOf(topicId);
-    if (phase === "creating" || phase === "deleting") return true;
-  }
-  return false;
+function concernsNodes(change: ClusterChange): boolean {
+  return change.storageNodeIds.length > 0 || change.nodes.some(({ role }) => role === "partition-storage");
+}
+
+function isOfTopicsOnly(change: ClusterChange): boolean {
+  return !concernsNodes(change) && change.partitions.length === 0 && !change.balancingChanged;
+}
+
+function isUnderWay(phase: TopicPhase | undefined): boolean {
+  return phase === "creating" || phase === "deleting";
 }
 
 async function ensureFeatureLevel(term: Term): Promise<void> {

@@ -1,6 +1,7 @@
 import type { ErrorCode } from "@ottla/errors";
 import type { ClusterView } from "@ottla/metadata";
 import { Counter, Gauge, type MetricsRegistry } from "@ottla/runtime";
+import type { ElectionKind } from "./partition-leadership.ts";
 
 /** What the gauges ask for when they are scraped. */
 export interface CoordinatorGauges {
@@ -13,7 +14,7 @@ const PREFIX = "ottla_coordinator";
 /** The metrics of a coordinator. Those about topics and partitions are known to standbys as well. */
 export class CoordinatorMetrics {
   readonly #requests: Counter<"operation" | "outcome">;
-  readonly #leaderChanges: Counter;
+  readonly #elections: Counter<"kind">;
   readonly #failedRounds: Counter;
   readonly #registry: MetricsRegistry;
 
@@ -26,9 +27,12 @@ export class CoordinatorMetrics {
       labelNames: ["operation", "outcome"],
       registers,
     });
-    this.#leaderChanges = new Counter({
-      name: `${PREFIX}_leader_changes_total`,
-      help: "Changes of a partition's leader or of its registration, losing it included",
+    this.#elections = new Counter({
+      name: `${PREFIX}_elections_total`,
+      help:
+        "New leader epochs of partitions, by where the leader came from: isr, eligible, last-known, unclean; " +
+        "lost: there is none",
+      labelNames: ["kind"],
       registers,
     });
     this.#failedRounds = new Counter({
@@ -52,6 +56,26 @@ export class CoordinatorMetrics {
     this.#gauge("under_replicated_partitions", "Partitions whose ISR lacks a replica", () => {
       return count(view, ({ isr, replicas }) => isr.length < replicas.length);
     });
+    this.#gauge("offline_replicas", "Replicas on storage nodes that are not registered", () => {
+      let total = 0;
+      for (const { replicas } of view.partitions()) {
+        for (const nodeId of replicas) {
+          if (view.node("partition-storage", nodeId) === undefined) total += 1;
+        }
+      }
+      return total;
+    });
+    this.#gauge("under_min_isr_partitions", "Partitions whose ISR is below min.insync.replicas", () => {
+      return count(view, ({ isr, minInsyncReplicas }) => isr.length < minInsyncReplicas);
+    });
+    this.#gauge(
+      "leader_imbalance_partitions",
+      "Partitions that another than the preferred leader leads",
+      () => count(view, ({ leader, replicas }) => leader >= 0 && leader !== replicas[0]),
+    );
+    this.#gauge("reassigning_partitions", "Partitions whose replicas are being moved", () => {
+      return count(view, (state) => isMoving(state));
+    });
     this.#gauge(
       "storage_nodes",
       "Storage nodes that are registered",
@@ -63,8 +87,8 @@ export class CoordinatorMetrics {
     this.#requests.labels(operation, outcome).inc();
   }
 
-  leadersChanged(count: number): void {
-    this.#leaderChanges.inc(count);
+  leaderElected(kind: ElectionKind): void {
+    this.#elections.labels(kind).inc();
   }
 
   roundFailed(): void {
@@ -82,6 +106,10 @@ export class CoordinatorMetrics {
     });
     this.#registry.registerMetric(gauge);
   }
+}
+
+function isMoving({ addingReplicas, removingReplicas }: Partition): boolean {
+  return (addingReplicas?.length ?? 0) + (removingReplicas?.length ?? 0) > 0;
 }
 
 type Partitions = ReturnType<ClusterView["partitions"]>;

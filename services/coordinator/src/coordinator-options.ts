@@ -30,6 +30,11 @@ export interface CoordinatorLimits {
   readonly maxWaitingChanges: number;
   /** How long a node that is about to stop is not elected, should it not stop after all. */
   readonly leavingNodeMs: number;
+  /** How long a preferred leader has to be fit to lead before it gets its partition back. */
+  readonly preferredLeaderDelayMs: number;
+  /** How many partitions go to their preferred leaders at once, and how long until the next ones do. */
+  readonly preferredLeadersPerStep: number;
+  readonly preferredLeaderStepMs: number;
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -43,6 +48,9 @@ export const DEFAULT_LIMITS: CoordinatorLimits = {
   maxWaitingRequests: 1000,
   maxWaitingChanges: 50_000,
   leavingNodeMs: 60_000,
+  preferredLeaderDelayMs: 30_000,
+  preferredLeadersPerStep: 50,
+  preferredLeaderStepMs: 1000,
 };
 
 export const DEFAULT_LEASE_TTL_MS = 5000;

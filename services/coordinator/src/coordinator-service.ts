@@ -1,6 +1,6 @@
 import { invalidRequest, OttlaError, toOttlaError } from "@ottla/errors";
 import type { CoordinatorService } from "@ottla/proto/ottla/internal/v1/coordinator";
-import type { ServiceImplementation } from "@ottla/rpc";
+import { errorToMessage, type ServiceImplementation } from "@ottla/rpc";
 import type { ActiveTerm } from "./active-term.ts";
 import type { Coordinator } from "./coordinator.ts";
 import type { CoordinatorMetrics } from "./coordinator-metrics.ts";
@@ -72,7 +72,15 @@ export function coordinatorService(
         const { revision, remaining } = await active.replicas.moveLeadersAway(nodeId, Number(nodeEpoch));
         return { revision: BigInt(revision), remaining };
       }),
-    electLeaders: notServedYet,
+    electLeaders: (request) =>
+      answer("ElectLeaders", async (active) => {
+        const type = request.unclean ? "unclean" : "preferred";
+        const { revision, results } = await active.elections.elect(request.partitions, type);
+        const answers = results.map(({ partition, error }) =>
+          error === undefined ? { partition } : { partition, error: errorToMessage(error) },
+        );
+        return { revision: BigInt(revision), answers };
+      }),
     alterReassignments: notServedYet,
     drainNode: notServedYet,
     alterBalancing: notServedYet,

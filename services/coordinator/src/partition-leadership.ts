@@ -108,8 +108,10 @@ export interface ElectionOptions {
   readonly notThisOne?: number | undefined;
   /** Never chosen: nodes that are about to stop. */
   readonly isLeaving?: (nodeId: number) => boolean;
-  /** Test-only: all replicas count as in sync (R8 broken). */
-  readonly isUnclean?: boolean;
+  /** Any live replica may lead when nobody else can, though it may lack acknowledged records. */
+  readonly allowsUnclean?: boolean;
+  /** For tests only: all replicas count as in sync (R8 broken). */
+  readonly ignoresIsr?: boolean;
 }
 
 /**
@@ -146,12 +148,37 @@ function chooseLeader(state: PartitionState, live: LiveNodes, options: ElectionO
   const mayLead = (nodeId: number): boolean => live(nodeId) !== undefined && isLeaving?.(nodeId) !== true;
   const inOrder = (members: readonly number[]): number | undefined =>
     state.replicas.find((nodeId) => members.includes(nodeId) && mayLead(nodeId));
-  const fit = options.isUnclean === true ? state.replicas : state.isr;
+  const fit = options.ignoresIsr === true ? state.replicas : state.isr;
   const others = fit.filter((nodeId) => nodeId !== notThisOne);
   const elected = inOrder(others) ?? inOrder(state.isr) ?? inOrder(state.eligibleReplicas);
-  if (elected !== undefined || state.isr.length + state.eligibleReplicas.length > 0) return elected;
-  const { lastKnownLeader } = state;
-  return state.replicas.includes(lastKnownLeader) && mayLead(lastKnownLeader) ? lastKnownLeader : undefined;
+  if (elected !== undefined) return elected;
+  const isSoleLast = state.isr.length + state.eligibleReplicas.length === 0;
+  const lastKnown = inOrder([state.lastKnownLeader]);
+  if (isSoleLast && lastKnown !== undefined) return lastKnown;
+  if (options.allowsUnclean !== true) return undefined;
+  return lastKnown ?? inOrder(state.replicas);
+}
+
+/** Gives the lead to the first of the replicas where it is in sync and may lead; else the same object. */
+export function withPreferredLeader<S extends PartitionState>(state: S, electable: LiveNodes): S {
+  const [preferred = NO_NODE] = state.replicas;
+  const leaderNodeEpoch = electable(preferred);
+  if (state.leader === preferred || !state.isr.includes(preferred) || leaderNodeEpoch === undefined) {
+    return state;
+  }
+  return { ...state, leader: preferred, leaderNodeEpoch, lastKnownLeader: NO_NODE, ...NOTHING_AWAITED };
+}
+
+export type ElectionKind = "isr" | "eligible" | "last-known" | "unclean" | "lost";
+
+/** Where the leader of a new term came from. */
+export function electionKind(before: PartitionState, after: PartitionState): ElectionKind {
+  const { leader } = after;
+  if (leader === NO_NODE) return "lost";
+  if (before.isr.includes(leader)) return "isr";
+  if (before.eligibleReplicas.includes(leader)) return "eligible";
+  const isSoleLast = before.isr.length + before.eligibleReplicas.length === 0;
+  return isSoleLast && before.lastKnownLeader === leader ? "last-known" : "unclean";
 }
 
 function withoutLeader<S extends PartitionState>(state: S): S {

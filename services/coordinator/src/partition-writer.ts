@@ -8,6 +8,7 @@ import {
   type Revision,
 } from "@ottla/metadata";
 import { LatestPartitions } from "./latest-partitions.ts";
+import { electionKind } from "./partition-leadership.ts";
 import type { Term } from "./term.ts";
 
 /** How many transactions are under way at a time. */
@@ -198,16 +199,25 @@ export class PartitionWriter {
   }
 
   #afterWrite(batch: Batch, revision: Revision): void {
-    let leaderChanges = 0;
     for (const { slot, waiting, before, decision } of batch.entries) {
       const { topicId, partition } = before;
       const state = decision.kind === "put" ? { ...decision.state, modRevision: revision } : undefined;
       if (state === undefined) this.latest.delete(topicId, partition, revision);
       else this.latest.put(state);
-      if (state !== undefined && state.leaderEpoch !== before.leaderEpoch) leaderChanges += 1;
+      if (state !== undefined && state.leaderEpoch !== before.leaderEpoch) this.#noteElection(before, state);
       this.#settle(slot, waiting, { kind: "written", revision, state });
     }
-    this.#term.metrics.leadersChanged(leaderChanges);
+  }
+
+  #noteElection(before: ClusterPartition, after: ClusterPartition): void {
+    const kind = electionKind(before, after);
+    this.#term.metrics.leaderElected(kind);
+    if (kind !== "unclean") return;
+    const { topicId, partition, leader } = after;
+    this.#term.logger.warn(
+      { topicId, partition, leader, isr: before.isr, eligibleReplicas: before.eligibleReplicas },
+      "elected a leader that may lack acknowledged records: no other was left",
+    );
   }
 
   /**

@@ -16,7 +16,6 @@ import {
   withoutLeavingMember,
   withProposedIsr,
 } from "./isr-rules.ts";
-import type { LeavingNodes } from "./leaving-nodes.ts";
 import { changedState, withNewTerm } from "./partition-leadership.ts";
 import {
   failUnlessWritten,
@@ -35,7 +34,6 @@ type Answer = Pick<IsrChangeAnswer, "refusal" | "partitionEpoch">;
 
 interface Services {
   readonly nodes: StorageNodes;
-  readonly leaving: LeavingNodes;
   readonly partitions: PartitionWriter;
   /** Asks for a round. */
   readonly wantRound: () => void;
@@ -96,7 +94,7 @@ export class ReplicaRequests {
   }
 
   readonly #mayJoin = ({ nodeId, nodeEpoch }: NodeInstance): boolean =>
-    this.#services.nodes.live(nodeId) === nodeEpoch && !this.#services.leaving.has(nodeId);
+    this.#services.nodes.live(nodeId) === nodeEpoch && !this.#services.nodes.leaving.has(nodeId);
 
   /** R12: replicas that lost records stop counting; partitions whose leader resigned get a new term. */
   async report(request: ReportReplicasRequest): Promise<Revision> {
@@ -125,9 +123,9 @@ export class ReplicaRequests {
    * number of partitions that it still leads, because nobody else can.
    */
   async moveLeadersAway(nodeId: number, nodeEpoch: number) {
-    const { leaving, partitions, wantRound } = this.#services;
+    const { nodes, partitions, wantRound } = this.#services;
     this.#requireRegistered(nodeId, nodeEpoch);
-    leaving.add(nodeId, nodeEpoch, wantRound);
+    nodes.leaving.add(nodeId, nodeEpoch, wantRound);
     const changes: PartitionChange[] = [];
     for (const { topicId, partition, isr, leader } of partitions.latest.all()) {
       if (!isr.includes(nodeId) && leader !== nodeId) continue;
@@ -153,7 +151,7 @@ export class ReplicaRequests {
   }
 
   #elect(state: ClusterPartition, notThisOne?: number): ClusterPartition {
-    return this.#services.nodes.elect(state, notThisOne);
+    return this.#services.nodes.elect(state, { notThisOne });
   }
 
   #registered({ nodeId, nodeEpoch }: NodeInstance): Comparison {

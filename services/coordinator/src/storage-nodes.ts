@@ -1,54 +1,32 @@
 import {
-  type ClusterNode,
   type ClusterPartition,
-  type ClusterTopic,
+  type DrainState,
   type StorageNodeState,
-  storageNodeStateCodec,
+  type TopicState,
+  topicSettingBoolean,
   topicSettingNumber,
 } from "@ottla/metadata";
-import type { LeavingNodes } from "./leaving-nodes.ts";
-import {
-  changedState,
-  type LiveNodes,
-  type ReturnedLog,
-  withElectedLeader,
-  withMinInsyncReplicas,
-  withoutLostNode,
-  withReturnedNode,
-} from "./partition-leadership.ts";
-import {
-  failUnlessWritten,
-  type PartitionChange,
-  type PartitionDecision,
-  type PartitionWriter,
-} from "./partition-writer.ts";
+import { LeavingNodes } from "./leaving-nodes.ts";
+import { type LiveNodes, withElectedLeader } from "./partition-leadership.ts";
 import type { PlacementNode } from "./placement.ts";
-import { type Term, writeAndSee } from "./term.ts";
+import type { Term } from "./term.ts";
 
-/** A node whose present registration the coordinator has not dealt with yet. */
-interface ReturnedNode {
-  readonly node: ClusterNode;
-  /** What was known about it before; undefined for a new node. */
-  readonly before: StorageNodeState | undefined;
+export interface ElectOptions {
+  readonly live?: LiveNodes;
+  /** Chosen only when the ISR has no other: a leader that resigned. */
+  readonly notThisOne?: number | undefined;
+  /** Whether a replica may lead that lacks records, when nobody else can; default: what the topic says. */
+  readonly unclean?: boolean;
 }
 
-/**
- * The storage nodes in one term, and who leads what: brings every partition's state in line with the nodes
- * that are registered. It works from the state that it finds, not from events, so it can be run again at any
- * time.
- */
+/** The storage nodes in one term: who is there, who may lead, who can take replicas. */
 export class StorageNodes {
+  readonly leaving: LeavingNodes;
   readonly #term: Term;
-  readonly #partitions: PartitionWriter;
-  readonly #leaving: LeavingNodes;
-  readonly #graceEndsAtMs: number;
-  readonly #seen = new Set<number>();
 
-  constructor(term: Term, partitions: PartitionWriter, leaving: LeavingNodes) {
+  constructor(term: Term) {
     this.#term = term;
-    this.#partitions = partitions;
-    this.#leaving = leaving;
-    this.#graceEndsAtMs = term.clock.monotonic() + term.limits.absentNodeGraceMs;
+    this.leaving = new LeavingNodes(term);
   }
 
   /** The registered nodes whose registration was dealt with: these may lead new partitions. */
@@ -57,6 +35,13 @@ export class StorageNodes {
     const known = this.#term.view.storageNode(nodeId);
     return node !== undefined && known?.lastNodeEpoch === node.nodeEpoch ? node.nodeEpoch : undefined;
   };
+
+  /** The same without those that are about to stop. */
+  readonly electable: LiveNodes = (nodeId) => (this.leaving.has(nodeId) ? undefined : this.live(nodeId));
+
+  drainOf(nodeId: number): DrainState {
+    return this.#term.view.storageNode(nodeId)?.drain ?? "none";
+  }
 
   isLive(nodeId: number): boolean {
     return this.live(nodeId) !== undefined;
@@ -74,15 +59,27 @@ export class StorageNodes {
   }
 
   /**
-   * An election outside of a round: a registration that was not dealt with may have come without data (R9).
+   * The state with a leader, where there can be one (R8). `live` are those who may lead: outside of a round
+   * only nodes whose registration was dealt with, since another one may have come without its data (R9).
    */
-  elect(state: ClusterPartition, notThisOne?: number): ClusterPartition {
-    return this.#electAmong(state, this.live, notThisOne);
+  elect(state: ClusterPartition, options: ElectOptions = {}): ClusterPartition {
+    const { live = this.live, notThisOne, unclean = this.#allowsUnclean(state.topicId) } = options;
+    return withElectedLeader(state, live, {
+      notThisOne,
+      isLeaving: this.leaving.has,
+      allowsUnclean: unclean,
+      ignoresIsr: this.#term.mutants.has("unclean-election"),
+    });
   }
 
-  #electAmong(state: ClusterPartition, live: LiveNodes, notThisOne?: number): ClusterPartition {
-    const isUnclean = this.#term.mutants.has("unclean-election");
-    return withElectedLeader(state, live, { notThisOne, isLeaving: this.#leaving.has, isUnclean });
+  #allowsUnclean(topicId: string): boolean {
+    const configs = this.#term.view.topicById(topicId)?.configs ?? {};
+    return topicSettingBoolean("unclean.leader.election.enable", configs, this.#term.defaults.topicDefaults);
+  }
+
+  /** The value of min.insync.replicas that is set for the topic, however many replicas there are. */
+  minInsyncReplicas(topic: TopicState): number {
+    return topicSettingNumber("min.insync.replicas", topic.configs, this.#term.defaults.topicDefaults);
   }
 
   /** The nodes that can take new replicas, with what they hold. */
@@ -105,138 +102,10 @@ export class StorageNodes {
         replicaCount: replicas.get(nodeId) ?? 0,
       }));
   }
-
-  /**
-   * One round: leaders for all partitions that lack a live one (R8), new epochs for nodes that have
-   * registered again (R2), their logs judged (R9). The registration is noted as dealt with only after all
-   * partitions are written, so that a coordinator that is replaced half-way leaves the rest to the next.
-   */
-  async reconcile(): Promise<void> {
-    const { view, logger } = this.#term;
-    const registered = view.nodes("partition-storage");
-    for (const { nodeId } of registered) this.#seen.add(nodeId);
-    const returned = this.#returnedNodes();
-    const changes: PartitionChange[] = [];
-    for (const latest of this.#partitions.latest.all()) {
-      const { topicId, partition } = latest;
-      const decide = (state: ClusterPartition) => this.#decide(state, returned);
-      // Most need nothing; one that is being written is decided on what comes out of that.
-      if (!this.#partitions.isBusy(latest) && decide(latest) === undefined) continue;
-      changes.push({ topicId, partition, decide });
-    }
-    const outcomes = await this.#partitions.apply(changes);
-    const written = outcomes.filter(({ kind }) => kind === "written").length;
-    if (written > 0)
-      logger.info({ partitions: written }, "brought partitions in line with the storage nodes");
-    failUnlessWritten(outcomes);
-    for (const { node, before } of returned.values()) await this.#noteRegistration(node, before);
-  }
-
-  #decide(state: ClusterPartition, returned: ReadonlyMap<number, ReturnedNode>): PartitionDecision {
-    const after = changedState(state, this.#wantedState(state, returned));
-    return after === undefined ? undefined : { kind: "put", state: after };
-  }
-
-  #returnedNodes(): Map<number, ReturnedNode> {
-    const { view } = this.#term;
-    const returned = new Map<number, ReturnedNode>();
-    for (const node of view.nodes("partition-storage")) {
-      const before = view.storageNode(node.nodeId);
-      if (before?.lastNodeEpoch !== node.nodeEpoch) returned.set(node.nodeId, { node, before });
-    }
-    return returned;
-  }
-
-  #wantedState(partition: ClusterPartition, returned: ReadonlyMap<number, ReturnedNode>): ClusterPartition {
-    const { view, defaults, mutants } = this.#term;
-    const topic = view.topicById(partition.topicId);
-    if (topic === undefined || this.isGoing(partition.topicId)) return partition;
-    const minInsyncReplicas = topicSettingNumber(
-      "min.insync.replicas",
-      topic.configs,
-      defaults.topicDefaults,
-    );
-    const keepsEligible = mutants.has("min-change-keeps-eligible");
-    let state = withMinInsyncReplicas(partition, minInsyncReplicas, keepsEligible);
-    for (const nodeId of partition.replicas) {
-      const back = returned.get(nodeId);
-      if (back !== undefined) state = this.#withReturned(state, back, topic);
-      else if (this.#isLost(nodeId)) state = withoutLostNode(state, nodeId);
-      // A leader that may still come back after a restart of everything keeps its place for a moment.
-      else if (nodeId === partition.leader && this.#isAbsent(nodeId)) return state;
-    }
-    // A node that registers during the round is judged by the next one before it may lead (R9).
-    const live: LiveNodes = (nodeId) => {
-      const nodeEpoch = view.node("partition-storage", nodeId)?.nodeEpoch;
-      return nodeEpoch === returned.get(nodeId)?.node.nodeEpoch ? nodeEpoch : this.live(nodeId);
-    };
-    return this.#electAmong(state, live);
-  }
-
-  #withReturned(state: ClusterPartition, back: ReturnedNode, topic: ClusterTopic): ClusterPartition {
-    const { nodeId, nodeEpoch } = back.node;
-    // Dealt with before this coordinator, or in a round that failed half-way.
-    if (state.leader === nodeId && state.leaderNodeEpoch === nodeEpoch) return state;
-    return withReturnedNode(state, nodeId, this.#judgeLog(back, topic));
-  }
-
-  /** R9: what the node still has of a topic's acknowledged records. */
-  #judgeLog({ node, before }: ReturnedNode, topic: ClusterTopic): ReturnedLog {
-    const { directoryId } = node;
-    const formerDirectoryId = before?.directoryId ?? "";
-    const keepsPlace = this.#term.mutants.has("lost-disk-keeps-place");
-    if (!keepsPlace && (directoryId === "" || directoryId !== formerDirectoryId)) {
-      return { kind: "empty", directoryId, formerDirectoryId };
-    }
-    const stoppedCleanly = node.cleanShutdownNodeEpoch === before?.lastNodeEpoch;
-    const { topicDefaults } = this.#term.defaults;
-    const isSynced = topicSettingNumber("flush.messages", topic.configs, topicDefaults) === 1;
-    return { kind: stoppedCleanly || isSynced ? "complete" : "incomplete", directoryId };
-  }
-
-  #isAbsent(nodeId: number): boolean {
-    return this.#term.view.node("partition-storage", nodeId) === undefined;
-  }
-
-  #isLost(nodeId: number): boolean {
-    const graceIsOver = this.#term.clock.monotonic() >= this.#graceEndsAtMs;
-    return this.#isAbsent(nodeId) && (graceIsOver || this.#seen.has(nodeId));
-  }
-
-  async #noteRegistration(node: ClusterNode, before: StorageNodeState | undefined): Promise<void> {
-    const { view, logger } = this.#term;
-    const { nodeId, nodeEpoch, directoryId } = node;
-    const key = view.keys.storageNode(nodeId);
-    const state: StorageNodeState = {
-      drain: "none",
-      ...stripStorageNode(before),
-      directoryId,
-      lastNodeEpoch: nodeEpoch,
-    };
-    await writeAndSee(this.#term, {
-      compare: [
-        { key, modRevision: view.storageNode(nodeId)?.modRevision ?? 0 },
-        // Had the node registered once more meanwhile, this registration would not have been dealt with.
-        { key: view.keys.node("partition-storage", nodeId), createRevision: nodeEpoch },
-      ],
-      success: [{ kind: "put", key, value: storageNodeStateCodec.encode(state) }],
-    });
-    if (before !== undefined && before.directoryId !== directoryId) {
-      logger.error(
-        { nodeId, directoryId, formerDirectoryId: before.directoryId },
-        "a storage node came back with another data directory: its replicas are not used until they are " +
-          "filled again from a leader, and partitions that had no other replica in sync stay without leader. " +
-          "If the old directory still exists, start the node with it; else those records are lost: delete the " +
-          "topics and create them anew",
-      );
-    } else {
-      logger.info({ nodeId, nodeEpoch }, "storage node registered");
-    }
-  }
 }
 
 /** Without the fields that the view adds, but with those of newer versions. */
-function stripStorageNode(
+export function stripStorageNode(
   state: (StorageNodeState & { nodeId?: number; modRevision?: number }) | undefined,
 ): object {
   if (state === undefined) return {};

@@ -7,10 +7,10 @@ import {
   type Revision,
   type TopicState,
   topicNameStateCodec,
-  topicSettingNumber,
   topicStateCodec,
 } from "@ottla/metadata";
 import { type Assignments, checkAssignments, checkCount, invalidAssignment } from "./manual-placement.ts";
+import type { NodeRounds } from "./node-rounds.ts";
 import { newPartitionState } from "./partition-leadership.ts";
 import { failUnlessWritten, type PartitionChange, type PartitionWriter } from "./partition-writer.ts";
 import { placePartitions } from "./placement.ts";
@@ -44,11 +44,13 @@ export interface CreatedTopic {
 export class Topics {
   readonly #term: Term;
   readonly #nodes: StorageNodes;
+  readonly #rounds: NodeRounds;
   readonly #partitions: PartitionWriter;
   readonly #names: TopicNames;
 
-  constructor(term: Term, nodes: StorageNodes, partitions: PartitionWriter) {
+  constructor(term: Term, nodes: StorageNodes, rounds: NodeRounds, partitions: PartitionWriter) {
     this.#term = term;
+    this.#rounds = rounds;
     this.#nodes = nodes;
     this.#partitions = partitions;
     this.#names = new TopicNames(term.view);
@@ -135,9 +137,9 @@ export class Topics {
       this.#topicWrite(topic, { ...stripTopic(topic), configs }),
     );
     // A changed min.insync.replicas has to reach the state of each partition (R4).
-    await this.#nodes.reconcile();
+    const applied = await this.#rounds.applySettings(topic.topicId);
     this.#term.logger.info({ topic: name, set: change.set, remove: change.remove }, "topic settings changed");
-    return Math.max(revision, this.#term.view.revision);
+    return Math.max(revision, applied);
   }
 
   async addPartitions(name: string, request: NewPartitions): Promise<Revision> {
@@ -173,7 +175,7 @@ export class Topics {
   }
 
   /** Takes up what a former coordinator, or a failed request, left unfinished, and lets old tombstones go. */
-  async finishPhases(): Promise<void> {
+  async finishPhases(): Promise<undefined> {
     const tombstones: ClusterTopic[] = [];
     // A copy: the work changes the topics under way.
     for (const topic of Array.from(this.#term.view.topics())) {
@@ -293,9 +295,7 @@ export class Topics {
   }
 
   #newPartition(topic: TopicState, replicas: readonly number[]): PartitionState {
-    const { topicDefaults } = this.#term.defaults;
-    const minInsyncReplicas = topicSettingNumber("min.insync.replicas", topic.configs, topicDefaults);
-    return newPartitionState(replicas, this.#nodes.live, minInsyncReplicas);
+    return newPartitionState(replicas, this.#nodes.live, this.#nodes.minInsyncReplicas(topic));
   }
 
   #find(name: string): ClusterTopic {

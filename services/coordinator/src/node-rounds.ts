@@ -1,0 +1,210 @@
+import {
+  type ClusterNode,
+  type ClusterPartition,
+  type ClusterTopic,
+  type PartitionRef,
+  type Revision,
+  type StorageNodeState,
+  storageNodeStateCodec,
+  topicSettingNumber,
+} from "@ottla/metadata";
+import {
+  changedState,
+  type LiveNodes,
+  type ReturnedLog,
+  withMinInsyncReplicas,
+  withoutLostNode,
+  withReturnedNode,
+} from "./partition-leadership.ts";
+import {
+  failUnlessWritten,
+  type PartitionChange,
+  type PartitionDecision,
+  type PartitionWriter,
+} from "./partition-writer.ts";
+import { type StorageNodes, stripStorageNode } from "./storage-nodes.ts";
+import { type Term, writeAndSee } from "./term.ts";
+
+/** A node whose present registration the coordinator has not dealt with yet. */
+interface ReturnedNode {
+  readonly node: ClusterNode;
+  /** What was known about it before; undefined for a new node. */
+  readonly before: StorageNodeState | undefined;
+}
+
+type ReturnedNodes = ReadonlyMap<number, ReturnedNode>;
+
+/** Brings every partition's state in line with the storage nodes that are registered. */
+export class NodeRounds {
+  readonly #term: Term;
+  readonly #nodes: StorageNodes;
+  readonly #partitions: PartitionWriter;
+  readonly #graceEndsAtMs: number;
+  readonly #seen = new Set<number>();
+
+  constructor(term: Term, nodes: StorageNodes, partitions: PartitionWriter) {
+    this.#term = term;
+    this.#nodes = nodes;
+    this.#partitions = partitions;
+    this.#graceEndsAtMs = term.clock.monotonic() + term.limits.absentNodeGraceMs;
+  }
+
+  /**
+   * One round: leaders for all partitions that lack a live one (R8), new epochs for nodes that have
+   * registered again (R2), their logs judged (R9). The registration is noted as dealt with only after all
+   * partitions are written, so that a coordinator that is replaced half-way leaves the rest to the next.
+   */
+  async run(): Promise<undefined> {
+    const { view, logger } = this.#term;
+    const registered = view.nodes("partition-storage");
+    for (const { nodeId } of registered) this.#seen.add(nodeId);
+    const returned = this.#returnedNodes();
+    // Those without a leader come first: somebody waits for them.
+    const offline: PartitionChange[] = [];
+    const others: PartitionChange[] = [];
+    for (const latest of this.#partitions.latest.all()) {
+      const { topicId, partition } = latest;
+      const decide = (state: ClusterPartition) => this.#decide(state, returned);
+      // Most need nothing; one that is being written is decided on what comes out of that.
+      if (!this.#partitions.isBusy(latest) && decide(latest) === undefined) continue;
+      const isLed = view.node("partition-storage", latest.leader)?.nodeEpoch === latest.leaderNodeEpoch;
+      (isLed ? others : offline).push({ topicId, partition, decide });
+    }
+    const changes = [...offline, ...others];
+    const outcomes = await this.#partitions.apply(changes);
+    const written = outcomes.filter(({ kind }) => kind === "written").length;
+    if (written > 0)
+      logger.info({ partitions: written }, "brought partitions in line with the storage nodes");
+    failUnlessWritten(outcomes);
+    for (const { node, before } of returned.values()) await this.#noteRegistration(node, before);
+  }
+
+  /** Brings a topic's settings to its partitions (R4). Returns the last revision that was written. */
+  async applySettings(topicId: string): Promise<Revision> {
+    const decide = (state: ClusterPartition): PartitionDecision => {
+      const topic = this.#term.view.topicById(topicId);
+      if (topic === undefined || this.#nodes.isGoing(topicId)) return undefined;
+      const after = changedState(state, this.#withSettings(state, topic));
+      return after === undefined ? undefined : { kind: "put", state: after };
+    };
+    const changes: PartitionChange[] = [];
+    for (const { partition } of this.#term.view.partitionsOf(topicId)) {
+      changes.push({ topicId, partition, decide });
+    }
+    return failUnlessWritten(await this.#partitions.apply(changes));
+  }
+
+  /** Whether a round would change one of them: a node went while they were being written, for instance. */
+  wouldChange(refs: readonly PartitionRef[]): boolean {
+    const returned = this.#returnedNodes();
+    return refs.some(({ topicId, partition }) => {
+      const latest = this.#partitions.latest.get(topicId, partition);
+      return latest !== undefined && this.#decide(latest, returned) !== undefined;
+    });
+  }
+
+  #decide(state: ClusterPartition, returned: ReturnedNodes): PartitionDecision {
+    const after = changedState(state, this.#wantedState(state, returned));
+    return after === undefined ? undefined : { kind: "put", state: after };
+  }
+
+  #returnedNodes(): Map<number, ReturnedNode> {
+    const { view } = this.#term;
+    const returned = new Map<number, ReturnedNode>();
+    for (const node of view.nodes("partition-storage")) {
+      const before = view.storageNode(node.nodeId);
+      if (before?.lastNodeEpoch !== node.nodeEpoch) returned.set(node.nodeId, { node, before });
+    }
+    return returned;
+  }
+
+  #wantedState(partition: ClusterPartition, returned: ReturnedNodes): ClusterPartition {
+    const { view } = this.#term;
+    const topic = view.topicById(partition.topicId);
+    if (topic === undefined || this.#nodes.isGoing(partition.topicId)) return partition;
+    let state = this.#withSettings(partition, topic);
+    for (const nodeId of partition.replicas) {
+      const back = returned.get(nodeId);
+      if (back !== undefined) state = this.#withReturned(state, back, topic);
+      else if (this.#isLost(nodeId)) state = withoutLostNode(state, nodeId);
+      // A leader that may still come back after a restart of everything keeps its place for a moment.
+      else if (nodeId === partition.leader && this.#isAbsent(nodeId)) return state;
+    }
+    // A node that registers during the round is judged by the next one before it may lead (R9).
+    const live: LiveNodes = (nodeId) => {
+      const nodeEpoch = view.node("partition-storage", nodeId)?.nodeEpoch;
+      return nodeEpoch === returned.get(nodeId)?.node.nodeEpoch ? nodeEpoch : this.#nodes.live(nodeId);
+    };
+    // Nobody leads uncleanly while one who has everything may still come back.
+    const mayReturn = [...state.isr, ...state.eligibleReplicas].some(
+      (nodeId) => this.#isAbsent(nodeId) && !this.#isLost(nodeId),
+    );
+    return this.#nodes.elect(state, mayReturn ? { live, unclean: false } : { live });
+  }
+
+  #withSettings(state: ClusterPartition, topic: ClusterTopic): ClusterPartition {
+    const keepsEligible = this.#term.mutants.has("min-change-keeps-eligible");
+    return withMinInsyncReplicas(state, this.#nodes.minInsyncReplicas(topic), keepsEligible);
+  }
+
+  #withReturned(state: ClusterPartition, back: ReturnedNode, topic: ClusterTopic): ClusterPartition {
+    const { nodeId, nodeEpoch } = back.node;
+    // Dealt with before this coordinator, or in a round that failed half-way.
+    if (state.leader === nodeId && state.leaderNodeEpoch === nodeEpoch) return state;
+    return withReturnedNode(state, nodeId, this.#judgeLog(back, topic));
+  }
+
+  /** R9: what the node still has of a topic's acknowledged records. */
+  #judgeLog({ node, before }: ReturnedNode, topic: ClusterTopic): ReturnedLog {
+    const { directoryId } = node;
+    const formerDirectoryId = before?.directoryId ?? "";
+    const keepsPlace = this.#term.mutants.has("lost-disk-keeps-place");
+    if (!keepsPlace && (directoryId === "" || directoryId !== formerDirectoryId)) {
+      return { kind: "empty", directoryId, formerDirectoryId };
+    }
+    const stoppedCleanly = node.cleanShutdownNodeEpoch === before?.lastNodeEpoch;
+    const { topicDefaults } = this.#term.defaults;
+    const isSynced = topicSettingNumber("flush.messages", topic.configs, topicDefaults) === 1;
+    return { kind: stoppedCleanly || isSynced ? "complete" : "incomplete", directoryId };
+  }
+
+  #isAbsent(nodeId: number): boolean {
+    return this.#term.view.node("partition-storage", nodeId) === undefined;
+  }
+
+  #isLost(nodeId: number): boolean {
+    const graceIsOver = this.#term.clock.monotonic() >= this.#graceEndsAtMs;
+    return this.#isAbsent(nodeId) && (graceIsOver || this.#seen.has(nodeId));
+  }
+
+  async #noteRegistration(node: ClusterNode, before: StorageNodeState | undefined): Promise<void> {
+    const { view, logger } = this.#term;
+    const { nodeId, nodeEpoch, directoryId } = node;
+    const key = view.keys.storageNode(nodeId);
+    const state: StorageNodeState = {
+      drain: "none",
+      ...stripStorageNode(before),
+      directoryId,
+      lastNodeEpoch: nodeEpoch,
+    };
+    await writeAndSee(this.#term, {
+      compare: [
+        { key, modRevision: view.storageNode(nodeId)?.modRevision ?? 0 },
+        // Had the node registered once more meanwhile, this registration would not have been dealt with.
+        { key: view.keys.node("partition-storage", nodeId), createRevision: nodeEpoch },
+      ],
+      success: [{ kind: "put", key, value: storageNodeStateCodec.encode(state) }],
+    });
+    if (before !== undefined && before.directoryId !== directoryId) {
+      logger.error(
+        { nodeId, directoryId, formerDirectoryId: before.directoryId },
+        "a storage node came back with another data directory: its replicas are not used until they are " +
+          "filled again from a leader, and partitions that had no other replica in sync stay without leader. " +
+          "If the old directory still exists, start the node with it; else those records are lost: delete the " +
+          "topics and create them anew",
+      );
+    } else {
+      logger.info({ nodeId, nodeEpoch }, "storage node registered");
+    }
+  }
+}
