@@ -122,8 +122,6 @@ describe("topic settings", () => {
         '"compact" is known to Kafka, but not served by Ottla yet',
       );
     }
-served: false",
-    );
     expect(refusal({ "remote.storage.enable": "true" })).toContain(
       "known to Kafka, but not served by Ottla yet",
     );

@@ -5,15 +5,17 @@ import type { ActiveTerm } from "./active-term.ts";
 import type { Coordinator } from "./coordinator.ts";
 import type { CoordinatorMetrics } from "./coordinator-metrics.ts";
 
+type Service = ServiceImplementation<typeof CoordinatorService>;
+
+/** Runs the work on the active term, and counts how it ended. */
+type Answer = <T>(operation: string, work: (active: ActiveTerm) => Promise<T>) => Promise<T>;
+
 /**
  * `ottla.internal.v1.CoordinatorService`: turns messages into calls of the active term, and counts the
  * answers.
  */
-export function coordinatorService(
-  coordinator: Coordinator,
-  metrics: CoordinatorMetrics,
-): ServiceImplementation<typeof CoordinatorService> {
-  async function answer<T>(operation: string, work: (active: ActiveTerm) => Promise<T>): Promise<T> {
+export function coordinatorService(coordinator: Coordinator, metrics: CoordinatorMetrics): Service {
+  const answer: Answer = async (operation, work) => {
     let active: ActiveTerm | undefined;
     try {
       active = coordinator.requireActive();
@@ -27,8 +29,11 @@ export function coordinatorService(
       if (error.retriable) active?.wantRound();
       throw error;
     }
-  }
+  };
+  return { ...forGateways(answer), ...forStorageNodes(answer), ...forOperators(answer) };
+}
 
+function forGateways(answer: Answer) {
   return {
     createTopic: (request, { signal }) =>
       answer("CreateTopic", async (active) => {
@@ -60,6 +65,11 @@ export function coordinatorService(
         const { firstProducerId, count } = await active.allocateProducerIds(signal);
         return { firstProducerId: BigInt(firstProducerId), count };
       }),
+  } satisfies Partial<Service>;
+}
+
+function forStorageNodes(answer: Answer) {
+  return {
     alterIsr: (request) =>
       answer("AlterIsr", async (active) => ({ answers: await active.replicas.alterIsr(request) })),
     reportReplicas: (request) =>
@@ -72,6 +82,11 @@ export function coordinatorService(
         const { revision, remaining } = await active.replicas.moveLeadersAway(nodeId, Number(nodeEpoch));
         return { revision: BigInt(revision), remaining };
       }),
+  } satisfies Partial<Service>;
+}
+
+function forOperators(answer: Answer) {
+  return {
     electLeaders: (request) =>
       answer("ElectLeaders", async (active) => {
         const type = request.unclean ? "unclean" : "preferred";
@@ -84,7 +99,7 @@ export function coordinatorService(
     alterReassignments: notServedYet,
     drainNode: notServedYet,
     alterBalancing: notServedYet,
-  };
+  } satisfies Partial<Service>;
 }
 
 /** Replaced one by one as replication is taken up. */
