@@ -4,6 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { commandOn, type Machine, THIS_MACHINE } from "./machine.ts";
 import { inContinuousIntegration } from "./tools.ts";
 
 const INSTALL = "etcd is not installed: apt-get install etcd-server";
@@ -26,10 +27,13 @@ export interface EtcdServerOptions {
   readonly directory?: string;
   /** PEM files by which clients are served over TLS. */
   readonly tls?: { readonly certificateFile: string; readonly keyFile: string };
+  /** One for each member; absent: all run here. */
+  readonly machines?: readonly Machine[];
 }
 
 interface Member {
   readonly name: string;
+  readonly machine: Machine;
   readonly clientPort: number;
   readonly peerPort: number;
   readonly healthPort: number;
@@ -47,13 +51,14 @@ export class EtcdServer {
 
   /** Starts all members and waits until they serve. */
   static async start(options: EtcdServerOptions = {}): Promise<EtcdServer> {
-    const { memberCount = 1, tls } = options;
+    const { memberCount = 1, tls, machines = [] } = options;
     const isTemporary = options.directory === undefined;
     const directory = options.directory ?? (await mkdtemp(join(tmpdir(), "ottla-etcd-")));
     const ports = await freePorts(memberCount * 3);
     const all = Array.from({ length: memberCount }, (_, i): Member => {
       const [clientPort = 0, peerPort = 0, healthPort = 0] = ports.slice(3 * i);
-      return { name: `m${i}`, clientPort, peerPort, healthPort };
+      const machine = machines[i] ?? THIS_MACHINE;
+      return { name: `m${i}`, machine, clientPort, peerPort, healthPort };
     });
     const members = all.map((member) => new EtcdMember({ directory, isTemporary, member, all, tls }));
     const server = new EtcdServer(isTemporary ? directory : undefined, members);
@@ -90,6 +95,7 @@ interface MemberOptions {
 export class EtcdMember {
   readonly clientPort: number;
   readonly endpoint: string;
+  readonly #machine: Machine;
   readonly #flags: readonly string[];
   readonly #healthUrl: string;
   #process: ChildProcess | undefined;
@@ -98,10 +104,11 @@ export class EtcdMember {
   constructor(options: MemberOptions) {
     const { member, all, tls } = options;
     const scheme = tls === undefined ? "http" : "https";
-    const health = `http://127.0.0.1:${member.healthPort}`;
-    const peer = (of: Member): string => `http://127.0.0.1:${of.peerPort}`;
+    const health = `http://${member.machine.host}:${member.healthPort}`;
+    const peer = (of: Member): string => `http://${of.machine.host}:${of.peerPort}`;
+    this.#machine = member.machine;
     this.clientPort = member.clientPort;
-    this.endpoint = `${scheme}://127.0.0.1:${member.clientPort}`;
+    this.endpoint = `${scheme}://${member.machine.host}:${member.clientPort}`;
     this.#healthUrl = `${health}/health`;
     this.#flags = [
       `--name=${member.name}`,
@@ -121,7 +128,8 @@ export class EtcdMember {
 
   /** Starts the process (again) on its data, and waits until it serves. */
   async launch(): Promise<void> {
-    const child = spawn("etcd", this.#flags, { stdio: ["ignore", "pipe", "pipe"] });
+    const { program, parameters } = commandOn(this.#machine, "etcd", this.#flags);
+    const child = spawn(program, parameters, { stdio: ["ignore", "pipe", "pipe"] });
     const keep = (chunk: Buffer): void => {
       this.#output = `${this.#output}${chunk.toString()}`.slice(-20_000);
     };

@@ -1,13 +1,16 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { createWriteStream } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { EtcdServer } from "./etcd-server.ts";
+import { commandOn, type Machine, THIS_MACHINE } from "./machine.ts";
 import { ottlaCommand } from "./ottla-server.ts";
 
 export const LEASE_TTL_MS = 3_000;
+const ANSWER_TIMEOUT_MS = 5_000;
 export const CLUSTER_SECRET = "a secret of the nodes under test";
 
 export type Role = "coordinator" | "partition-storage" | "group-coordinator" | "gateway";
@@ -75,6 +78,11 @@ export interface OttlaNodeOptions {
   readonly directory: string;
   readonly endpoints: readonly string[];
   readonly flags?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Default: this one. */
+  readonly machine?: Machine;
+  /** Keeps all that the node says, over its restarts. */
+  readonly logFile?: string;
 }
 
 /** One `ottla serve --target=…`, which can be ended in any way and started again on its ports and data. */
@@ -85,14 +93,18 @@ export class OttlaNode {
   readonly kafkaPort: number;
   readonly httpPort: number;
   readonly internalPort: number;
+  readonly machine: Machine;
   readonly #options: OttlaNodeOptions;
   #process: ChildProcess | undefined;
+  /** It runs and nobody has asked it to end. */
+  #isWanted = false;
   #output = "";
 
   private constructor(options: OttlaNodeOptions, ports: readonly number[]) {
     this.#options = options;
     this.role = options.role;
     this.nodeId = options.nodeId;
+    this.machine = options.machine ?? THIS_MACHINE;
     [this.grpcPort = 0, this.kafkaPort = 0, this.httpPort = 0, this.internalPort = 0] = ports;
   }
 
@@ -100,17 +112,32 @@ export class OttlaNode {
     return new OttlaNode(options, await freePorts(4));
   }
 
+  get name(): string {
+    return `${this.role}-${this.nodeId}`;
+  }
+
   get output(): string {
     return this.#output;
+  }
+
+  get dataDirectory(): string {
+    return join(this.#options.directory, this.name);
+  }
+
+  get isRunning(): boolean {
+    return this.#process !== undefined && !hasEnded(this.#process);
+  }
+
+  /** It ended by itself. */
+  get hasDied(): boolean {
+    return this.#isWanted && !this.isRunning;
   }
 
   /** Starts the process (again) and waits until it is ready. */
   async launch(): Promise<void> {
     const child = this.spawn();
-    const url = `http://127.0.0.1:${this.httpPort}/readyz`;
-    while (child.exitCode === null && child.signalCode === null) {
-      const answer = await fetch(url).catch(() => undefined);
-      if (answer?.ok === true) return;
+    while (!hasEnded(child)) {
+      if (await this.isReady().catch(() => false)) return;
       await new Promise((resume) => setTimeout(resume, 20));
     }
     throw new Error(`${this.role} ${this.nodeId} ended before it was ready:\n${this.#output}`);
@@ -118,41 +145,56 @@ export class OttlaNode {
 
   /** Starts the process (again) and does not wait for it. */
   spawn(): ChildProcess {
-    const { role, nodeId, directory, endpoints, flags = [] } = this.#options;
+    const { role, nodeId, endpoints, flags = [], environment, logFile } = this.#options;
     const ports = [
+      `--listen=${this.machine.host}`,
       `--grpc-port=${this.grpcPort}`,
       `--kafka-port=${this.kafkaPort}`,
       `--http-port=${this.httpPort}`,
       `--internal-port=${this.internalPort}`,
     ];
-    const dataDir = `--data-dir=${join(directory, `${role}-${nodeId}`)}`;
-    const child = spawn(
-      ottlaCommand,
-      ["serve", `--target=${role}`, `--node-id=${nodeId}`, ...ports, dataDir, ...flags],
-      {
-        stdio: ["ignore", "pipe", "pipe"],
-        env: {
-          ...process.env,
-          OTTLA_ETCD_ENDPOINTS: endpoints.join(","),
-          OTTLA_CLUSTER_SECRET: CLUSTER_SECRET,
-          OTTLA_CLUSTER_LEASE_TTL_MS: String(LEASE_TTL_MS),
-        },
+    const dataDir = `--data-dir=${this.dataDirectory}`;
+    const serve = ["serve", `--target=${role}`, `--node-id=${nodeId}`, ...ports, dataDir, ...flags];
+    const { program, parameters } = commandOn(this.machine, ottlaCommand, serve);
+    const child = spawn(program, parameters, {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: {
+        ...process.env,
+        OTTLA_ETCD_ENDPOINTS: endpoints.join(","),
+        OTTLA_CLUSTER_SECRET: CLUSTER_SECRET,
+        OTTLA_CLUSTER_LEASE_TTL_MS: String(LEASE_TTL_MS),
+        ...environment,
       },
-    );
+    });
+    if (logFile !== undefined) {
+      const file = createWriteStream(logFile, { flags: "a" });
+      child.stdout.pipe(file, { end: false });
+      child.stderr.pipe(file, { end: false });
+      child.once("close", () => file.end());
+    }
     const keep = (chunk: Buffer): void => {
       this.#output = `${this.#output}${chunk.toString()}`.slice(-50_000);
     };
     child.stdout.on("data", keep);
     child.stderr.on("data", keep);
     this.#process = child;
+    this.#isWanted = true;
     return child;
+  }
+
+  freeze(): void {
+    this.#process?.kill("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#process?.kill("SIGCONT");
   }
 
   /** Ends the process and resolves with its exit code when it has ended. */
   async end(signal: "SIGTERM" | "SIGKILL"): Promise<number | null> {
     const child = this.#process;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null)
-      return child?.exitCode ?? null;
+    this.#isWanted = false;
+    if (child === undefined || hasEnded(child)) return child?.exitCode ?? null;
     const ended = once(child, "exit");
     child.kill(signal);
     await ended;
@@ -160,13 +202,22 @@ export class OttlaNode {
   }
 
   async metric(name: string): Promise<number> {
-    const text = await (await fetch(`http://127.0.0.1:${this.httpPort}/metrics`)).text();
+    const text = await (await this.#get("metrics")).text();
     return Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (.+)$`, "m").exec(text)?.[1] ?? Number.NaN);
   }
 
   async isReady(): Promise<boolean> {
-    return (await fetch(`http://127.0.0.1:${this.httpPort}/readyz`)).ok;
+    return (await this.#get("readyz")).ok;
   }
+
+  #get(page: string): Promise<Response> {
+    const url = `http://${this.machine.host}:${this.httpPort}/${page}`;
+    return fetch(url, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
+  }
+}
+
+function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode !== null || signalCode !== null;
 }
 
 async function freePorts(count: number): Promise<number[]> {
