@@ -3,7 +3,7 @@ PNPM := npx --yes pnpm@12
 NODE := sh scripts/node.sh
 BIN := node_modules
 
-.PHONY: help install up cluster test test-unit simulate conformance lint fix generate pack bundle
+.PHONY: help install up cluster test test-unit simulate conformance chaos chaos-short lint fix generate pack bundle
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -37,6 +37,14 @@ simulate: install ## Run a whole cluster on virtual time: SEEDS=1000, or SEED=7 
 conformance: install ## Prove Ottla with real Kafka clients and Kafka's own tools (fetched once)
 	sh tests/conformance/setup.sh
 	$(NODE) $(BIN)/vitest/vitest.mjs run --project conformance $(VITEST_FLAGS)
+
+chaos-short: install ## Break a real cluster of many processes in each way once, from a fixed seed (needs etcd)
+	sh tests/conformance/setup.sh python
+	$(NODE) $(BIN)/vitest/vitest.mjs run --project chaos $(VITEST_FLAGS)
+
+chaos: install ## The same for MINUTES=10 with a random SEED; FAULTS=... names some of them
+	sh tests/conformance/setup.sh python
+	@$(NODE) tests/chaos/main.ts
 
 pack: install ## Make tarballs of the SDK and what it stands on, in dist/pack
 	$(NODE) scripts/pack.ts

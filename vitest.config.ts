@@ -6,7 +6,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["packages/*/src/**/*.test.ts", "services/*/src/**/*.test.ts", "tests/tidy/**/*.test.ts"],
+          include: ["packages/*/src/**/*.test.ts", "services/*/src/**/*.test.ts", "tests/tidy/**/*.test.ts", "tests/chaos/history.test.ts"],
           testTimeout: 20_000,
         },
       },
@@ -31,6 +31,13 @@ export default defineConfig({
           include: ["tests/conformance/**/*.test.ts"],
           testTimeout: 90_000,
           hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: "chaos",
+          include: ["tests/chaos/chaos.test.ts"],
+          testTimeout: 600_000,
         },
       },
     ],

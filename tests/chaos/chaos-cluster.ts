@@ -10,6 +10,8 @@ import { StorageDisk } from "./storage-disk.ts";
 
 export interface ChaosShape extends ClusterShape {
   readonly etcdMembers: number;
+  /** Of the topic that is written to. */
+  readonly replicationFactor: number;
 }
 
 const COUNTS: Readonly<Record<Role, keyof ClusterShape>> = {
@@ -21,6 +23,7 @@ const COUNTS: Readonly<Record<Role, keyof ClusterShape>> = {
 export const ROLES = Object.keys(COUNTS) as readonly Role[];
 
 interface Parts {
+  readonly shape: ChaosShape;
   readonly directory: string;
   readonly room: MachineRoom | undefined;
   readonly slowSync: SlowSync | undefined;
@@ -31,6 +34,7 @@ interface Parts {
  * storage node on a disk of its own, with syncs that can be slow. What the system does not allow is left out.
  */
 export class ChaosCluster {
+  readonly shape: ChaosShape;
   readonly directory: string;
   readonly room: MachineRoom | undefined;
   readonly slowSync: SlowSync | undefined;
@@ -39,6 +43,7 @@ export class ChaosCluster {
   #etcd: EtcdServer | undefined;
 
   private constructor(parts: Parts) {
+    this.shape = parts.shape;
     this.directory = parts.directory;
     this.room = parts.room;
     this.slowSync = parts.slowSync;
@@ -49,7 +54,7 @@ export class ChaosCluster {
     const directory = await mkdtemp(join(tmpdir(), "ottla-chaos-"));
     const room = await MachineRoom.open(systemRandom);
     const slowSync = await SlowSync.compile(directory);
-    const cluster = new ChaosCluster({ directory, room, slowSync });
+    const cluster = new ChaosCluster({ shape, directory, room, slowSync });
     try {
       await cluster.#startEtcd(shape.etcdMembers);
       await mkdir(join(directory, "logs"));
@@ -124,8 +129,9 @@ export class ChaosCluster {
     await Promise.all(this.nodes.map((node) => node.end("SIGKILL")));
     await this.#etcd?.stop();
     await this.room?.close();
-    if (options.keepFiles === true) return;
-    await Promise.all([...this.disks.values()].map((disk) => disk.close()));
+    const keepFiles = options.keepFiles === true;
+    await Promise.all([...this.disks.values()].map((disk) => disk.close(keepFiles)));
+    if (keepFiles) return;
     await rm(this.directory, { recursive: true, force: true, maxRetries: 3 });
   }
 

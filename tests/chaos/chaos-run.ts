@@ -11,7 +11,6 @@ import { SdkClients } from "./sdk-clients.ts";
 export interface ChaosOptions {
   readonly seed: number;
   readonly shape: ChaosShape;
-  readonly replicationFactor: number;
   readonly partitions: number;
   readonly recordsPerSecond: number;
   /** Whether librdkafka's clients are there. */
@@ -19,6 +18,8 @@ export interface ChaosOptions {
   /** Faults that strike together, until there are no more. */
   readonly plan: (random: SeededRandom) => Iterable<readonly Fault[]>;
   readonly say: (line: string) => void;
+  /** Keeps them when nothing was wrong, too. */
+  readonly keepFiles?: boolean;
 }
 
 const TOPIC = "chaos";
@@ -62,16 +63,16 @@ export class ChaosRun {
       run.#history.fault(thrown instanceof Error ? thrown.message : String(thrown));
     }
     const { faults } = run.#history;
-    await run.#close(faults.length > 0);
+    await run.#close(faults.length > 0 || options.keepFiles === true);
     return faults;
   }
 
   async #run(): Promise<void> {
-    const { partitions, replicationFactor, plan, say } = this.#options;
+    const { partitions, shape, plan, say } = this.#options;
     await this.#admin(1).createTopic({
       name: TOPIC,
       partitions,
-      replicationFactor,
+      replicationFactor: shape.replicationFactor,
       configs: { "segment.bytes": SEGMENT_BYTES, "retention.ms": -1 },
     });
     for (const clients of this.#clients) clients.start();
@@ -111,7 +112,8 @@ export class ChaosRun {
       strikes.push(strike);
       say(`${fault.kind}: ${strike.what}`);
       await systemClock.sleep(fault.holdMs);
-      const isSurvived = fault.isSurvived && possible.length === 1 && this.#options.replicationFactor > 1;
+      const isSurvived =
+        fault.isSurvived && possible.length === 1 && this.#options.shape.replicationFactor > 1;
       if (isSurvived) await this.#untilMoved(before, strike.gateway, `while "${fault.kind}" lasts`);
     }
     await this.#within("what was broken to come back", Promise.all(strikes.map((strike) => strike.heal())));

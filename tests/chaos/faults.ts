@@ -48,6 +48,10 @@ function needsCompiler({ slowSync }: ChaosCluster): string | undefined {
   return slowSync === undefined ? "gcc" : undefined;
 }
 
+function needsReplicas({ shape }: ChaosCluster): string | undefined {
+  return shape.replicationFactor > 1 ? undefined : "several replicas of each partition";
+}
+
 function gatewayOf(node: OttlaNode): { gateway?: number } {
   return node.role === "gateway" ? { gateway: node.nodeId } : {};
 }
@@ -207,7 +211,7 @@ const loseDirectory: Fault = {
   isSurvived: true,
   isAlone: true,
   holdMs: 1_000,
-  missing: possible,
+  missing: needsReplicas,
   async strike(cluster, random) {
     const node = cluster.pick(random, cluster.of("partition-storage"));
     await node.end("SIGKILL");

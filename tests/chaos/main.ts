@@ -6,8 +6,9 @@ import { untilMinutesAreOver } from "./plans.ts";
 
 /**
  * `make chaos`: a real cluster under load and faults. Environment: MINUTES (10), SEED (random), FAULTS (a regular
- * expression: only the faults whose names match strike), ETCD_MEMBERS (3), REPLICATION_FACTOR (3), RATE (records per second of
- * each producer), PARTITIONS.
+ * expression: only the faults whose names match strike), ETCD_MEMBERS (3), REPLICATION_FACTOR (1), RATE (records per second of
+ * each producer), PARTITIONS, KEEP_FILES (1: when
+ * nothing was wrong, too).
  */
 
 function setting(name: string, fallback: number): number {
@@ -31,8 +32,8 @@ const faults = await ChaosRun.run({
     groupCoordinators: 2,
     gateways: 2,
     etcdMembers: setting("ETCD_MEMBERS", 3),
+    replicationFactor: setting("REPLICATION_FACTOR", 1),
   },
-  replicationFactor: setting("REPLICATION_FACTOR", 3),
   partitions: setting("PARTITIONS", 6),
   recordsPerSecond: setting("RATE", 20),
   withKafka: haveClients("python"),
@@ -41,6 +42,7 @@ const faults = await ChaosRun.run({
     FAULTS.filter(({ kind }) => only.test(kind)),
   ),
   say,
+  keepFiles: setting("KEEP_FILES", 0) !== 0,
 });
 for (const fault of faults) say(`FAULT: ${fault}`);
 say(faults.length === 0 ? "nothing was lost" : `replay with SEED=${seed}`);

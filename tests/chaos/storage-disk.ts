@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
@@ -46,7 +46,13 @@ export class StorageDisk {
     await Promise.all(names.map((name) => rm(name, { force: true })));
   }
 
-  async close(): Promise<void> {
-    if (this.isOwn) await run("umount", ["--lazy", this.directory]).catch(() => undefined);
+  /** What is to be kept is moved to the system's own disk: a mount would outlive the run. */
+  async close(keepFiles: boolean): Promise<void> {
+    if (!this.isOwn) return;
+    const copy = `${this.directory}-copy`;
+    if (keepFiles) await cp(this.directory, copy, { recursive: true });
+    await run("umount", ["--lazy", this.directory]).catch(() => undefined);
+    await rm(this.directory, { recursive: true, force: true });
+    if (keepFiles) await rename(copy, this.directory);
   }
 }

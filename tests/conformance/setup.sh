@@ -1,8 +1,10 @@
 #!/bin/sh
 # Brings the clients that `make conformance` needs, under .cache/conformance. Quick when they are there.
 # Each client's tests need its part alone: one that cannot be brought is named at the end, and its tests say
-# what they skip.
+# what they skip. Usage: setup.sh [one of kcat, python, java, go; default all]
 set -u
+only=${1:-}
+wants() { [ -z "$only" ] || [ "$only" = "$1" ]; }
 cd "$(dirname -- "$0")"
 here=$(pwd)
 cache=$(cd ../.. && pwd)/.cache/conformance
@@ -68,10 +70,10 @@ go_client() {
   echo "$stamp" >"$cache/go/.made-from"
 }
 
-need kcat kcat
-python_clients || missing="$missing, confluent-kafka for Python"
-{ kafka_jars && java_classes; } || missing="$missing, Apache Kafka's Java clients and tools"
-go_client || missing="$missing, franz-go"
+wants kcat && need kcat kcat
+wants python && { python_clients || missing="$missing, confluent-kafka for Python"; }
+wants java && { { kafka_jars && java_classes; } || missing="$missing, Apache Kafka's Java clients and tools"; }
+wants go && { go_client || missing="$missing, franz-go"; }
 
 if [ -n "$missing" ]; then
   echo "$here/setup.sh: not available:$missing" >&2

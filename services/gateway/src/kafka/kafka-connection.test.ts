@@ -40,7 +40,7 @@ class Line implements Connection {
   }
 }
 
-test("a client that stops part-way while memory is short loses its connection; the next one reads", () => {
+function openConnections(count: number) {
   const clock = new VirtualClock();
   const failures = new KafkaFailures(new LimitedLogger({ logger: nullLogger, clock }));
   const metrics = new KafkaMetrics(createMetricsRegistry());
@@ -53,7 +53,7 @@ test("a client that stops part-way while memory is short loses its connection; t
     idleTimeoutMs: 600_000,
   };
   const closed: (string | undefined)[] = [];
-  const [slow, next] = [new Line(), new Line()].map((line, id) => {
+  const connections = Array.from({ length: count }, () => new Line()).map((line, id) => {
     const onClosed = (reason: { code: string } | undefined): void => void closed.push(reason?.code);
     const connection = new KafkaConnection({
       id,
@@ -68,6 +68,12 @@ test("a client that stops part-way while memory is short loses its connection; t
     line.handlers?.onData(Buffer.concat([Buffer.from([0, 0, 0, 100]), Buffer.alloc(20)]));
     return { line, connection };
   });
+  return { connections, clock, memory, closed };
+}
+
+test("a client that stops part-way while memory is short loses its connection; the next one reads", () => {
+  const { connections, clock, memory, closed } = openConnections(2);
+  const [slow, next] = connections;
   expect([slow?.line.isPaused, next?.line.isPaused]).toEqual([false, true]);
   for (let look = 0; look < 4; look++) {
     expect(closed).toEqual([]);
@@ -76,4 +82,12 @@ test("a client that stops part-way while memory is short loses its connection; t
   expect(closed).toEqual(["REQUEST_TIMED_OUT"]);
   expect(next?.line.isPaused).toBe(false);
   expect(memory.heldBytes).toBe(20);
+});
+
+test("a stopping gateway reads on, or it would wait in vain for the end of a client that was held up", () => {
+  const { connections } = openConnections(2);
+  const [, held] = connections;
+  expect(held?.line.isPaused).toBe(true);
+  held?.connection.drain();
+  expect(held?.line.isPaused).toBe(false);
 });

@@ -263,7 +263,9 @@ export class KafkaConnection implements RequestHolder {
     const unanswered = this.#replies.unanswered + this.#waiting.length;
     const isFull = unanswered >= maxUnansweredRequests || this.#unansweredBytes >= maxUnansweredBytes;
     const mayRead = this.#options.memory.mayRead(this);
-    const shouldPause = isFull || !mayRead || this.#isBlocked || this.#isDraining || this.#isBroken;
+    const isHeld = isFull || !mayRead || this.#isBlocked || this.#isBroken;
+    // While it drains, what comes is thrown away, and read all the same: the client's end lies behind it.
+    const shouldPause = isHeld && !this.#isDraining;
     if (shouldPause === this.#isPaused || this.#isOver) return;
     this.#isPaused = shouldPause;
     if (shouldPause) this.#connection.pause();
