@@ -3,7 +3,8 @@ PNPM := npx --yes pnpm@12
 NODE := sh scripts/node.sh
 BIN := node_modules
 
-.PHONY: help install up cluster test test-unit simulate conformance chaos chaos-short lint fix generate pack bundle
+.PHONY: help install up cluster test test-unit simulate conformance chaos chaos-short
+.PHONY: lint fix generate pack bundle
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -38,7 +39,7 @@ conformance: install ## Prove Ottla with real Kafka clients and Kafka's own tool
 	sh tests/conformance/setup.sh
 	$(NODE) $(BIN)/vitest/vitest.mjs run --project conformance $(VITEST_FLAGS)
 
-chaos-short: install ## Break a real cluster of many processes in each way once, from a fixed seed (needs etcd)
+chaos-short: install ## Break a real cluster of many processes in each way once (needs etcd)
 	sh tests/conformance/setup.sh python
 	$(NODE) $(BIN)/vitest/vitest.mjs run --project chaos $(VITEST_FLAGS)
 

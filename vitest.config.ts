@@ -6,7 +6,12 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["packages/*/src/**/*.test.ts", "services/*/src/**/*.test.ts", "tests/tidy/**/*.test.ts", "tests/chaos/history.test.ts"],
+          include: [
+            "packages/*/src/**/*.test.ts",
+            "services/*/src/**/*.test.ts",
+            "tests/tidy/**/*.test.ts",
+            "tests/chaos/history.test.ts",
+          ],
           testTimeout: 20_000,
         },
       },

@@ -125,7 +125,10 @@ export class ChaosRun {
     say(`    over after ${totalMs} ms; longest stall: ${stallsText}`);
   }
 
-  /** Resolves when all clients get on, every partition has all its replicas in sync, and no node has gone by itself. */
+  /**
+   * Resolves when all clients get on, every partition has all its replicas in sync, and
+   * no node has gone by itself.
+   */
   async #untilHealthy(): Promise<void> {
     await this.#untilMoved(this.#history.progress(), undefined, "after that");
     await this.#until("all replicas to be in sync", async () => {

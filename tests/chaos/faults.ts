@@ -16,10 +16,14 @@ export interface Strike {
 export interface Fault {
   readonly kind: string;
   /**
-   * With several replicas, clients go on while it lasts: all of them, or all but those of a gateway that is hit.
+   * With several replicas, clients go on while it lasts: all of them, or all but those of
+   * a gateway that is hit.
    */
   readonly isSurvived: boolean;
-  /** No other fault may strike at the same time: records could be lost, or the fault cannot be told from the other. */
+  /**
+   * No other fault may strike at the same time: records could be lost, or the fault
+   * cannot be told from the other.
+   */
   readonly isAlone: boolean;
   /** How long it lasts at the least. */
   readonly holdMs: number;

@@ -17,8 +17,8 @@ interface ProducerHistory {
 }
 
 /**
- * What clients have been told by a cluster: which record is where. The first word on an offset counts; whoever
- * is told something else, later or elsewhere, has found a fault. Faults are kept as sentences.
+ * What clients have been told by a cluster: which record is where. The first word on an offset counts;
+ * whoever is told something else, later or elsewhere, has found a fault. Faults are kept as sentences.
  */
 export class History {
   readonly #records: (string | undefined)[][];
@@ -103,7 +103,10 @@ export class History {
     if (this.#faults.length < MAX_FAULTS) this.#faults.push(sentence);
   }
 
-  /** To be asked when the load is over and the readers have read all: is each producer's work there, once, in order? */
+  /**
+   * To be asked when the load is over and the readers have read all: is each producer's
+   * work there, once, in order?
+   */
   checkOrder(): void {
     const counts = new Map<string, number>();
     for (const [partition, records] of this.#records.entries()) {

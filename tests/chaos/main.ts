@@ -5,10 +5,9 @@ import { FAULTS } from "./faults.ts";
 import { untilMinutesAreOver } from "./plans.ts";
 
 /**
- * `make chaos`: a real cluster under load and faults. Environment: MINUTES (10), SEED (random), FAULTS (a regular
- * expression: only the faults whose names match strike), ETCD_MEMBERS (3), REPLICATION_FACTOR (1), RATE (records per second of
- * each producer), PARTITIONS, KEEP_FILES (1: when
- * nothing was wrong, too).
+ * `make chaos`: a real cluster under load and faults. Environment: MINUTES (10), SEED (random), FAULTS (a
+ * regular expression: only the faults whose names match strike), ETCD_MEMBERS (3), REPLICATION_FACTOR (1),
+ * RATE (records per second of each producer), PARTITIONS, KEEP_FILES (1: when nothing was wrong, too).
  */
 
 function setting(name: string, fallback: number): number {

@@ -8,8 +8,8 @@ import type { History } from "./history.ts";
 const disk = new NodeDisk();
 
 /**
- * Holds the files of all replicas of a stopped cluster to the history: the same records at the same offsets, up to
- * the last one that anyone was told of.
+ * Holds the files of all replicas of a stopped cluster to the history: the same records
+ * at the same offsets, up to the last one that anyone was told of.
  */
 export async function checkReplicas(
   cluster: ChaosCluster,

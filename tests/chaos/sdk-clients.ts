@@ -68,24 +68,24 @@ export class SdkClients {
   async #produce(producer: Producer, name: string, partition: number): Promise<void> {
     const { topic, history, recordsPerSecond } = this.#options;
     const pauseMs = 1_000 / recordsPerSecond;
-    let unacknowledged = 0;
+    const waiting = new Set<number>();
     for (let sequence = 0; !this.#isOver; sequence += 1) {
       const value = { producer: name, sequence };
       const sentMs = systemClock.monotonic();
-      unacknowledged += 1;
+      waiting.add(sequence);
       producer.send({ topic, partition, value: formatValue(value) }).then(
         ({ offset }) => {
-          unacknowledged -= 1;
+          waiting.delete(sequence);
           history.acknowledged(value, Number(offset), systemClock.monotonic() - sentMs);
         },
         (thrown: unknown) => {
-          unacknowledged -= 1;
+          waiting.delete(sequence);
           const { code, message } = toOttlaError(thrown);
           if (code !== "CANCELLED") history.fault(`${name} lost record ${sequence}: ${code} ${message}`);
         },
       );
       do await systemClock.sleep(pauseMs);
-      while (unacknowledged >= MAX_UNACKNOWLEDGED && !this.#isOver);
+      while (waiting.size >= MAX_UNACKNOWLEDGED && !this.#isOver);
     }
   }
 

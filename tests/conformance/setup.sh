@@ -72,7 +72,8 @@ go_client() {
 
 wants kcat && need kcat kcat
 wants python && { python_clients || missing="$missing, confluent-kafka for Python"; }
-wants java && { { kafka_jars && java_classes; } || missing="$missing, Apache Kafka's Java clients and tools"; }
+java_clients() { kafka_jars && java_classes; }
+wants java && { java_clients || missing="$missing, Apache Kafka's Java clients and tools"; }
 wants go && { go_client || missing="$missing, franz-go"; }
 
 if [ -n "$missing" ]; then

@@ -1,4 +1,6 @@
-/** Where a process of a test runs: this machine, or a network namespace that stands for a machine of its own. */
+/**
+ * Where a process of a test runs: this machine, or a network namespace that stands for a machine of its own.
+ */
 export interface Machine {
   /** The address at which it listens and others reach it. */
   readonly host: string;
