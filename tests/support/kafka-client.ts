@@ -23,6 +23,8 @@ export type Answer<A> = A extends Api<Fields, infer S> ? Decoded<S> : never;
  */
 export class KafkaTestClient {
   readonly #connection: Connection;
+  /** What the client calls itself. */
+  clientId = "test";
   #received = Buffer.alloc(0);
   #nextCorrelationId = 1;
   #expected: Expected[] = [];
@@ -72,7 +74,7 @@ export class KafkaTestClient {
   ): Promise<Uint8Array> {
     const correlationId = this.#nextCorrelationId++;
     const answer = this.#expect(correlationId);
-    this.sendFrame(encodeRequest(api, version, request, correlationId));
+    this.sendFrame(encodeRequest(api, version, request, correlationId, this.clientId));
     return answer;
   }
 
@@ -157,9 +159,10 @@ export function encodeRequest<Q extends Fields, S extends Fields>(
   version: number,
   request: Encodable<Q>,
   correlationId: number,
+  clientId = "test",
 ): Buffer {
   const writer = new FrameWriter();
-  const header = { apiKey: api.key, apiVersion: version, correlationId, clientId: "test" };
+  const header = { apiKey: api.key, apiVersion: version, correlationId, clientId };
   writeRequestHeader(writer, header, api.isFlexible(version));
   api.encodeRequest(writer, version, request);
   return Buffer.concat(writer.finish());

@@ -2,7 +2,8 @@
  * Metadata (3), versions 0 to 13: brokers, topics, partitions and their leaders.
  *
  * - In `shared` mode there is one broker with a constant id, leader of all, controller
- *   too; replica and ISR lists show storage nodes, whose ids no broker has.
+ *   too; replica and ISR lists show storage nodes, whose ids no broker has. Only to the tool that moves
+ *   replicas (client id `reassign-partitions-tool`) storage nodes show as brokers, behind the same address.
  * - A null list of topics asks for all of them; so does an empty one in version 0.
  * - An unknown topic is created when auto.create.topics.enable and the request allow it;
  *   the answer waits a little for it, and says LEADER_NOT_AVAILABLE when that takes
@@ -23,6 +24,7 @@ import { type AnyKafkaHandler, type KafkaRequestContext, kafkaHandler } from "./
 import { type KafkaFailure, NO_ERROR } from "./kafka-failures.ts";
 import { type KafkaServices, knownTopic, knownTopicId } from "./kafka-services.ts";
 import { checkItemCount, firstOfEach, inSlices } from "./request-items.ts";
+import { brokersFor } from "./storage-brokers.ts";
 import {
   ALL_CLUSTER_OPERATIONS,
   ALL_TOPIC_OPERATIONS,
@@ -73,16 +75,16 @@ function checkRequest(request: Request, apiVersion: number): void {
 
 function answer(
   services: KafkaServices,
-  { connection }: KafkaRequestContext,
+  context: KafkaRequestContext,
   topics: readonly TopicResponse[],
   request: Request,
 ): Response {
   const { brokers, view } = services;
   return {
     throttleTimeMs: 0,
-    brokers: brokers.all(connection),
+    brokers: brokersFor(services, context),
     clusterId: view.clusterId ?? null,
-    controllerId: brokers.coordinator(connection).nodeId,
+    controllerId: brokers.coordinator(context.connection).nodeId,
     topics,
     clusterAuthorizedOperations: request.includeClusterAuthorizedOperations
       ? ALL_CLUSTER_OPERATIONS

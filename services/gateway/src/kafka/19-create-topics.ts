@@ -7,8 +7,10 @@
  *   client's next request meets it; after timeout_ms (1 s at least, 60 s at most) it is
  *   REQUEST_TIMED_OUT, and the topic may still come.
  * - From version 5 on the answer holds the topic's settings, partitions and replicas; from 7 on its id.
+ * - Replicas placed by hand are storage nodes, by the ids that metadata answers show, and as many for each
+ *   partition; anything else is INVALID_REPLICA_ASSIGNMENT.
  *
- * Deliberately not here: placing replicas by hand, except where there is only one way to place them.
+ * Deliberately not here: nothing.
  */
 import { OttlaError } from "@ottla/errors";
 import { createTopics, type RequestOf, type ResponseOf, ZERO_UUID } from "@ottla/kafka-protocol";
@@ -17,7 +19,6 @@ import { duplicatesOf } from "./duplicates.ts";
 import { type AnyKafkaHandler, kafkaHandler } from "./handler.ts";
 import { failureOf, type KafkaFailure, NO_ERROR } from "./kafka-failures.ts";
 import type { KafkaServices } from "./kafka-services.ts";
-import { checkManualAssignments } from "./manual-assignments.ts";
 import type { ChangeTerms, NewTopic } from "./topic-changes.ts";
 
 type Wanted = RequestOf<typeof createTopics>["topics"][number];
@@ -51,7 +52,7 @@ export function createTopicsHandler(services: KafkaServices): AnyKafkaHandler {
 async function create(services: KafkaServices, wanted: Wanted, terms: ChangeTerms): Promise<TopicResponse> {
   const { changes, failures, topicDefaults } = services;
   try {
-    const topic = newTopicOf(services, wanted);
+    const topic = newTopicOf(wanted);
     const created = await changes.create(topic, terms);
     return {
       name: topic.name,
@@ -73,7 +74,7 @@ async function create(services: KafkaServices, wanted: Wanted, terms: ChangeTerm
   }
 }
 
-function newTopicOf({ view }: KafkaServices, wanted: Wanted): NewTopic {
+function newTopicOf(wanted: Wanted): NewTopic {
   const { name, numPartitions, replicationFactor, assignments } = wanted;
   const configs = configsOf(wanted);
   if (assignments.length > 0) {
@@ -87,8 +88,7 @@ function newTopicOf({ view }: KafkaServices, wanted: Wanted): NewTopic {
         "partitions should be a consecutive 0-based integer sequence",
       );
     }
-    const factor = checkManualAssignments(view, inOrder as number[][]);
-    return { name, partitions: assignments.length, replicationFactor: factor, configs };
+    return { name, partitions: 0, replicationFactor: 0, configs, assignments: inOrder as number[][] };
   }
   if (replicationFactor === 0 || replicationFactor < DEFAULT) {
     const message = "Replication factor must be larger than 0, or -1 to use the default value.";
@@ -105,6 +105,7 @@ function newTopicOf({ view }: KafkaServices, wanted: Wanted): NewTopic {
     partitions: Math.max(0, numPartitions),
     replicationFactor: Math.max(0, replicationFactor),
     configs,
+    assignments: [],
   };
 }
 

@@ -5,8 +5,9 @@
  * - `count` is how many partitions the topic is to have in all; fewer or as many as it
  *   has are INVALID_PARTITIONS.
  * - A topic given twice is INVALID_REQUEST.
+ * - Replicas of the new partitions may be placed by hand, as in CreateTopics.
  *
- * Deliberately not here: placing replicas by hand, except where there is only one way to place them.
+ * Deliberately not here: nothing.
  */
 import { OttlaError } from "@ottla/errors";
 import { createPartitions, type RequestOf, type ResponseOf } from "@ottla/kafka-protocol";
@@ -15,8 +16,7 @@ import { duplicatesOf } from "./duplicates.ts";
 import { type AnyKafkaHandler, kafkaHandler } from "./handler.ts";
 import { failureOf, NO_ERROR } from "./kafka-failures.ts";
 import { type KafkaServices, knownTopic, lookUp } from "./kafka-services.ts";
-import { checkManualAssignments } from "./manual-assignments.ts";
-import type { ChangeTerms } from "./topic-changes.ts";
+import type { Assignments, ChangeTerms } from "./topic-changes.ts";
 
 type Wanted = RequestOf<typeof createPartitions>["topics"][number];
 type Result = ResponseOf<typeof createPartitions>["results"][number];
@@ -62,27 +62,19 @@ async function extend(services: KafkaServices, wanted: Wanted, terms: ChangeTerm
         `The topic ${name} currently has ${partitionCount} partition(s); ${count} would not be an increase.`,
       );
     }
-    if (assignments !== null) checkAssignments(services, assignments, count - partitionCount);
-    await changes.createPartitions(name, count, terms);
+    const added = assignments?.map(({ brokerIds }) => brokerIds);
+    if (added !== undefined) checkAssignments(added, count - partitionCount);
+    await changes.createPartitions(name, count, added ?? [], terms);
     return { name, errorCode: NO_ERROR };
   } catch (thrown) {
     return { name, ...failures.of(thrown, createPartitions.name) };
   }
 }
 
-function checkAssignments(
-  { view }: KafkaServices,
-  assignments: NonNullable<Wanted["assignments"]>,
-  added: number,
-): void {
-  if (assignments.length !== added) {
-    throw new OttlaError(
-      "INVALID_REPLICA_ASSIGNMENT",
-      `Attempted to add ${added} additional partition(s), but ${assignments.length} assignment(s) were given.`,
-    );
-  }
-  checkManualAssignments(
-    view,
-    assignments.map(({ brokerIds }) => brokerIds),
+function checkAssignments(assignments: Assignments, added: number): void {
+  if (assignments.length === added) return;
+  throw new OttlaError(
+    "INVALID_REPLICA_ASSIGNMENT",
+    `Attempted to add ${added} additional partition(s), but ${assignments.length} assignment(s) were given.`,
   );
 }

@@ -5,6 +5,8 @@
  *   from the effective value.
  * - All settings of a topic change, or none. A setting named twice, or one without a
  *   value where there must be one, is INVALID_REQUEST.
+ * - Settings of brokers may only be taken away, which changes nothing, because none is set: tools do so at
+ *   the end of what they set before.
  *
  * Deliberately not here: settings of brokers, which are configured where the gateway runs.
  */
@@ -16,7 +18,8 @@ import { alterResources, type ConfigChange, refusedResource } from "./altered-co
 import { type AnyKafkaHandler, kafkaHandler } from "./handler.ts";
 import type { KafkaServices } from "./kafka-services.ts";
 
-type Alteration = RequestOf<typeof incrementalAlterConfigs>["resources"][number]["configs"][number];
+type Resource = RequestOf<typeof incrementalAlterConfigs>["resources"][number];
+type Alteration = Resource["configs"][number];
 
 const SET = 0;
 const DELETE = 1;
@@ -28,7 +31,9 @@ export function incrementalAlterConfigsHandler(services: KafkaServices): AnyKafk
     api: incrementalAlterConfigs,
     versions: { min: 0, max: 1 },
     async handle({ resources, validateOnly }) {
-      const options = { validateOnly, api: incrementalAlterConfigs.name };
+      const isVoid = ({ configs }: Resource): boolean =>
+        configs.every(({ configOperation }) => configOperation === DELETE);
+      const options = { validateOnly, api: incrementalAlterConfigs.name, isVoid };
       const responses = await alterResources(services, resources, options, (topic, { configs }) =>
         changeOf(services, topic, configs),
       );

@@ -5,13 +5,14 @@
  * - Asked for controllers (version 1) it answers MISMATCHED_ENDPOINT_TYPE, as a broker of Kafka does.
  *
  * Deliberately not here: storage nodes and coordinators, which no Kafka client could talk
- * to; `ottla cluster` shows them.
+ * to; `ottla cluster` shows them. Only the tool that moves replicas is told of storage nodes, as in Metadata.
  */
 import { type ErrorCode, OttlaError } from "@ottla/errors";
 import { describeCluster, type ResponseOf } from "@ottla/kafka-protocol";
 import { type AnyKafkaHandler, kafkaHandler } from "./handler.ts";
 import { NO_ERROR } from "./kafka-failures.ts";
 import type { KafkaServices } from "./kafka-services.ts";
+import { brokersFor } from "./storage-brokers.ts";
 import { ALL_CLUSTER_OPERATIONS, OPERATIONS_NOT_ASKED } from "./topic-metadata.ts";
 
 type Response = ResponseOf<typeof describeCluster>;
@@ -19,21 +20,26 @@ type Response = ResponseOf<typeof describeCluster>;
 const BROKERS = 1;
 const CONTROLLERS = 2;
 
-export function describeClusterHandler({ brokers, view }: KafkaServices): AnyKafkaHandler {
+export function describeClusterHandler(services: KafkaServices): AnyKafkaHandler {
+  const { brokers, view } = services;
   return kafkaHandler({
     api: describeCluster,
     versions: { min: 0, max: 2 },
-    async handle({ endpointType, includeClusterAuthorizedOperations }, { connection }): Promise<Response> {
+    async handle({ endpointType, includeClusterAuthorizedOperations }, context): Promise<Response> {
       if (endpointType !== BROKERS) throw wrongEndpoint(endpointType);
       return {
         throttleTimeMs: 0,
         errorCode: NO_ERROR,
         endpointType: BROKERS,
         clusterId: view.clusterId ?? "",
-        controllerId: brokers.coordinator(connection).nodeId,
-        brokers: brokers
-          .all(connection)
-          .map(({ nodeId, host, port, rack }) => ({ brokerId: nodeId, host, port, rack, isFenced: false })),
+        controllerId: brokers.coordinator(context.connection).nodeId,
+        brokers: brokersFor(services, context).map(({ nodeId, host, port, rack }) => ({
+          brokerId: nodeId,
+          host,
+          port,
+          rack,
+          isFenced: false,
+        })),
         clusterAuthorizedOperations: includeClusterAuthorizedOperations
           ? ALL_CLUSTER_OPERATIONS
           : OPERATIONS_NOT_ASKED,

@@ -1,7 +1,13 @@
 import { OttlaError } from "@ottla/errors";
 import type { Topic } from "../topics.ts";
 import { refuseInternal } from "../topics.ts";
-import { type ConfigResource, keyOfResource, ResourceType, topicOfResource } from "./config-resources.ts";
+import {
+  type ConfigResource,
+  checkBrokerResource,
+  keyOfResource,
+  ResourceType,
+  topicOfResource,
+} from "./config-resources.ts";
 import { duplicatesOf } from "./duplicates.ts";
 import { failureOf, type KafkaFailure, NO_ERROR } from "./kafka-failures.ts";
 import type { KafkaServices } from "./kafka-services.ts";
@@ -29,7 +35,12 @@ export async function alterResources<
 >(
   services: KafkaServices,
   resources: readonly R[],
-  options: { readonly validateOnly: boolean; readonly api: string },
+  options: {
+    readonly validateOnly: boolean;
+    readonly api: string;
+    /** Whether what is asked of a broker changes nothing. */
+    readonly isVoid?: (resource: R) => boolean;
+  },
   changeOf: (topic: Topic, resource: R) => ConfigChange,
 ): Promise<AlteredResource[]> {
   checkItemCount("resources", resources.length);
@@ -39,6 +50,10 @@ export async function alterResources<
       if (duplicates.has(keyOfResource(resource))) {
         const failure = failureOf("INVALID_REQUEST", "Each resource must appear at most once.");
         return refusedResource(resource, failure);
+      }
+      if (resource.resourceType === ResourceType.BROKER && options.isVoid?.(resource) === true) {
+        checkBrokerResource(services, resource.resourceName, knownBrokerIds(services));
+        return refusedResource(resource, { errorCode: NO_ERROR, errorMessage: null });
       }
       const topic = await alterable(services, resource);
       const [twice] = duplicatesOf(resource.configs.map(({ name }) => name));
@@ -54,6 +69,11 @@ export async function alterResources<
       return refusedResource(resource, services.failures.of(thrown, options.api));
     }
   });
+}
+
+/** Tools take storage nodes, which replica lists show, for brokers. */
+function knownBrokerIds({ brokers, view }: KafkaServices): number[] {
+  return [brokers.ownId, ...view.nodes("partition-storage").map(({ nodeId }) => nodeId)];
 }
 
 async function alterable(

@@ -32,7 +32,7 @@ export class AutoCreate {
   }
 
   async #create(name: string): Promise<void> {
-    const topic = { name, partitions: 0, replicationFactor: 0, configs: {} };
+    const topic = { name, partitions: 0, replicationFactor: 0, configs: {}, assignments: [] };
     try {
       await this.#services.changes.create(topic, { timeoutMs: CREATE_TIMEOUT_MS, validateOnly: false });
     } catch (thrown) {

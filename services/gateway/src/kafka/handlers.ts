@@ -13,7 +13,10 @@ import { describeConfigsHandler } from "./32-describe-configs.ts";
 import { alterConfigsHandler } from "./33-alter-configs.ts";
 import { describeLogDirsHandler } from "./35-describe-log-dirs.ts";
 import { createPartitionsHandler } from "./37-create-partitions.ts";
+import { electLeadersHandler } from "./43-elect-leaders.ts";
 import { incrementalAlterConfigsHandler } from "./44-incremental-alter-configs.ts";
+import { alterPartitionReassignmentsHandler } from "./45-alter-partition-reassignments.ts";
+import { listPartitionReassignmentsHandler } from "./46-list-partition-reassignments.ts";
 import { describeClusterHandler } from "./60-describe-cluster.ts";
 import { describeProducersHandler } from "./61-describe-producers.ts";
 import { describeTopicPartitionsHandler } from "./75-describe-topic-partitions.ts";
@@ -38,7 +41,10 @@ export function kafkaHandlers(services: KafkaServices): readonly AnyKafkaHandler
     alterConfigsHandler(services),
     describeLogDirsHandler(services),
     createPartitionsHandler(services),
+    electLeadersHandler(services),
     incrementalAlterConfigsHandler(services),
+    alterPartitionReassignmentsHandler(services),
+    listPartitionReassignmentsHandler(services),
     describeClusterHandler(services),
     describeProducersHandler(services),
     describeTopicPartitionsHandler(services),

@@ -1,7 +1,11 @@
 import { OttlaError } from "@ottla/errors";
 import type { ClusterView, TopicConfigMap } from "@ottla/metadata";
-import type { CoordinatorService } from "@ottla/proto/ottla/internal/v1/coordinator";
-import type { PartitionRouter } from "@ottla/routing";
+import type {
+  CoordinatorService,
+  ElectLeadersResponse,
+  ReassignmentAnswer,
+} from "@ottla/proto/ottla/internal/v1/coordinator";
+import type { PartitionRef, PartitionRouter } from "@ottla/routing";
 import type { RpcClient } from "@ottla/rpc";
 import type { Clock } from "@ottla/runtime";
 import { checkConfigs, LIMITS } from "../checks.ts";
@@ -28,6 +32,23 @@ export interface NewTopic {
   /** 0 means the cluster's default. */
   readonly replicationFactor: number;
   readonly configs: TopicConfigMap;
+  /** The storage nodes of each partition; empty: the coordinator places them. */
+  readonly assignments: Assignments;
+}
+
+/** Storage nodes of partitions, the preferred leader first. */
+export type Assignments = readonly (readonly number[])[];
+
+export interface Election {
+  /** Undefined means all. */
+  readonly partitions: readonly PartitionRef[] | undefined;
+  readonly unclean: boolean;
+}
+
+export interface WantedReassignment {
+  readonly partition: PartitionRef;
+  readonly replicas: readonly number[];
+  readonly cancel: boolean;
 }
 
 export interface CreatedTopic {
@@ -60,8 +81,11 @@ export class TopicChanges {
     refuseAbsurd("INVALID_REPLICATION_FACTOR", "replication factor", factor, LIMITS.replicationFactor);
     const { validateOnly } = terms;
     await refuseWhenDisksAreFull(this.#options);
+    const { name, partitions, replicationFactor } = topic;
+    const configs = { ...topic.configs };
+    const assignments = messagesOf(topic.assignments);
     return this.#change(terms, (client) =>
-      client.createTopic({ ...topic, configs: { ...topic.configs }, validateOnly }),
+      client.createTopic({ name, partitions, replicationFactor, configs, assignments, validateOnly }),
     );
   }
 
@@ -72,11 +96,43 @@ export class TopicChanges {
     await this.#change(terms, (client) => client.deleteTopic({ name, topicId: topicId ?? "" }));
   }
 
-  async createPartitions(name: string, totalPartitions: number, terms: ChangeTerms): Promise<void> {
+  async createPartitions(
+    name: string,
+    totalPartitions: number,
+    added: Assignments,
+    terms: ChangeTerms,
+  ): Promise<void> {
     refuseAbsurd("INVALID_PARTITIONS", "partitions", totalPartitions, LIMITS.partitions);
     const { validateOnly } = terms;
     await refuseWhenDisksAreFull(this.#options);
-    await this.#change(terms, (client) => client.createPartitions({ name, totalPartitions, validateOnly }));
+    const assignments = messagesOf(added);
+    await this.#change(terms, (client) =>
+      client.createPartitions({ name, totalPartitions, assignments, validateOnly }),
+    );
+  }
+
+  /** One answer for each partition asked for. */
+  elect({ partitions, unclean }: Election, terms: ChangeTerms): Promise<ElectLeadersResponse> {
+    return this.#change(terms, (client) =>
+      client.electLeaders({ partitions: partitions?.map((ref) => ({ ...ref })) ?? [], unclean }),
+    );
+  }
+
+  /** One answer for each, in their order. */
+  async reassign(
+    wanted: readonly WantedReassignment[],
+    allowReplicationFactorChange: boolean,
+    terms: ChangeTerms,
+  ): Promise<readonly ReassignmentAnswer[]> {
+    const reassignments = wanted.map(({ partition, replicas, cancel }) => ({
+      partition: { ...partition },
+      replicas: [...replicas],
+      cancel,
+    }));
+    const { answers } = await this.#change(terms, (client) =>
+      client.alterReassignments({ reassignments, allowReplicationFactorChange }),
+    );
+    return answers;
   }
 
   async alterConfig(
@@ -116,6 +172,10 @@ export class TopicChanges {
       timer.cancel();
     }
   }
+}
+
+function messagesOf(assignments: Assignments): { replicas: number[] }[] {
+  return assignments.map((replicas) => ({ replicas: [...replicas] }));
 }
 
 function refuseAbsurd(
