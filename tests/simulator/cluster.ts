@@ -25,8 +25,8 @@ export class SimulatedCluster {
   readonly gateways: readonly SimulatedNode[];
   readonly keys = new MetadataKeys(CLUSTER);
 
-  constructor(options: ClusterOptions) {
-    const { simulation } = options;
+  constructor({ replicationFactor, settings, simulation }: ClusterOptions) {
+    const options = { settings, replicationFactor, mutants: simulation.mutants };
     this.simulation = simulation;
     this.storages = [0, 1, 2].map((nodeId) => {
       const random = simulation.random(`disk-${nodeId}`);

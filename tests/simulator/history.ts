@@ -62,6 +62,10 @@ export class History {
     history.deletedBefore = Math.max(history.deletedBefore, beforeOffset);
   }
 
+  deletedBefore(topic: string, partition: number): number {
+    return this.#of(topic, partition).deletedBefore;
+  }
+
   /** The highest offset of which a client knows, plus one. */
   knownEnd(topic: string, partition: number): number {
     return Math.max(

@@ -23,7 +23,7 @@ export class Nemesis {
     this.#faults = faults
       .map((fault) => ({ ...fault, weight: fault.weight * (factors[habits.integer(factors.length)] ?? 1) }))
       .filter(({ weight }) => weight > 0);
-    this.#meanPauseMs = 400 + habits.float() * 800;
+    this.#meanPauseMs = 300 + habits.float() * 500;
   }
 
   start(): void {

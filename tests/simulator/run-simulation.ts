@@ -3,8 +3,10 @@ import { defaultSettings, type Settings } from "@ottla/runtime";
 import { Clients, type TopicPlan } from "./clients.ts";
 import { SimulatedCluster } from "./cluster.ts";
 import { History } from "./history.ts";
+import { MetadataRules } from "./metadata-rules.ts";
 import { type Mutant, NO_MUTANTS } from "./mutants.ts";
 import { Nemesis } from "./nemesis.ts";
+import { ReplicaRules } from "./replica-rules.ts";
 import { RuleBroken } from "./rule-broken.ts";
 import { Simulation } from "./simulation.ts";
 
@@ -76,6 +78,7 @@ class SimulationRun {
   ];
   readonly #clients: Clients;
   readonly #nemesis: Nemesis;
+  readonly #replicaRules: ReplicaRules;
 
   constructor(simulation: Simulation, settings: Settings) {
     this.#simulation = simulation;
@@ -83,6 +86,9 @@ class SimulationRun {
     this.#cluster = new SimulatedCluster({ simulation, settings, replicationFactor: REPLICATION_FACTOR });
     this.#clients = new Clients({ simulation, history: this.history, topics: this.#topics });
     this.#nemesis = new Nemesis(simulation, this.#cluster);
+    const metadata = new MetadataRules(simulation, this.#cluster.keys);
+    const machines = this.#cluster.storages;
+    this.#replicaRules = new ReplicaRules({ simulation, metadata, history: this.history, machines });
   }
 
   async run(): Promise<Error | undefined> {
@@ -98,6 +104,7 @@ class SimulationRun {
       await this.#until("the load ends", LOAD_MS + 1, () => this.#simulation.nowMs >= endMs);
       await this.#recover();
       await this.#during("everything is read", RECOVERY_LIMIT_MS, () => this.#readEverything());
+      this.#replicaRules.checkIdentical();
       return undefined;
     } catch (thrown) {
       return thrown instanceof Error ? thrown : new Error(String(thrown));
@@ -130,7 +137,13 @@ class SimulationRun {
     for (const { name, partitions } of this.#topics) {
       for (;;) {
         try {
-          await admin.createTopic({ name, partitions, replicationFactor: REPLICATION_FACTOR });
+          await admin.createTopic({
+            name,
+            partitions,
+            replicationFactor: REPLICATION_FACTOR,
+            // Clocks jump by years here.
+            configs: { "message.timestamp.after.max.ms": Number.MAX_SAFE_INTEGER },
+          });
           break;
         } catch (thrown) {
           if (!(thrown instanceof OttlaError) || !thrown.retriable) throw thrown;
@@ -168,7 +181,7 @@ class SimulationRun {
         }
         return false;
       },
-      () => undefined,
+      () => this.#replicaRules.check(),
     );
   }
 

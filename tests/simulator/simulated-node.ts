@@ -1,5 +1,6 @@
 import { OttlaError } from "@ottla/errors";
 import { ClusterView, ensureClusterId, MetadataKeys, ModelStore } from "@ottla/metadata";
+import type { PartitionReplica } from "@ottla/partition-storage";
 import type { Transport } from "@ottla/rpc";
 import { SimulatedServer, SimulatedTransport } from "@ottla/rpc/simulated";
 import type { Logger, SeededRandom } from "@ottla/runtime";
@@ -21,8 +22,14 @@ export interface NodeSurroundings {
   toController(): Transport;
 }
 
-/** Starts a node's service; what it returns stops it in an orderly way. */
-export type StartService = (surroundings: NodeSurroundings) => Promise<() => Promise<void>>;
+export interface RunningService {
+  /** In an orderly way. */
+  stop(): Promise<void>;
+  /** Of a storage node: what the checks look at. */
+  replicas?(): Iterable<PartitionReplica>;
+}
+
+export type StartService = (surroundings: NodeSurroundings) => Promise<RunningService>;
 
 export type CrashKind = "process" | "power";
 
@@ -49,6 +56,7 @@ export class SimulatedNode {
   #process: SimulatedProcess | undefined;
   #store: ModelStore | undefined;
   #stop: (() => Promise<void>) | undefined;
+  #service: RunningService | undefined;
   #wallOffsetMs = 0;
   #stopping = false;
   runs = 0;
@@ -76,6 +84,10 @@ export class SimulatedNode {
 
   get store(): ModelStore | undefined {
     return this.#store;
+  }
+
+  replicas(): Iterable<PartitionReplica> {
+    return this.#service?.replicas?.() ?? [];
   }
 
   get address(): string {
@@ -109,6 +121,7 @@ export class SimulatedNode {
     this.#simulation.say(this.name, () => `dies (${kind})`);
     this.#process = undefined;
     this.#stop = undefined;
+    this.#service = undefined;
     process.kill();
     this.#onDeath(kind);
     this.#store?.vanish();
@@ -141,12 +154,13 @@ export class SimulatedNode {
 
   async #run(process: SimulatedProcess): Promise<void> {
     const surroundings = await this.#surround(process);
-    const stopService = await this.#start(surroundings);
+    const service = await this.#start(surroundings);
     if (!process.isAlive) return;
+    this.#service = service;
     this.#simulation.say(this.name, () => "serves");
     const { server, store, view } = surroundings;
     this.#stop = async () => {
-      await stopService();
+      await service.stop();
       await server.stop(STOP_GRACE_MS);
       this.#simulation.network.unlisten(this.address);
       view.close();

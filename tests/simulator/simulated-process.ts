@@ -22,6 +22,8 @@ export class SimulatedProcess {
   #arrived: (() => void)[] = [];
   #turns: (() => void)[] = [];
   #isTurnDue = false;
+  /** How often something reached it. */
+  entries = 0;
   /** How far its wall clock is off. */
   wallOffsetMs = 0;
 
@@ -49,7 +51,10 @@ export class SimulatedProcess {
   enter(arrive: () => void): void {
     if (!this.#alive) return;
     if (this.#paused) this.#arrived.push(arrive);
-    else arrive();
+    else {
+      this.entries += 1;
+      arrive();
+    }
   }
 
   pause(): void {

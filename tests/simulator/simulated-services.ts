@@ -3,6 +3,7 @@ import { startGateway } from "@ottla/gateway";
 import { openDataDirectory, startPartitionStorage } from "@ottla/partition-storage";
 import { ServiceRegistry } from "@ottla/rpc";
 import { createMetricsRegistry, type MemoryDisk, type Network, type Settings, VERSION } from "@ottla/runtime";
+import { coordinatorMutants, type Mutant, replicationMutants } from "./mutants.ts";
 import { diskOf } from "./process-disk.ts";
 import type { NodeSurroundings, StartService } from "./simulated-node.ts";
 import { CLUSTER, LEASE_TTL_MS } from "./simulation.ts";
@@ -10,6 +11,7 @@ import { CLUSTER, LEASE_TTL_MS } from "./simulation.ts";
 export interface ServiceOptions {
   readonly settings: Settings;
   readonly replicationFactor: number;
+  readonly mutants: ReadonlySet<Mutant>;
 }
 
 const ROOT = "/data";
@@ -43,10 +45,15 @@ export function storageService(nodeId: number, disk: MemoryDisk, options: Servic
       settings: settings.storage,
       topicDefaults: settings.topicDefaults,
       view,
+      controllerTransport: () => around.toController(),
+      mutants: replicationMutants(options.mutants),
     });
-    return async () => {
-      const { clean, nodeEpoch } = await storage.stop();
-      await directory.close(clean ? { clean, nodeEpoch } : { clean });
+    return {
+      stop: async () => {
+        const { clean, nodeEpoch } = await storage.stop();
+        await directory.close(clean ? { clean, nodeEpoch } : { clean });
+      },
+      replicas: () => storage.replicas(),
     };
   };
 }
@@ -61,9 +68,10 @@ export function coordinatorService(nodeId: number, options: ServiceOptions): Sta
       metrics: createMetricsRegistry(),
       registry,
       settings: { ...options.settings, defaultReplicationFactor: options.replicationFactor },
+      mutants: coordinatorMutants(options.mutants),
     });
     around.server.add(registry);
-    return () => coordinator.stop();
+    return { stop: () => coordinator.stop() };
   };
 }
 
@@ -92,10 +100,12 @@ export function gatewayService(
     });
     around.server.add(gateway.registry);
     gateway.register(around.address);
-    return async () => {
-      gateway.endReads();
-      await around.server.stop(STOP_GRACE_MS);
-      await gateway.stop();
+    return {
+      stop: async () => {
+        gateway.endReads();
+        await around.server.stop(STOP_GRACE_MS);
+        await gateway.stop();
+      },
     };
   };
 }

@@ -1,6 +1,6 @@
 import { ModelServer } from "@ottla/metadata";
-import type { Mutants } from "@ottla/replication";
 import { createLogger, type Logger, nullLogger, type SeededRandom } from "@ottla/runtime";
+import type { Mutant } from "./mutants.ts";
 import { SimulatedNetwork } from "./network.ts";
 import { Scheduler } from "./scheduler.ts";
 
@@ -10,7 +10,7 @@ export const LEASE_TTL_MS = 3_000;
 
 export interface SimulationOptions {
   readonly seed: number;
-  readonly mutants: Mutants;
+  readonly mutants: ReadonlySet<Mutant>;
   /** Gets a line for everything worth reading. */
   readonly trace: ((line: string) => void) | undefined;
 }
@@ -18,7 +18,7 @@ export interface SimulationOptions {
 /** What all parts of one simulation share. */
 export class Simulation {
   readonly seed: number;
-  readonly mutants: Mutants;
+  readonly mutants: ReadonlySet<Mutant>;
   readonly scheduler: Scheduler;
   readonly network: SimulatedNetwork;
   readonly etcd: ModelServer;

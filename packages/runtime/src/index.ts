@@ -45,7 +45,13 @@ export {
   type LogLevel,
   nullLogger,
 } from "./logging.ts";
-export { type CrashOptions, type FlipBitOptions, MemoryDisk, type MemoryDiskOptions } from "./memory-disk.ts";
+export {
+  type CrashOptions,
+  type FlipBitOptions,
+  type InspectedFile,
+  MemoryDisk,
+  type MemoryDiskOptions,
+} from "./memory-disk.ts";
 export type {
   DiskOperation,
   Fault,

@@ -15,6 +15,14 @@ interface PendingChange {
   answered: boolean;
 }
 
+/** What programs see, or what a power cut would surely leave. */
+export type Side = "visible" | "durable";
+
+export interface InspectedBytes {
+  readonly bytes: Uint8Array;
+  readonly changedFrom: number;
+}
+
 /** What becomes of changes that no sync covers when the power goes. */
 export type Unsynced = "lost" | "kept" | "random";
 
@@ -32,6 +40,7 @@ export class MemoryDiskContent {
   #visible = new GrowableBytes();
   #durable = new GrowableBytes();
   #pending: PendingChange[] = [];
+  readonly #changedFrom = { visible: 0, durable: 0 };
 
   get sizeBytes(): number {
     return this.#visible.sizeBytes;
@@ -46,6 +55,7 @@ export class MemoryDiskContent {
    */
   apply(change: Change): () => void {
     this.#visible.apply(change);
+    this.#changed("visible", change);
     const pending = { change, answered: false };
     this.#pending.push(pending);
     return () => {
@@ -69,12 +79,12 @@ export class MemoryDiskContent {
     };
     return {
       succeed: () => {
-        for (const change of take()) this.#durable.apply(change);
+        for (const change of take()) this.#makeDurable(change);
       },
       // Linux marks the pages clean although they did not reach the disk: a later sync succeeds without them.
       fail: (random) => {
         for (const piece of take().flatMap(piecesOf)) {
-          if (random.float() < 0.5) this.#durable.apply(piece);
+          if (random.float() < 0.5) this.#makeDurable(piece);
         }
       },
     };
@@ -86,10 +96,11 @@ export class MemoryDiskContent {
     const survivors = choose(pieces, unsynced, random);
     const torn = unsynced === "random" && survivors.length > 0 && random.float() < 0.5;
     const last = torn ? survivors.pop() : undefined;
-    for (const piece of survivors) this.#durable.apply(piece);
-    if (last !== undefined) for (const part of tear(last, random)) this.#durable.apply(part);
+    for (const piece of survivors) this.#makeDurable(piece);
+    if (last !== undefined) for (const part of tear(last, random)) this.#makeDurable(part);
     this.#pending = [];
     this.#visible = this.#durable.copy();
+    this.#changedFrom.visible = 0;
     return {
       kept: survivors.length,
       lost: pieces.length - survivors.length - (torn ? 1 : 0),
@@ -101,6 +112,26 @@ export class MemoryDiskContent {
   flipBit(position: number, bit: number): void {
     this.#visible.flipBit(position, bit);
     this.#durable.flipBit(position, bit);
+    this.#changedFrom.visible = Math.min(this.#changedFrom.visible, position);
+    this.#changedFrom.durable = Math.min(this.#changedFrom.durable, position);
+  }
+
+  /** A view of the bytes, and from where on they may differ from those of the last inspection. */
+  inspect(side: Side): InspectedBytes {
+    const changedFrom = this.#changedFrom[side];
+    const bytes = (side === "visible" ? this.#visible : this.#durable).view();
+    this.#changedFrom[side] = Number.POSITIVE_INFINITY;
+    return { bytes, changedFrom };
+  }
+
+  #makeDurable(change: Change): void {
+    this.#durable.apply(change);
+    this.#changed("durable", change);
+  }
+
+  #changed(side: Side, change: Change): void {
+    const position = change.kind === "write" ? change.position : change.sizeBytes;
+    this.#changedFrom[side] = Math.min(this.#changedFrom[side], position);
   }
 }
 
@@ -155,6 +186,10 @@ class GrowableBytes {
 
   get sizeBytes(): number {
     return this.#sizeBytes;
+  }
+
+  view(): Uint8Array {
+    return this.#bytes.subarray(0, this.#sizeBytes);
   }
 
   slice(position: number, length: number): Uint8Array {

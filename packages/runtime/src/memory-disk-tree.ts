@@ -1,6 +1,12 @@
 import { DiskError } from "./disk.ts";
 import { parentDirectory } from "./durable-file.ts";
-import { type CrashReport, choose, MemoryDiskContent, type Unsynced } from "./memory-disk-content.ts";
+import {
+  type CrashReport,
+  choose,
+  MemoryDiskContent,
+  type Side,
+  type Unsynced,
+} from "./memory-disk-content.ts";
 import type { Random } from "./random.ts";
 
 export interface FileNode {
@@ -175,6 +181,17 @@ export class MemoryDiskTree {
     this.#journal = [];
     showDurable(this.#root);
     return { kept: survivors.length, lost, torn: 0 };
+  }
+
+  /** The names in a directory and what they stand for, as programs see them or as a power cut leaves them. */
+  inspect(path: string, side: Side): ReadonlyMap<string, Node> {
+    let node: DirectoryNode = this.#root;
+    for (const name of namesIn(path)) {
+      const next = (side === "visible" ? node.entries : node.durable).get(name);
+      if (next?.kind !== "directory") return new Map();
+      node = next;
+    }
+    return side === "visible" ? node.entries : node.durable;
   }
 
   /** All files that a directory names. */

@@ -3,7 +3,7 @@ import type { Clock } from "./clock.ts";
 import type { DirectoryEntry, Disk, DiskFile, DiskLock, DiskSpace, FileStat } from "./disk.ts";
 import { DiskError } from "./disk.ts";
 import { parentDirectory } from "./durable-file.ts";
-import { type CrashReport, type Unsynced } from "./memory-disk-content.ts";
+import type { CrashReport, InspectedBytes, Side, Unsynced } from "./memory-disk-content.ts";
 import { MemoryDiskFaults } from "./memory-disk-faults.ts";
 import { MemoryDiskFile } from "./memory-disk-file.ts";
 import { MemoryDiskOperations } from "./memory-disk-operations.ts";
@@ -27,6 +27,12 @@ export interface CrashOptions {
    * default) is the power cut: anything between nothing and all of it, the last write torn.
    */
   readonly unsynced?: Unsynced;
+}
+
+/** A file as it is. The bytes are a view: good until the disk is used again. */
+export interface InspectedFile extends InspectedBytes {
+  readonly name: string;
+  readonly identity: object;
 }
 
 export interface FlipBitOptions {
@@ -93,6 +99,19 @@ export class MemoryDisk implements Disk {
     node.content.flipBit(position, options.bit ?? random.integer(8));
     this.faults.counts.bitsFlipped += 1;
     return position;
+  }
+
+  /**
+   * The files in a directory as they are, without an operation and its faults: for checks of what programs
+   * left. `identity` tells a file from another that got its name; `changedFrom` is the lowest position that
+   * changed since the file was last inspected on that side.
+   */
+  inspect(directory: string, side: Side): InspectedFile[] {
+    const files: InspectedFile[] = [];
+    for (const [name, node] of this.#tree.inspect(directory, side)) {
+      if (node.kind === "file") files.push({ name, identity: node.content, ...node.content.inspect(side) });
+    }
+    return files;
   }
 
   async open(path: string, mode: "read" | "write"): Promise<DiskFile> {

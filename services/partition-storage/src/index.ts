@@ -6,4 +6,5 @@ export {
   startPartitionStorage,
 } from "./main.ts";
 export { openDataDirectory } from "./open-data-directory.ts";
+export type { PartitionReplica } from "./partition-replica.ts";
 export type { StorageLimits } from "./storage-service.ts";

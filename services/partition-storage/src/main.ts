@@ -64,6 +64,8 @@ export interface StorageEnd {
 export interface PartitionStorage {
   /** Undefined when all logs are open, else why not. */
   notReady(): string | undefined;
+  /** What it keeps, for those who check that all is as it should be: to be looked at only. */
+  replicas(): Iterable<PartitionReplica>;
   /** Deregisters, fails who waits, flushes and closes all logs. */
   stop(): Promise<StorageEnd>;
 }
@@ -141,6 +143,7 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
 
   return {
     notReady: () => notReady(store, registration.nodeEpoch, view, nodeId),
+    replicas: () => store.replicas(),
     stop: async () => {
       const { nodeEpoch } = registration;
       await upkeep.stop();
