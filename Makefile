@@ -4,7 +4,7 @@ NODE := sh scripts/node.sh
 BIN := node_modules
 
 .PHONY: help install up cluster test test-unit simulate conformance chaos chaos-short
-.PHONY: lint fix generate pack bundle
+.PHONY: lint fix generate pack bundle image chart rendered
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -49,6 +49,23 @@ chaos: install ## The same for MINUTES=10 with a random SEED; FAULTS=... names s
 
 pack: install ## Make tarballs of the SDK and what it stands on, in dist/pack
 	$(NODE) scripts/pack.ts
+
+IMAGE ?= ottla:0.1.0
+BASE ?= docker.io/library/node:26-slim
+CONTAINER_TOOL ?= $(shell for tool in docker podman buildah; do command -v $$tool && break; done)
+
+image: ## Build the container image; IMAGE=..., BASE=..., CONTAINER_TOOL=docker|podman|buildah
+	@test -n "$(CONTAINER_TOOL)" || { echo "make image needs docker, podman or buildah" >&2; exit 69; }
+	$(CONTAINER_TOOL) build -t $(IMAGE) --build-arg BASE=$(BASE) --build-arg VERSION=0.1.0 \
+		--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
+
+chart: install ## Prove the Helm chart with helm and Kubernetes' own schemas (fetched once)
+	sh tests/chart/setup.sh
+	$(NODE) $(BIN)/vitest/vitest.mjs run --project chart $(VITEST_FLAGS)
+
+rendered: install ## Write k8s/rendered: the manifests of each profile of the chart
+	sh tests/chart/setup.sh
+	$(NODE) tests/chart/support/rendered.ts
 
 bundle: install ## Build Ottla as one program that runs without this tree, in dist/bundle
 	$(NODE) scripts/bundle.ts

@@ -32,6 +32,14 @@ export default defineConfig({
       },
       {
         test: {
+          name: "chart",
+          include: ["tests/chart/**/*.test.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
           name: "conformance",
           include: ["tests/conformance/**/*.test.ts"],
           testTimeout: 90_000,

@@ -4,11 +4,13 @@ import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { build } from "rolldown";
+import { billOfMaterials } from "./bundle-sbom.ts";
 
 /**
  * `make bundle`: Ottla as one JavaScript program with source maps, beside the few packages that must stay as
  * they are, and `bin/ottla`. It runs on its own wherever Node 26.9 or newer is, on the platform that it was
- * made on. Usage: sh scripts/node.sh scripts/bundle.ts [--out DIRECTORY]
+ * made on. `sbom.cdx.json` beside it lists what it is made of.
+ * Usage: sh scripts/node.sh scripts/bundle.ts [--out DIRECTORY]
  */
 
 /** Have native modules, or load files from beside their own code. The place is a package that has them. */
@@ -23,23 +25,27 @@ const KEPT_PACKAGES = [
 
 /** The versions of the packages that are there already. */
 const copied = new Map<string, string>();
+/** Where they were copied from. */
+const copiedFrom: string[] = [];
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { values } = parseArgs({ options: { out: { type: "string" } } });
 const target = values.out ?? join(root, "dist/bundle");
 
 await rm(target, { recursive: true, force: true });
 await mkdir(join(target, "bin"), { recursive: true });
-await bundleProgram();
+const bundled = await bundleProgram();
 for (const { name, of } of KEPT_PACKAGES) {
   const manifestPath = join(root, of, "package.json");
   await copyPackage(name, { manifestPath, place: target, optional: new Set() });
 }
 await writeLaunchers();
+await writeManifests();
 process.stdout.write(`${relative(process.cwd(), target)}\n`);
 
-async function bundleProgram(): Promise<void> {
+/** Resolves with the files that went into it. */
+async function bundleProgram(): Promise<readonly string[]> {
   const kept = KEPT_PACKAGES.map(({ name }) => name);
-  await build({
+  const { output } = await build({
     input: { ottla: join(root, "bin/ottla.ts") },
     platform: "node",
     external: (id) => kept.some((name) => id === name || id.startsWith(`${name}/`)),
@@ -53,12 +59,15 @@ async function bundleProgram(): Promise<void> {
     },
     logLevel: "warn",
   });
-  await writeFile(join(target, "package.json"), `${JSON.stringify(await manifest(), null, 2)}\n`);
+  return output.flatMap((part) => (part.type === "chunk" ? part.moduleIds : []));
 }
 
-async function manifest(): Promise<object> {
+async function writeManifests(): Promise<void> {
   const { version, license, description } = await readManifest(join(root, "package.json"));
-  return { name: "ottla", version, license, description, private: true, type: "module" };
+  const manifest = { name: "ottla", version, license, description, private: true, type: "module" };
+  await writeFile(join(target, "package.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+  const materials = await billOfMaterials(version, bundled, copiedFrom);
+  await writeFile(join(target, "sbom.cdx.json"), `${JSON.stringify(materials, null, 2)}\n`);
 }
 
 interface Manifest {
@@ -95,6 +104,7 @@ async function copyPackage(name: string, dependent: Dependent): Promise<void> {
   if (before === version) return;
   const place = join(before === undefined ? target : dependent.place, "node_modules", name);
   if (before === undefined) copied.set(name, version);
+  copiedFrom.push(source);
   await cp(source, place, { recursive: true, dereference: true, filter: isUseful });
   const optional = new Set(Object.keys(optionalDependencies ?? {}));
   const names = new Set([...Object.keys(dependencies ?? {}), ...optional]);

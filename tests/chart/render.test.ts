@@ -1,0 +1,107 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import {
+  chartDirectory,
+  helm,
+  PROFILES,
+  type Profile,
+  render,
+  renderText,
+  validateAgainstApi,
+} from "./support/helm.ts";
+import { findViolations } from "./support/policies.ts";
+import { normalised, renderedPath } from "./support/rendered.ts";
+
+/** Switches that change what is rendered, each alone and some together. */
+const VARIANTS: readonly (readonly string[])[] = [
+  ["etcd.enabled=false", "etcd.endpoints={etcd-a:2379,etcd-b:2379}"],
+  [
+    "etcd.enabled=false",
+    "etcd.endpoints={https://etcd:2379}",
+    "etcd.tlsSecret=etcd-tls",
+    "etcd.username=ottla",
+    "etcd.passwordSecret=etcd-password",
+  ],
+  ["etcd.replicas=1"],
+  ["cluster.existingSecret=mine"],
+  ["storage.zone.from=node"],
+  ["storage.zone.from=value", "storage.zone.value=a"],
+  ["storage.zone.from=none"],
+  ["gateway.service.type=LoadBalancer", "gateway.service.loadBalancerClass=cloud"],
+  ["gateway.service.type=NodePort"],
+  [
+    "gateway.ingress.enabled=true",
+    "gateway.ingress.host=ottla.example.com",
+    "gateway.ingress.tlsSecretName=t",
+  ],
+  ["gateway.autoscaling.enabled=true"],
+  ["networkPolicy.enabled=false", "monitoring.dashboards.enabled=false"],
+  ["fullnameOverride=events", "commonLabels.team=a", "image.pullSecrets[0].name=pull"],
+  ["storage.replicas=5", "defaultReplicationFactor=3", "topicDefaults.retention\\.ms=3600000"],
+];
+
+let directory: string;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "ottla-chart-"));
+});
+
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+async function checkAll(text: string, name: string): Promise<void> {
+  const path = join(directory, `${name}.yaml`);
+  // Objects of the Prometheus operator and the Gateway API are not Kubernetes' own.
+  await writeFile(path, text);
+  for (const version of ["1.28", "1.35"]) await validateAgainstApi(path, version);
+}
+
+describe.each(Object.keys(PROFILES) as Profile[])("profile %s", (profile) => {
+  test("helm finds nothing to lint", async () => {
+    const values = join(chartDirectory, PROFILES[profile]);
+    await expect(helm(["lint", "--strict", chartDirectory, `--values=${values}`])).resolves.toContain(
+      "0 chart(s) failed",
+    );
+  });
+
+  test("Kubernetes would take all of it, and it keeps the house's policies", async () => {
+    await checkAll(await renderText({ profile }), profile);
+    expect(findViolations(await render({ profile }))).toEqual([]);
+  });
+
+  test("it is what k8s/rendered shows (make rendered)", async () => {
+    const committed = await readFile(renderedPath(profile), "utf8");
+    expect(normalised(await renderText({ profile }))).toBe(committed);
+  });
+});
+
+test.each(VARIANTS.map((set) => ({ set, name: set.join(" ") })))("with $name", async ({ set }) => {
+  await checkAll(await renderText({ set }), `variant-${VARIANTS.indexOf(set)}`);
+  expect(findViolations(await render({ set }))).toEqual([]);
+});
+
+test.each([
+  ["defaultReplicationFactor=4", /storage\.replicas is 3/],
+  ["etcd.enabled=false", /a cluster needs etcd/],
+  ["etcd.endpoints={a:2379}", /set one of the two/],
+  ["etcd.replicas=2", /use 1, 3 or 5/],
+  ["mode=standalone", /set etcd\.enabled=false/],
+  ["storage.zone.from=value", /storage\.zone\.value is empty/],
+  ["gateway.ingress.enabled=true", /needs gateway\.ingress\.host/],
+  ["gateway.route.enabled=true", /needs gateway\.route\.parentRefs/],
+  ["image.tag=latest", /\/image\/tag/],
+  ["storage.replica=3", /additional properties 'replica' not allowed/],
+  ["gateway.kafka.advertisedAddress=host", /advertisedAddress/],
+])("%s is refused with a sentence", async (set, message) => {
+  await expect(render({ set: [set] })).rejects.toThrow(message);
+});
+
+test("what a pod reads of its settings changes its annotation, and so restarts it", async () => {
+  const checksums = async (set: readonly string[]): Promise<readonly string[]> =>
+    [...(await renderText({ set })).matchAll(/checksum\/config: (\w+)/g)].map(([, sum]) => String(sum));
+  const before = await checksums([]);
+  const after = await checksums(["gateway.config.log.level=debug"]);
+  expect(before).toHaveLength(4);
+  expect(after.filter((sum) => !before.includes(sum))).toHaveLength(1);
+});
