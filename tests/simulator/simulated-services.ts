@@ -43,6 +43,7 @@ export function storageService(nodeId: number, disk: MemoryDisk, options: Servic
       directory,
       metrics: createMetricsRegistry(),
       settings: settings.storage,
+      peerTransport: (node) => around.toStorage(node),
       topicDefaults: settings.topicDefaults,
       view,
       controllerTransport: () => around.toController(),

@@ -108,6 +108,20 @@ describe("a replica's log", () => {
     expect(kinds(replica.onTruncated(0))).toEqual(["becomeLeader"]);
   });
 
+  it("goes on being followed after a cut during which the ISR has changed", () => {
+    const replica = open(logOf(1, 1, 2));
+    const asked = replica.onMetadata(LED_BY_2, NODES, 0).find(({ kind }) => kind === "sendUpdate");
+    const positionVersion = asked?.kind === "sendUpdate" ? asked.update.positionVersion : 0;
+    const { role } = replica;
+    if (role.kind !== "follower") throw new Error("does not follow");
+    const head = { leaderEpoch: 5, positionVersion, highWatermark: 0, logStartOffset: 0, logEndOffset: 2 };
+    const outcome = { kind: "diverging", end: { epoch: 1, endOffset: 2 } } as const;
+    expect(kinds(role.follower.onPositionAnswer({ ...head, outcome }, 0))).toEqual(["truncate"]);
+    expect(replica.onMetadata({ ...LED_BY_2, isr: [2, 3], partitionEpoch: 9 }, NODES, 0)).toEqual([]);
+    expect(kinds(replica.onTruncated(0))).toEqual(["sendUpdate"]);
+    expect(replica.term?.isr).toEqual([2, 3]);
+  });
+
   it("is not led in the same epoch again after it failed (R2)", () => {
     const replica = open(logOf(1));
     replica.onMetadata(TERM, NODES, 0);

@@ -172,7 +172,12 @@ export class ReplicaState {
     this.#waitingTerm = undefined;
     this.#hasRegisteredMeanwhile = false;
     if (term === undefined || !(hasWaited || hasRegistered)) return effects;
-    if (!hasRegistered) return this.#apply(term, nowMs);
+    if (!hasRegistered) {
+      const role = this.#role;
+      const applied = this.#apply(term, nowMs);
+      // In the same term it goes on where the cut has left it.
+      return this.#role === role ? [...effects, ...applied] : applied;
+    }
     this.#term = term;
     return [...this.#reportAgain(term), ...this.#beginRole(term, nowMs)];
   }

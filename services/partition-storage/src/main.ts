@@ -1,59 +1,20 @@
-import { createLogResources, type DataDirectory } from "@ottla/log";
-import { type ClusterView, type KeptRegistration, keepRegistered, type MetadataStore } from "@ottla/metadata";
+import { createLogResources, type DataDirectory, type LogResources } from "@ottla/log";
+import type { ClusterView } from "@ottla/metadata";
+import { ReplicationService } from "@ottla/proto/ottla/internal/v1/replication";
 import { StorageService } from "@ottla/proto/ottla/internal/v1/storage";
-import type { Mutants, PartitionTerm } from "@ottla/replication";
-import { ServiceRegistry, type Transport } from "@ottla/rpc";
-import type { Clock, Disk, Logger, MetricsRegistry, Random, ReadBuffers } from "@ottla/runtime";
-import { VERSION } from "@ottla/runtime";
+import { ServiceRegistry } from "@ottla/rpc";
+import type { Disk } from "@ottla/runtime";
 import { partitionDirectories } from "./directories.ts";
 import type { PartitionReplica } from "./partition-replica.ts";
 import { PartitionStore } from "./partition-store.ts";
+import { registerStorage } from "./register-storage.ts";
 import { ReplicaTicks } from "./replica-ticks.ts";
+import { createReplication } from "./replication-parts.ts";
+import { addGauges } from "./storage-gauges.ts";
 import { StorageMetrics } from "./storage-metrics.ts";
-import { NO_FOLLOWER_STREAMS, NO_LEADER_STREAMS, noController, StorageNode } from "./storage-node.ts";
+import type { PartitionStorageOptions } from "./storage-options.ts";
 import { createStorageService, type StorageLimits } from "./storage-service.ts";
 import { Upkeep } from "./upkeep.ts";
-
-/** The part of the settings that is about storage. */
-export interface StorageSettings {
-  readonly tailCacheBytes: number;
-  readonly syncConcurrency: number;
-  readonly maxOpenSegments: number;
-  readonly retentionCheckIntervalMs: number;
-  /** Kafka's replica.lag.time.max.ms. */
-  readonly replicaLagTimeMaxMs: number;
-}
-
-export interface PartitionStorageOptions {
-  readonly nodeId: number;
-  readonly zone: string;
-  /** Where the service is reached once `serve` was called. */
-  readonly address: string;
-  /** Called with the service, to be served to gateways, before the node registers. */
-  readonly serve: (registry: ServiceRegistry) => void;
-  readonly leaseTtlMs: number;
-  /** Gives up on the registration; has no effect later. */
-  readonly signal?: AbortSignal;
-  readonly store: MetadataStore;
-  readonly view: ClusterView;
-  readonly disk: Disk;
-  /** Open, and closed by whoever opened it, with what `stop` says. */
-  readonly directory: DataDirectory;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  readonly metrics: MetricsRegistry;
-  readonly settings: StorageSettings;
-  /** The node's own values for topic settings that a topic does not set. */
-  readonly topicDefaults: Readonly<Record<string, string>>;
-  readonly limits?: Partial<StorageLimits>;
-  /** A connection to the active coordinator; throws NOT_CONTROLLER where there is none. */
-  readonly controllerTransport?: () => Transport;
-  /** Deliberate bugs, for the tests that show that the checkers find them. */
-  readonly mutants?: Mutants;
-  /** Shared with a gateway of the same process, which gives back what its clients have taken. */
-  readonly readBuffers?: ReadBuffers;
-}
 
 /** How the service ended: the data directory is marked with it (R9). */
 export interface StorageEnd {
@@ -74,9 +35,6 @@ const OPEN_CONCURRENCY = 8;
 const MAX_WAITING_FETCHES = 20_000;
 const CHECKPOINT_INTERVAL_MS = 60_000;
 const REPLICA_TICK_MS = 500;
-const ISR_RETRY_BACKOFF_MS = 200;
-const REFUSED_BACKOFF_MS = 50;
-const COORDINATOR_TIMEOUT_MS = 3_000;
 const DEFAULT_LIMITS: StorageLimits = {
   appendCreditBytes: 64 * 1024 * 1024,
   maxConcurrentReads: 8,
@@ -88,21 +46,12 @@ const DEFAULT_LIMITS: StorageLimits = {
  * them through the registry.
  */
 export async function startPartitionStorage(options: PartitionStorageOptions): Promise<PartitionStorage> {
-  const { view, disk, clock, random, logger, directory, settings, nodeId, topicDefaults } = options;
+  const { view, disk, clock, logger, directory, settings, nodeId, topicDefaults } = options;
   const metrics = new StorageMetrics(options.metrics);
-  const resources = createLogResources({
-    disk,
-    clock,
-    random,
-    logger,
-    tailCacheBytes: settings.tailCacheBytes,
-    syncConcurrency: settings.syncConcurrency,
-    maxOpenFiles: settings.maxOpenSegments,
-    metrics: metrics.log,
-    readBuffers: options.readBuffers,
-  });
-  const node = createNode(options, metrics);
-  const store = new PartitionStore({
+  const resources = createResources(options, metrics);
+  const replication = createReplication(options, metrics, () => store);
+  const { client, node, server } = replication;
+  const store: PartitionStore = new PartitionStore({
     view,
     directories: partitionDirectories(directory, resources),
     node,
@@ -123,8 +72,10 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
     StorageService,
     createStorageService({ store, clock, metrics, limits, diskSpace, appendRefusal }),
   );
+  registry.add(ReplicationService, server);
   options.serve(registry);
-  const registration = await register(options, node, store).catch(async (thrown: unknown) => {
+  const registration = await registerStorage(options, store, replication).catch(async (thrown: unknown) => {
+    client.close();
     await store.close();
     await node.close();
     throw thrown;
@@ -148,6 +99,7 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
       const { nodeEpoch } = registration;
       await upkeep.stop();
       ticks.stop();
+      client.close();
       const clean = await store.close();
       await registration.close();
       await node.close();
@@ -157,54 +109,14 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
   };
 }
 
-function createNode(options: PartitionStorageOptions, metrics: StorageMetrics): StorageNode {
-  return new StorageNode({
+function createResources(options: PartitionStorageOptions, metrics: StorageMetrics): LogResources {
+  const { settings } = options;
+  return createLogResources({
     ...options,
-    metrics,
-    mutants: options.mutants,
-    limits: {
-      replicaLagTimeMaxMs: options.settings.replicaLagTimeMaxMs,
-      isrRetryBackoffMs: ISR_RETRY_BACKOFF_MS,
-      refusedBackoffMs: REFUSED_BACKOFF_MS,
-    },
-    followerStreams: NO_FOLLOWER_STREAMS,
-    leaderStreams: NO_LEADER_STREAMS,
-    controller: options.controllerTransport ?? noController,
-    coordinatorTimeoutMs: COORDINATOR_TIMEOUT_MS,
-  });
-}
-
-function register(
-  options: PartitionStorageOptions,
-  node: StorageNode,
-  store: PartitionStore,
-): Promise<KeptRegistration> {
-  const { nodeId, zone, address, leaseTtlMs, view, random, clock, logger, directory, signal } = options;
-  return keepRegistered({
-    store: options.store,
-    keys: view.keys,
-    ttlMs: leaseTtlMs,
-    clock,
-    logger,
-    ...(signal && { signal }),
-    registration: {
-      role: "partition-storage",
-      nodeId,
-      zone,
-      addresses: [address],
-      version: VERSION,
-      incarnation: random.uuid(),
-      directoryId: directory.directoryId,
-      cleanShutdownNodeEpoch: directory.cleanShutdown?.nodeEpoch ?? -1,
-    },
-    onRegistered: (nodeEpoch) => {
-      node.onRegistered(nodeEpoch);
-      store.onRegistered(nodeEpoch);
-    },
-    onLost: () => {
-      node.onLeaseLost();
-      store.onLeaseLost();
-    },
+    tailCacheBytes: settings.tailCacheBytes,
+    syncConcurrency: settings.syncConcurrency,
+    maxOpenFiles: settings.maxOpenSegments,
+    metrics: metrics.log,
   });
 }
 
@@ -217,28 +129,4 @@ function notReady(
   const known = view.storageNode(nodeId)?.lastNodeEpoch;
   if (known !== nodeEpoch) return "the coordinator has not taken this node in yet";
   return store.notReady();
-}
-
-function addGauges(
-  metrics: StorageMetrics,
-  store: PartitionStore,
-  directory: DataDirectory,
-  clock: Clock,
-): void {
-  const replicas = (): PartitionReplica[] => [...store.replicas()];
-  const count = (wanted: (replica: PartitionReplica) => boolean): number => replicas().filter(wanted).length;
-  const countLed = (wanted: (term: PartitionTerm) => boolean): number =>
-    count(({ leader }) => leader !== undefined && wanted(leader.state.term));
-  metrics.addGauges({
-    partitions: () => replicas().length,
-    leaders: () => count(({ leader }) => leader !== undefined),
-    failedPartitions: () => count(({ failure }) => failure !== undefined),
-    waitingAppends: () => replicas().reduce((sum, { leader }) => sum + (leader?.waitingAppends ?? 0), 0),
-    waitingFetches: () => store.waitingFetches,
-    diskFreeBytes: () => directory.spaceGuard.space.freeBytes,
-    underReplicatedPartitions: () => countLed(({ isr, replicas: all }) => isr.length < all.length),
-    underMinIsrPartitions: () => countLed(({ isr, minInsyncReplicas }) => isr.length < minInsyncReplicas),
-    maxFollowerLagRecords: () =>
-      replicas().reduce((max, { leader }) => Math.max(max, leader?.maxLagRecords(clock.monotonic()) ?? 0), 0),
-  });
 }

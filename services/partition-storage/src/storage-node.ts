@@ -1,4 +1,4 @@
-import { OttlaError, toOttlaError } from "@ottla/errors";
+import { toOttlaError } from "@ottla/errors";
 import type { ClusterView } from "@ottla/metadata";
 import type {
   IsrOutcome,
@@ -121,22 +121,4 @@ export class StorageNode implements ReplicationNode {
 
 function nodesOf(view: ClusterView): RegisteredNodes {
   return new Map(view.nodes("partition-storage").map(({ nodeId, nodeEpoch }) => [nodeId, nodeEpoch]));
-}
-
-/** For a node without other nodes: nobody follows, nobody is followed. */
-export const NO_FOLLOWER_STREAMS: FollowerStreams = {
-  answerPosition: () => undefined,
-  refuseUpdate: () => undefined,
-  changed: () => undefined,
-  ended: () => undefined,
-};
-
-export const NO_LEADER_STREAMS: LeaderStreams = {
-  follow: () => undefined,
-  unfollow: () => undefined,
-  sendUpdate: () => undefined,
-};
-
-export function noController(): never {
-  throw new OttlaError("NOT_CONTROLLER", "no coordinator is elected now");
 }

@@ -4,7 +4,6 @@ import type { IsrOutcome, IsrProposal } from "@ottla/replication";
 import { Deadlines, MemoryDisk, nullLogger, SeededRandom, VirtualClock } from "@ottla/runtime";
 import { PartitionReplica } from "./partition-replica.ts";
 import type { ReplicaReport, ReplicationNode } from "./replication-node.ts";
-import { NO_FOLLOWER_STREAMS, NO_LEADER_STREAMS } from "./storage-node.ts";
 import { FetchPurgatoryLimit } from "./waiting-fetches.ts";
 
 export const NODE_EPOCH = 10;
@@ -27,6 +26,19 @@ export function partitionState(change: Partial<ClusterPartition> = {}): ClusterP
     ...change,
   };
 }
+
+const NO_FOLLOWER_STREAMS = {
+  answerPosition: () => undefined,
+  refuseUpdate: () => undefined,
+  changed: () => undefined,
+  ended: () => undefined,
+};
+
+const NO_LEADER_STREAMS = {
+  follow: () => undefined,
+  unfollow: () => undefined,
+  sendUpdate: () => undefined,
+};
 
 /** A registered node without other nodes to talk to, which keeps what its replicas say. */
 export class TestNode implements ReplicationNode {

@@ -17,7 +17,7 @@ const MEBIBYTE = 1024 * 1024;
 const RETIREMENT_MS = 2_000;
 
 /** What a connection to a storage node carries. */
-type ConnectionPurpose = "append" | "fetch" | "control";
+type ConnectionPurpose = "append" | "fetch" | "replicate" | "control";
 
 export interface ConnectionsOptions {
   readonly settings: Settings;
@@ -60,7 +60,8 @@ export class Connections {
       throw new OttlaError("LEADER_NOT_AVAILABLE", `storage node ${nodeId} is not registered`);
     }
     // Raised where bulk comes down only: Node could hang when both sides raise it and bulk goes both ways.
-    return this.#remote(address, purpose === "fetch" ? { windowBytes: 8 * MEBIBYTE } : {});
+    const takesBulk = purpose === "fetch" || purpose === "replicate";
+    return this.#remote(address, takesBulk ? { windowBytes: 8 * MEBIBYTE } : {});
   }
 
   /** The connection to the active coordinator; throws NOT_CONTROLLER while there is none. */

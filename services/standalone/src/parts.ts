@@ -86,6 +86,7 @@ export async function startStoragePart(wiring: Wiring): Promise<void> {
     settings: settings.storage,
     topicDefaults: settings.topicDefaults,
     controllerTransport: () => connections.toController(),
+    peerTransport: (nodeId) => connections.toStorage(nodeId, "replicate"),
     readBuffers: wiring.readBuffers,
   });
   await addPart(lifecycle, "partition-storage", async () => directory.storageEnded(await storage.stop()));
