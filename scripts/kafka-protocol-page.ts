@@ -28,7 +28,7 @@ export async function kafkaProtocolPage(): Promise<string> {
     "",
     "<!-- Made by scripts/generate-docs.ts from services/gateway/src/kafka: change the comments there. -->",
     "",
-    "What Ottla's gateway serves on port 9092, API by API. Groups and transactions are not served yet.",
+    "What Ottla's gateway serves on port 9092, API by API. Transactions are not served yet.",
     "",
     "| key | API | versions | file |",
     "|---:|---|---|---|",

@@ -1,4 +1,5 @@
 import { startCoordinator } from "@ottla/coordinator";
+import { OttlaError } from "@ottla/errors";
 import { startGateway } from "@ottla/gateway";
 import { openDataDirectory, startPartitionStorage } from "@ottla/partition-storage";
 import { ServiceRegistry } from "@ottla/rpc";
@@ -86,6 +87,9 @@ export function gatewayService(
       readPreference: settings.readPreference,
       transportFor: (node) => around.toStorage(node),
       controllerTransport: () => around.toController(),
+      groupTransport: () => {
+        throw new OttlaError("COORDINATOR_NOT_AVAILABLE", "groups are not simulated yet");
+      },
       metrics: createMetricsRegistry(),
       topicDefaults: settings.topicDefaults,
       maxUnansweredBytesPerStream: settings.grpc.maxUnansweredBytesPerStream,

@@ -45,5 +45,24 @@ export {
   writeRequestHeader,
   writeResponseHeader,
 } from "./codec/header.ts";
+export { type MessageGivenOf, type MessageOf, MessageSchema } from "./codec/message-schema.ts";
 export { FrameReader, malformed } from "./codec/reader.ts";
 export { FrameWriter } from "./codec/writer.ts";
+export { consumerProtocolAssignment, consumerProtocolSubscription } from "./groups/consumer-protocol.ts";
+export {
+  consumerGroupCurrentMemberValue,
+  consumerGroupKey,
+  consumerGroupMemberMetadataValue,
+  consumerGroupMetadataValue,
+  consumerGroupPartitionMetadataValue,
+  consumerGroupRegexValue,
+  consumerGroupTargetMemberValue,
+  consumerGroupTargetMetadataValue,
+  consumerMemberKey,
+  consumerRegexKey,
+  GroupRecordType,
+  groupMetadataKey,
+  groupMetadataValue,
+  offsetKey,
+  offsetValue,
+} from "./groups/group-records.ts";

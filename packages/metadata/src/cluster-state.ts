@@ -6,6 +6,8 @@ import {
   clusterIdStateCodec,
   controllerStateCodec,
   featureLevelStateCodec,
+  type GroupOwnerState,
+  groupOwnerStateCodec,
   type NodeRegistration,
   nodeRegistrationCodec,
   type PartitionState,
@@ -39,6 +41,10 @@ export interface ClusterStorageNode extends StorageNodeState, Versioned {
   readonly nodeId: number;
 }
 
+export interface ClusterGroupOwner extends GroupOwnerState, Versioned {
+  readonly partition: number;
+}
+
 export interface ClusterController extends ControllerState, Versioned {
   /** The create revision of the election key, which fences all writes of this controller (R1). */
   readonly term: number;
@@ -51,6 +57,8 @@ export interface ClusterChange {
   readonly partitions: readonly PartitionRef[];
   readonly nodes: readonly { readonly role: NodeRole; readonly nodeId: number }[];
   readonly storageNodeIds: readonly number[];
+  /** Partitions of the groups' internal topic whose owner changed. */
+  readonly groupPartitions: readonly number[];
   readonly controllerChanged: boolean;
   /** Moves were paused or resumed. */
   readonly balancingChanged: boolean;
@@ -68,6 +76,7 @@ export class ChangeRecorder implements ClusterChange {
   readonly partitions: PartitionRef[] = [];
   readonly nodes: { role: NodeRole; nodeId: number }[] = [];
   readonly storageNodeIds: number[] = [];
+  readonly groupPartitions: number[] = [];
   controllerChanged = false;
   balancingChanged = false;
 
@@ -77,7 +86,11 @@ export class ChangeRecorder implements ClusterChange {
 
   get isEmpty(): boolean {
     const touched =
-      this.topicIds.size + this.partitions.length + this.nodes.length + this.storageNodeIds.length;
+      this.topicIds.size +
+      this.partitions.length +
+      this.nodes.length +
+      this.storageNodeIds.length +
+      this.groupPartitions.length;
     return touched === 0 && !this.controllerChanged && !this.balancingChanged;
   }
 }
@@ -94,6 +107,7 @@ export class ClusterState {
   readonly partitions = new Map<string, Map<number, ClusterPartition>>();
   readonly nodes = new Map<NodeRole, Map<number, ClusterNode>>();
   readonly storageNodes = new Map<number, ClusterStorageNode>();
+  readonly groupOwners = new Map<number, ClusterGroupOwner>();
   controller: ClusterController | undefined;
   clusterId: string | undefined;
   featureLevel: number | undefined;
@@ -130,6 +144,10 @@ export class ClusterState {
         this.storageNodes.delete(key.nodeId);
         change.storageNodeIds.push(key.nodeId);
         return;
+      case "group-owner":
+        this.groupOwners.delete(key.partition);
+        change.groupPartitions.push(key.partition);
+        return;
       case "controller":
         this.controller = undefined;
         change.controllerChanged = true;
@@ -145,7 +163,6 @@ export class ClusterState {
         change.balancingChanged = true;
         return;
       case "changed":
-      case "group-owner":
       case "producer-ids":
       case "topic-name":
         return;
@@ -177,6 +194,16 @@ export class ClusterState {
         change.storageNodeIds.push(key.nodeId);
         return;
       }
+      case "group-owner": {
+        const { partition } = key;
+        this.groupOwners.set(partition, {
+          ...groupOwnerStateCodec.parse(value, entry.key),
+          partition,
+          modRevision,
+        });
+        change.groupPartitions.push(partition);
+        return;
+      }
       case "controller": {
         const state = controllerStateCodec.parse(value, entry.key);
         this.controller = { ...state, term: entry.createRevision, modRevision };
@@ -194,7 +221,6 @@ export class ClusterState {
         change.balancingChanged = true;
         return;
       case "changed":
-      case "group-owner":
       case "producer-ids":
       case "topic-name":
         return;

@@ -121,6 +121,7 @@ describe("ClusterView", () => {
     expect(changes[0]).toMatchObject({
       revision,
       nodes: [{ role: "gateway", nodeId: 9 }],
+      groupPartitions: [],
       controllerChanged: false,
     });
     expect(changes[0]?.partitions).toHaveLength(2);

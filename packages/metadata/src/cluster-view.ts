@@ -4,6 +4,7 @@ import {
   ChangeRecorder,
   type ClusterChange,
   type ClusterController,
+  type ClusterGroupOwner,
   type ClusterNode,
   type ClusterPartition,
   ClusterState,
@@ -161,6 +162,16 @@ export class ClusterView {
   /** What the coordinator remembers about a storage node, registered now or not. */
   storageNode(nodeId: number): ClusterStorageNode | undefined {
     return this.#state.storageNodes.get(nodeId);
+  }
+
+  /** Who owns the groups of a partition of the internal topic. */
+  groupOwner(partition: number): ClusterGroupOwner | undefined {
+    return this.#state.groupOwners.get(partition);
+  }
+
+  /** All of them, in no order. */
+  groupOwners(): Iterable<ClusterGroupOwner> {
+    return this.#state.groupOwners.values();
   }
 
   /** Calls the listener after each revision that changed something; returns a function that ends it. */

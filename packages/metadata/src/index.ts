@@ -2,6 +2,7 @@ export { type ClusterIdOptions, ensureClusterId } from "./cluster-id.ts";
 export {
   type ClusterChange,
   type ClusterController,
+  type ClusterGroupOwner,
   type ClusterNode,
   type ClusterPartition,
   type ClusterStorageNode,
@@ -59,6 +60,7 @@ export {
 } from "./topic-config.ts";
 export { TOPIC_SETTINGS, type TopicSetting, type TopicSettingType } from "./topic-config-table.ts";
 export {
+  GROUPS_TOPIC,
   isInternalTopicName,
   MAX_TOPIC_NAME_LENGTH,
   topicNameCollisionKey,
@@ -76,6 +78,8 @@ export {
   type DrainState,
   type FeatureLevelState,
   featureLevelStateCodec,
+  type GroupOwnerState,
+  groupOwnerStateCodec,
   type NodeRegistration,
   nodeRegistrationCodec,
   type PartitionState,

@@ -5,9 +5,12 @@ export const MAX_TOPIC_NAME_LENGTH = 249;
 
 const TOPIC_NAME = /^[a-zA-Z0-9._-]+$/;
 
+/** Where groups keep their members and committed offsets. */
+export const GROUPS_TOPIC = "__consumer_offsets";
+
 /** Kafka's internal topics; clients may read but not write them. */
 const INTERNAL_TOPICS: ReadonlySet<string> = new Set([
-  "__consumer_offsets",
+  GROUPS_TOPIC,
   "__transaction_state",
   "__share_group_state",
 ]);

@@ -114,6 +114,16 @@ export interface BalancingState {
   readonly paused: boolean;
 }
 
+/** Who owns the groups of one partition of the internal topic (R13). */
+export interface GroupOwnerState {
+  /** The node id of the owner, -1 for none. */
+  readonly nodeId: number;
+  /** The owner is this registration of the node and no other; -1 for none. */
+  readonly nodeEpoch: number;
+  /** Grows with each change of (nodeId, nodeEpoch) and never repeats. */
+  readonly ownerEpoch: number;
+}
+
 export interface TopicNameState {
   readonly topicId: string;
 }
@@ -185,6 +195,12 @@ export const controllerStateCodec: ValueCodec<ControllerState> = valueCodec("con
   fields.integer("nodeId", 0);
   fields.text("address");
   fields.text("incarnation");
+});
+
+export const groupOwnerStateCodec: ValueCodec<GroupOwnerState> = valueCodec("group owner", (fields) => {
+  fields.integer("nodeId", -1);
+  fields.integer("nodeEpoch", -1);
+  fields.integer("ownerEpoch", 0);
 });
 
 export const topicNameStateCodec: ValueCodec<TopicNameState> = valueCodec("topic name", (fields) => {

@@ -22,6 +22,8 @@ export interface OutgoingAppend {
   readonly acks: Acks;
   readonly timeoutMs: number;
   readonly expectedEndOffset: number | undefined;
+  readonly ownerEpoch: number | undefined;
+  readonly beginsOwnership: boolean;
   readonly validated: boolean;
   readonly batch: Uint8Array;
   /** Nobody waits for it any more: it need not be sent. */
@@ -258,5 +260,8 @@ function entryOf(correlationId: bigint, append: OutgoingAppend): EntryInit {
     ...(append.expectedEndOffset === undefined
       ? {}
       : { expectedEndOffset: BigInt(append.expectedEndOffset) }),
+    ...(append.ownerEpoch === undefined
+      ? {}
+      : { ownerEpoch: BigInt(append.ownerEpoch), beginsOwnership: append.beginsOwnership }),
   };
 }

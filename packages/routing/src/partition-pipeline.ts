@@ -176,6 +176,8 @@ export class PartitionPipeline {
       acks: options.acks,
       timeoutMs: Math.max(1, Math.ceil(pending.deadlineMs - clock.monotonic())),
       expectedEndOffset: options.expectedEndOffset,
+      ownerEpoch: options.ownerEpoch,
+      beginsOwnership: options.beginsOwnership ?? false,
       validated: options.validated,
       batch: options.batch,
       get abandoned() {

@@ -12,6 +12,10 @@ export interface AppendOptions {
   readonly acks: Acks;
   readonly timeoutMs: number;
   readonly expectedEndOffset?: number;
+  /** Of the owner of a single-writer log (R13): a lower one than the log knows is refused. */
+  readonly ownerEpoch?: number;
+  /** The batch is the control batch that an owner begins with. */
+  readonly beginsOwnership?: boolean;
   /** The caller has checked length, magic and CRC. */
   readonly validated: boolean;
   /** The batch carries a producer id and a sequence, so that the log recognises a second copy of it. */

@@ -1,5 +1,12 @@
 import { OttlaError } from "@ottla/errors";
-import { type ClusterChange, featureLevelStateCodec, type Revision, type TopicPhase } from "@ottla/metadata";
+import {
+  type ClusterChange,
+  featureLevelStateCodec,
+  GROUPS_TOPIC,
+  type Revision,
+  type TopicPhase,
+} from "@ottla/metadata";
+import { GroupOwners } from "./group-owners.ts";
 import { LeaderBalance } from "./leader-balance.ts";
 import { LeaderElections } from "./leader-elections.ts";
 import { NodeRounds } from "./node-rounds.ts";
@@ -36,6 +43,7 @@ export class ActiveTerm {
   readonly #nodeLoop: RoundLoop;
   readonly #topicLoop: RoundLoop;
   readonly #leaderLoop: RoundLoop;
+  readonly #groupLoop: RoundLoop;
 
   private constructor(term: Term) {
     this.#term = term;
@@ -48,6 +56,8 @@ export class ActiveTerm {
     this.#nodeLoop = this.#loop("partitions and storage nodes", () => this.#nodeRounds.run());
     this.#topicLoop = this.#loop("topics", () => this.#queue.run(() => this.#topics.finishPhases()));
     this.#leaderLoop = this.#loop("leaders", () => leaders.step(), term.limits.preferredLeaderStepMs);
+    const groupOwners = new GroupOwners(term);
+    this.#groupLoop = this.#loop("owners of groups", () => groupOwners.reconcile());
     const wantRound = (): void => this.#nodeLoop.want();
     this.replicas = new ReplicaRequests(term, { nodes, partitions, wantRound });
     this.#queue = new SerialQueue({ maxWaiting: term.limits.maxWaitingRequests });
@@ -118,6 +128,7 @@ export class ActiveTerm {
     this.#nodeLoop.start();
     this.#topicLoop.start();
     this.#leaderLoop.start();
+    this.#groupLoop.start();
   }
 
   #onChange(change: ClusterChange): void {
@@ -127,6 +138,9 @@ export class ActiveTerm {
     // A topic that waits for nodes may be finished now.
     const isPhase = (topicId: string): boolean => isUnderWay(view.topicById(topicId)?.phase);
     if (concernsNodes(change) || [...change.topicIds].some(isPhase)) this.#topicLoop.want();
+    const ofGroups = (topicId: string): boolean => view.topicById(topicId)?.name === GROUPS_TOPIC;
+    const isGroupNode = change.nodes.some(({ role }) => role === "group-coordinator");
+    if (isGroupNode || [...change.topicIds].some(ofGroups)) this.#groupLoop.want();
   }
 }
 

@@ -9,6 +9,8 @@ export interface TopicDefaults {
   readonly defaultReplicationFactor: number;
   /** Topic settings by Kafka's names. */
   readonly topicDefaults: TopicConfigMap;
+  /** How the internal topic of consumer groups is created. */
+  readonly groups?: { readonly offsetsTopicPartitions: number };
 }
 
 export interface CoordinatorLimits {

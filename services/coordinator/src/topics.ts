@@ -9,6 +9,7 @@ import {
   topicNameStateCodec,
   topicStateCodec,
 } from "@ottla/metadata";
+import { withInternalDefaults } from "./internal-topics.ts";
 import { type Assignments, checkAssignments, checkCount, invalidAssignment } from "./manual-placement.ts";
 import type { NodeRounds } from "./node-rounds.ts";
 import { newPartitionState } from "./partition-leadership.ts";
@@ -60,8 +61,9 @@ export class Topics {
     this.#names.close();
   }
 
-  async create(request: NewTopic): Promise<CreatedTopic> {
+  async create(asked: NewTopic): Promise<CreatedTopic> {
     const { defaults, limits, view, random, clock } = this.#term;
+    const request = withInternalDefaults(asked, defaults);
     checkNewTopic(request, this.#names, limits);
     const { partitions, replicationFactor } = this.#countsOf(request);
     checkPartitionCount("partitions", partitions, partitions, this.#partitionCount(), limits);

@@ -1,12 +1,12 @@
 import { type ClusterView, type KeptRegistration, keepRegistered, type MetadataStore } from "@ottla/metadata";
 import { AdminService } from "@ottla/proto/ottla/v1/admin";
 import { LogService } from "@ottla/proto/ottla/v1/log";
-import { PartitionRouter, type TransportFor } from "@ottla/routing";
+import { ControllerClient, GroupRouter, PartitionRouter, type TransportFor } from "@ottla/routing";
 import { ServiceRegistry, type Transport } from "@ottla/rpc";
 import { type Clock, type Logger, type MetricsRegistry, type Random, VERSION } from "@ottla/runtime";
 import { createAdminService } from "./admin-service/admin-service.ts";
 import { ConnectionLimits } from "./connection-limits.ts";
-import { ControllerClient } from "./controller-client.ts";
+
 import { GatewayMetrics } from "./gateway-metrics.ts";
 import { type KafkaListenOptions, startKafkaDoor } from "./kafka/kafka-door.ts";
 import { createLogService } from "./log-service/log-service.ts";
@@ -27,6 +27,8 @@ export interface GatewayOptions {
   readonly transportFor: TransportFor;
   /** A connection to the active coordinator. */
   readonly controllerTransport: () => Transport;
+  /** A connection of its own to a group-coordinator. */
+  readonly groupTransport: (nodeId: number) => Transport;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -78,9 +80,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     maxReads: MAX_READS_PER_CONNECTION,
     maxReadPartitions: MAX_READ_PARTITIONS_PER_CONNECTION,
   });
-  const transport = options.controllerTransport;
+  const { controllerTransport: transport, groupTransport: transportTo } = options;
   const controller = new ControllerClient({ view, clock, transport, retryMs: CONTROLLER_RETRY_MS });
-
+  const groups = new GroupRouter({ view, clock, controller, transportTo });
   const producerIds = new ProducerIds({ controller, nodeId });
   const registry = new ServiceRegistry();
   registry.add(
@@ -103,20 +105,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   addOffsetExporter({ registry: options.metrics, view, router, maxPartitions: MAX_PARTITION_SERIES });
 
   const kafka = await startKafkaDoor({
+    ...options,
     listen: options.kafka,
-    nodeId,
-    zone: options.zone,
     topics,
-    view,
     router,
+    groups,
     controller,
     producerIds,
     gatewayMetrics: metrics,
-    topicDefaults,
-    clock,
-    random,
-    logger,
-    metrics: options.metrics,
   });
   dropLostNodes(view, router);
   const leaving = new AbortController();
@@ -132,7 +128,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     endReads: () => connections.endReads(),
     stop: async () => {
       await kafka.stop(options.stopGraceMs);
-      await router.close();
+      await Promise.all([router.close(), groups.close()]);
       leaving.abort();
       await (await registration)?.close();
     },

@@ -1,5 +1,19 @@
 import { type ClusterView, keepRegistered, type MetadataStore } from "@ottla/metadata";
-import { type Clock, type Logger, type Random, VERSION } from "@ottla/runtime";
+import { GroupCoordinatorService } from "@ottla/proto/ottla/internal/v1/groups";
+import { PartitionRouter, type TransportFor } from "@ottla/routing";
+import type { ServiceRegistry } from "@ottla/rpc";
+import {
+  type Clock,
+  Deadlines,
+  type Logger,
+  type MetricsRegistry,
+  type Random,
+  VERSION,
+} from "@ottla/runtime";
+import { groupCoordinatorService } from "./group-coordinator-service.ts";
+import type { GroupLimits } from "./group-limits.ts";
+import { GroupMetrics } from "./group-metrics.ts";
+import { OwnedPartitions } from "./owned-partitions.ts";
 
 export interface GroupCoordinatorOptions {
   readonly nodeId: number;
@@ -10,9 +24,15 @@ export interface GroupCoordinatorOptions {
   readonly signal?: AbortSignal;
   readonly store: MetadataStore;
   readonly view: ClusterView;
+  /** Connections to storage nodes, where the groups' topic is. */
+  readonly transportFor: TransportFor;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  readonly metrics: MetricsRegistry;
+  /** Gets the GroupCoordinatorService. */
+  readonly registry: ServiceRegistry;
+  readonly limits: GroupLimits;
 }
 
 export interface GroupCoordinator {
@@ -21,9 +41,25 @@ export interface GroupCoordinator {
   stop(): Promise<void>;
 }
 
-/** Starts a group-coordinator: it registers its node; groups come later. */
+/** Starts a group-coordinator: it registers, and owns the groups that the metadata gives to it. */
 export async function startGroupCoordinator(options: GroupCoordinatorOptions): Promise<GroupCoordinator> {
-  const { nodeId, zone, address, leaseTtlMs, store, view, clock, random, logger, signal } = options;
+  const { nodeId, zone, address, leaseTtlMs, store, view, clock, random, logger, limits, signal } = options;
+  const router = new PartitionRouter({ view, transportFor: options.transportFor, clock });
+  const deadlines = new Deadlines({ clock });
+  const metrics = new GroupMetrics(options.metrics);
+  const partitions = new OwnedPartitions({
+    view,
+    nodeId,
+    router,
+    clock,
+    random,
+    deadlines,
+    limits,
+    logger,
+    onLoaded: (durationMs) => metrics.loaded(durationMs),
+  });
+  metrics.observe(partitions);
+  options.registry.add(GroupCoordinatorService, groupCoordinatorService({ partitions, limits, random }));
   const registration = await keepRegistered({
     store,
     keys: view.keys,
@@ -31,6 +67,7 @@ export async function startGroupCoordinator(options: GroupCoordinatorOptions): P
     clock,
     logger,
     ...(signal && { signal }),
+    onRegistered: (nodeEpoch) => partitions.registered(nodeEpoch),
     registration: {
       role: "group-coordinator",
       nodeId,
@@ -44,6 +81,12 @@ export async function startGroupCoordinator(options: GroupCoordinatorOptions): P
   });
   return {
     notReady: () => (registration.registered ? undefined : "the node is not registered"),
-    stop: () => registration.close(),
+    stop: async () => {
+      // First out of the metadata, so that others take over while the rest ends here.
+      await registration.close();
+      // A fence that is under way ends with the router.
+      await Promise.all([partitions.close(), router.close()]);
+      deadlines.clear();
+    },
   };
 }

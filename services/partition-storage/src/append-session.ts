@@ -109,6 +109,8 @@ export class AppendSession {
         timeoutMs: entry.timeoutMs,
         expectedEndOffset:
           entry.expectedEndOffset === undefined ? undefined : Number(entry.expectedEndOffset),
+        ownerEpoch: entry.ownerEpoch === undefined ? undefined : Number(entry.ownerEpoch),
+        beginsOwnership: entry.beginsOwnership,
       };
       leader.append(command, (result) => {
         metrics.observeAppend(clock.monotonic() - startedMs, batch.length);

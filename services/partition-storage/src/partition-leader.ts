@@ -44,6 +44,10 @@ export interface AppendCommand {
   readonly acks: Acks;
   readonly timeoutMs: number;
   readonly expectedEndOffset: number | undefined;
+  /** Set by the owner of a single-writer log (R13), a service of the cluster. */
+  readonly ownerEpoch?: number | undefined;
+  /** The batch is the control batch that an owner begins with. */
+  readonly beginsOwnership?: boolean;
 }
 
 /**
@@ -143,8 +147,11 @@ export class PartitionLeader implements ReadableReplica, LedReplica {
     const appended = this.#log.append(batch, {
       leaderEpoch,
       validated: command.validated,
-      origin: "client",
+      origin: command.ownerEpoch === undefined ? "client" : "coordinator",
       ...(command.expectedEndOffset === undefined ? {} : { expectedEndOffset: command.expectedEndOffset }),
+      ...(command.ownerEpoch === undefined
+        ? {}
+        : { ownerEpoch: command.ownerEpoch, beginsOwnership: command.beginsOwnership ?? false }),
     });
     const endOffset = appended.lastOffset + 1;
     if (endOffset > endBefore) this.#visibleBytes.appended(endOffset, batch.length);

@@ -64,6 +64,18 @@ export class Connections {
     return this.#remote(address, takesBulk ? { windowBytes: 8 * MEBIBYTE } : {});
   }
 
+  /** A connection of its own to a group-coordinator; throws COORDINATOR_NOT_AVAILABLE where it is away. */
+  toGroupCoordinator(nodeId: number): Transport {
+    const { view, settings } = this.#options;
+    const local = nodeId === settings.nodeId ? this.#local("group-coordinator") : undefined;
+    if (local !== undefined) return local;
+    const address = view.node("group-coordinator", nodeId)?.addresses[0];
+    if (address === undefined) {
+      throw new OttlaError("COORDINATOR_NOT_AVAILABLE", `group-coordinator ${nodeId} is not registered`);
+    }
+    return this.#remote(address, {});
+  }
+
   /** The connection to the active coordinator; throws NOT_CONTROLLER while there is none. */
   toController(): Transport {
     const { view, settings } = this.#options;

@@ -93,12 +93,27 @@ export async function startStoragePart(wiring: Wiring): Promise<void> {
   readiness.add("partition-storage", () => storage.notReady());
 }
 
+/** Kafka's default. A newcomer on a laptop starts consumers one by one, and has nothing from waiting. */
+const INITIAL_REBALANCE_DELAY_MS = 3_000;
+
 export async function startGroupCoordinatorPart(wiring: Wiring): Promise<void> {
   const { startGroupCoordinator } = await import("@ottla/group-coordinator");
+  const { settings, connections } = wiring;
+  const registry = new ServiceRegistry();
+  const isAlone = wiring.cluster.identity === undefined;
   const groups = await startGroupCoordinator({
     ...common(wiring, "group-coordinator"),
     signal: wiring.cluster.closing,
+    transportFor: (nodeId, purpose) => connections.toStorage(nodeId, purpose),
+    metrics: wiring.metrics,
+    registry,
+    limits: {
+      ...settings.groups,
+      initialRebalanceDelayMs:
+        settings.groups.initialRebalanceDelayMs ?? (isAlone ? 0 : INITIAL_REBALANCE_DELAY_MS),
+    },
   });
+  connections.serve("group-coordinator", registry);
   await addPart(wiring.lifecycle, "group-coordinator", () => groups.stop());
   wiring.readiness.add("group-coordinator", () => groups.notReady());
 }
@@ -117,6 +132,7 @@ export async function startGatewayPart(wiring: Wiring): Promise<OpenDoors> {
     readPreference: settings.readPreference,
     transportFor: (nodeId, purpose) => connections.toStorage(nodeId, purpose),
     controllerTransport: () => connections.toController(),
+    groupTransport: (nodeId) => connections.toGroupCoordinator(nodeId),
     metrics: wiring.metrics,
     topicDefaults: settings.topicDefaults,
     maxUnansweredBytesPerStream: settings.grpc.maxUnansweredBytesPerStream,

@@ -125,13 +125,37 @@ export function optionalBytes(options: SettingWords & Range & { readonly default
   return register(schema.optional(), facts);
 }
 
+function durationSchema(range: Range) {
+  const shortest = formatDurationMs(range.min);
+  const expected = `a duration from ${shortest} to ${formatDurationMs(range.max)}, such as 30s or 500ms`;
+  return { expected, schema: z.preprocess(fromText(parseDurationMs), ranged(expected, range)) };
+}
+
+const formatDuration = (value: unknown): string => (typeof value === "number" ? formatDurationMs(value) : "");
+
 export function durationMs(options: SettingWords & Range & { readonly default: number }) {
-  const shortest = formatDurationMs(options.min);
-  const expected = `a duration from ${shortest} to ${formatDurationMs(options.max)}, such as 30s or 500ms`;
-  const schema = z.preprocess(fromText(parseDurationMs), ranged(expected, options)).default(options.default);
-  const format = (value: unknown): string => (typeof value === "number" ? formatDurationMs(value) : "");
+  const { expected, schema } = durationSchema(options);
   const defaultText = formatDurationMs(options.default);
-  return register(schema, { ...options, kind: "duration", expected, defaultText, format });
+  return register(schema.default(options.default), {
+    ...options,
+    kind: "duration",
+    expected,
+    defaultText,
+    format: formatDuration,
+  });
+}
+
+export function optionalDurationMs(
+  options: SettingWords & Range & { readonly defaultDocumentation: string },
+) {
+  const { expected, schema } = durationSchema(options);
+  return register(schema.optional(), {
+    ...options,
+    kind: "duration",
+    expected,
+    defaultText: undefined,
+    format: formatDuration,
+  });
 }
 
 interface TextOptions extends SettingWords {

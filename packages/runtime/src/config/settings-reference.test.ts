@@ -20,6 +20,7 @@ describe("what is generated from the schema", () => {
       "cluster-id",
       "kafka.advertised-address",
       "storage.headroom-bytes",
+      "groups.initial-rebalance-delay-ms",
       "cluster.secret",
       "cluster.secret-file",
       "internal.listen",

@@ -15,6 +15,7 @@ import {
 } from "./setting-kinds.ts";
 import { AUTO_NODE_ID } from "./settings.ts";
 import { cluster, clusterFault, etcd, etcdFault, HOST_AND_PORT, internal } from "./settings-etcd.ts";
+import { groups } from "./settings-groups.ts";
 
 /**
  * The one source of all settings of `ottla serve`. Flag, environment variable and YAML path follow from the
@@ -342,6 +343,7 @@ export const settingsSchema = z
     log,
     shutdown,
     storage,
+    groups,
     cluster,
     internal,
     etcd,

@@ -5,11 +5,11 @@ import type {
   CreateTopicRequest,
   DeleteTopicRequest,
 } from "@ottla/proto/ottla/v1/admin";
+import type { ControllerClient } from "@ottla/routing";
 import { LATEST_TIMESTAMP } from "@ottla/routing";
 import type { CallContext } from "@ottla/rpc";
 import type { Clock } from "@ottla/runtime";
 import { checkConfigs, checkCount, checkInteger, LIMITS } from "../checks.ts";
-import type { ControllerClient } from "../controller-client.ts";
 import { refuseWhenDisksAreFull } from "../full-disks.ts";
 import { checkTopicName, refuseInternal, type Topic, type Topics } from "../topics.ts";
 import { type DescribeOptions, describeConfigs, describeTopics, type TopicInit } from "./describe-topic.ts";

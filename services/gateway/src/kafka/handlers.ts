@@ -2,7 +2,15 @@ import { produceHandler } from "./00-produce.ts";
 import { fetchHandler } from "./01-fetch.ts";
 import { listOffsetsHandler } from "./02-list-offsets.ts";
 import { metadataHandler } from "./03-metadata.ts";
+import { offsetCommitHandler } from "./08-offset-commit.ts";
+import { offsetFetchHandler } from "./09-offset-fetch.ts";
 import { findCoordinatorHandler } from "./10-find-coordinator.ts";
+import { joinGroupHandler } from "./11-join-group.ts";
+import { heartbeatHandler } from "./12-heartbeat.ts";
+import { leaveGroupHandler } from "./13-leave-group.ts";
+import { syncGroupHandler } from "./14-sync-group.ts";
+import { describeGroupsHandler } from "./15-describe-groups.ts";
+import { listGroupsHandler } from "./16-list-groups.ts";
 import { apiVersionsHandler } from "./18-api-versions.ts";
 import { createTopicsHandler } from "./19-create-topics.ts";
 import { deleteTopicsHandler } from "./20-delete-topics.ts";
@@ -13,10 +21,12 @@ import { describeConfigsHandler } from "./32-describe-configs.ts";
 import { alterConfigsHandler } from "./33-alter-configs.ts";
 import { describeLogDirsHandler } from "./35-describe-log-dirs.ts";
 import { createPartitionsHandler } from "./37-create-partitions.ts";
+import { deleteGroupsHandler } from "./42-delete-groups.ts";
 import { electLeadersHandler } from "./43-elect-leaders.ts";
 import { incrementalAlterConfigsHandler } from "./44-incremental-alter-configs.ts";
 import { alterPartitionReassignmentsHandler } from "./45-alter-partition-reassignments.ts";
 import { listPartitionReassignmentsHandler } from "./46-list-partition-reassignments.ts";
+import { offsetDeleteHandler } from "./47-offset-delete.ts";
 import { describeClusterHandler } from "./60-describe-cluster.ts";
 import { describeProducersHandler } from "./61-describe-producers.ts";
 import { describeTopicPartitionsHandler } from "./75-describe-topic-partitions.ts";
@@ -30,7 +40,15 @@ export function kafkaHandlers(services: KafkaServices): readonly AnyKafkaHandler
     fetchHandler(services),
     listOffsetsHandler(services),
     metadataHandler(services),
+    offsetCommitHandler(services),
+    offsetFetchHandler(services),
     findCoordinatorHandler(services),
+    joinGroupHandler(services),
+    heartbeatHandler(services),
+    leaveGroupHandler(services),
+    syncGroupHandler(services),
+    describeGroupsHandler(services),
+    listGroupsHandler(services),
     apiVersionsHandler(() => handlers),
     createTopicsHandler(services),
     deleteTopicsHandler(services),
@@ -41,10 +59,12 @@ export function kafkaHandlers(services: KafkaServices): readonly AnyKafkaHandler
     alterConfigsHandler(services),
     describeLogDirsHandler(services),
     createPartitionsHandler(services),
+    deleteGroupsHandler(services),
     electLeadersHandler(services),
     incrementalAlterConfigsHandler(services),
     alterPartitionReassignmentsHandler(services),
     listPartitionReassignmentsHandler(services),
+    offsetDeleteHandler(services),
     describeClusterHandler(services),
     describeProducersHandler(services),
     describeTopicPartitionsHandler(services),

@@ -1,6 +1,6 @@
 import { OttlaError } from "@ottla/errors";
 import type { ClusterView, TopicConfigMap } from "@ottla/metadata";
-import type { PartitionRouter } from "@ottla/routing";
+import type { ControllerClient, GroupRouter, PartitionRouter } from "@ottla/routing";
 import {
   behindProxy,
   type Clock,
@@ -13,7 +13,6 @@ import {
   type Settings,
 } from "@ottla/runtime";
 import { ByteBudget } from "../byte-budget.ts";
-import type { ControllerClient } from "../controller-client.ts";
 import type { GatewayMetrics } from "../gateway-metrics.ts";
 import type { ProducerIds } from "../log-service/producer-ids.ts";
 import type { Topics } from "../topics.ts";
@@ -47,6 +46,7 @@ export interface KafkaDoorOptions {
   readonly topics: Topics;
   readonly view: ClusterView;
   readonly router: PartitionRouter;
+  readonly groups: GroupRouter;
   readonly controller: ControllerClient;
   readonly producerIds: ProducerIds;
   readonly gatewayMetrics: GatewayMetrics;
@@ -84,6 +84,7 @@ export async function startKafkaDoor(options: KafkaDoorOptions): Promise<KafkaDo
     topics: options.topics,
     view,
     router: options.router,
+    groups: options.groups,
     producerIds: options.producerIds,
     brokers: brokersOf(options),
     failures,

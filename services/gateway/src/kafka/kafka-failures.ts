@@ -43,6 +43,22 @@ const COME_BACK: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode>([
   ["ListPartitionReassignments", "NOT_CONTROLLER"],
 ]);
 
+/** Members of groups look for the coordinator again after COORDINATOR_NOT_AVAILABLE; other codes end them. */
+const GROUP_APIS: ReadonlySet<string> = new Set([
+  "OffsetCommit",
+  "OffsetFetch",
+  "JoinGroup",
+  "Heartbeat",
+  "LeaveGroup",
+  "SyncGroup",
+  "DescribeGroups",
+  "ListGroups",
+  "DeleteGroups",
+  "OffsetDelete",
+  "ConsumerGroupHeartbeat",
+  "ConsumerGroupDescribe",
+]);
+
 /** What consumers understand in an answer to Fetch. Java's stops with an exception on any other code. */
 const FETCH_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "OFFSET_OUT_OF_RANGE",
@@ -71,6 +87,8 @@ export class KafkaFailures {
   of(thrown: unknown, api: string): KafkaFailure {
     this.#report(thrown, api);
     const error = publicError(thrown);
+    const isTrouble = NO_LEADER.has(error.code) || error.code === "REQUEST_TIMED_OUT";
+    if (GROUP_APIS.has(api) && isTrouble) return failureOf("COORDINATOR_NOT_AVAILABLE", error.message);
     if (NOT_NOW.has(error.code)) return failureOf(COME_BACK.get(api) ?? "REQUEST_TIMED_OUT", error.message);
     return { errorCode: error.kafkaCode, errorMessage: error.message };
   }

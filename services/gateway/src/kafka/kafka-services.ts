@@ -1,6 +1,6 @@
 import { toOttlaError } from "@ottla/errors";
 import type { ClusterView, TopicConfigMap } from "@ottla/metadata";
-import type { PartitionRouter } from "@ottla/routing";
+import type { GroupRouter, PartitionRouter } from "@ottla/routing";
 import type { Clock, ReadBuffers } from "@ottla/runtime";
 import type { ByteBudget } from "../byte-budget.ts";
 import type { GatewayMetrics } from "../gateway-metrics.ts";
@@ -17,6 +17,7 @@ export interface KafkaServices {
   readonly topics: Topics;
   readonly view: ClusterView;
   readonly router: PartitionRouter;
+  readonly groups: GroupRouter;
   readonly producerIds: ProducerIds;
   readonly brokers: VirtualBrokers;
   readonly failures: KafkaFailures;

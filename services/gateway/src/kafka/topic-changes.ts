@@ -5,11 +5,10 @@ import type {
   ElectLeadersResponse,
   ReassignmentAnswer,
 } from "@ottla/proto/ottla/internal/v1/coordinator";
-import type { PartitionRef, PartitionRouter } from "@ottla/routing";
+import type { ControllerClient, PartitionRef, PartitionRouter } from "@ottla/routing";
 import type { RpcClient } from "@ottla/rpc";
 import type { Clock } from "@ottla/runtime";
 import { checkConfigs, LIMITS } from "../checks.ts";
-import type { ControllerClient } from "../controller-client.ts";
 import { refuseWhenDisksAreFull } from "../full-disks.ts";
 
 export interface TopicChangesOptions {

@@ -1,4 +1,4 @@
-import type { ControllerClient } from "../controller-client.ts";
+import type { ControllerClient } from "@ottla/routing";
 
 /** A coordinator that fell silent is soon another one. */
 const ALLOCATION_TIMEOUT_MS = 3_000;

@@ -1,0 +1,33 @@
+import { GROUPS_TOPIC, TOPIC_SETTINGS } from "@ottla/metadata";
+import type { TopicDefaults } from "./coordinator-options.ts";
+import type { NewTopic } from "./topic-requests.ts";
+
+const DEFAULT_GROUPS_PARTITIONS = 50;
+/** As in Kafka: small segments, so that a new owner has little to read that compaction has not seen. */
+const SEGMENT_BYTES = 100 * 1024 * 1024;
+/** One record holds all members of a group with their subscriptions. */
+const MAX_BATCH_BYTES = 8 * 1024 * 1024;
+
+/** The system's own topics have settings that no user chooses: what the request leaves open is filled in. */
+export function withInternalDefaults(topic: NewTopic, defaults: TopicDefaults): NewTopic {
+  if (topic.name !== GROUPS_TOPIC) return topic;
+  return {
+    ...topic,
+    partitions: topic.partitions || (defaults.groups?.offsetsTopicPartitions ?? DEFAULT_GROUPS_PARTITIONS),
+    configs: { ...groupsTopicConfigs(), ...topic.configs },
+  };
+}
+
+/** Nothing in it may go by age: where compaction is not served all is kept. */
+function groupsTopicConfigs(): Record<string, string> {
+  const served = TOPIC_SETTINGS.get("cleanup.policy")?.servedValues;
+  const compacts = served === undefined || served.includes("compact");
+  return {
+    "segment.bytes": String(SEGMENT_BYTES),
+    "max.message.bytes": String(MAX_BATCH_BYTES),
+    "compression.type": "producer",
+    // A synced log, whatever the cluster's default is: an answered commit survives a power cut.
+    "flush.messages": "1",
+    ...(compacts ? { "cleanup.policy": "compact" } : { "retention.ms": "-1" }),
+  };
+}

@@ -1,0 +1,61 @@
+import type { CommittedOffset, OffsetPlace } from "./committed-offsets.ts";
+import { removeOffsets, tombstonesOf } from "./delete-groups.ts";
+import type { Group } from "./group.ts";
+import type { GroupTable } from "./group-table.ts";
+
+/** So many groups are looked at in one turn. */
+const SLICE_GROUPS = 200;
+
+/**
+ * Removes offsets that have had their time, those of deleted topics, and groups that have nothing any more.
+ * Between slices others have their turn.
+ */
+export async function expireOffsets(table: GroupTable, signal: AbortSignal): Promise<void> {
+  const { clock } = table.options;
+  const groups = [...table.groups()];
+  for (const [index, group] of groups.entries()) {
+    if (signal.aborted) return;
+    if (index % SLICE_GROUPS === SLICE_GROUPS - 1) {
+      await new Promise<void>((resolve) => clock.nextTurn(resolve));
+    }
+    await expireGroup(table, group);
+  }
+}
+
+async function expireGroup(table: GroupTable, group: Group): Promise<void> {
+  if (table.find(group.groupId) !== group) return;
+  const { clock, limits, isDeleted, journal } = table.options;
+  const nowMs = clock.now();
+  const gone: OffsetPlace[] = [];
+  for (const { topic, partition, committed } of group.offsets.committed()) {
+    const isOver =
+      (committed.topicId !== undefined && isDeleted(committed.topicId)) ||
+      isExpired(group, topic, committed, nowMs, limits.offsetsRetentionMs);
+    if (isOver) gone.push({ topic, partition });
+  }
+  await removeOffsets(table, group, gone);
+  if (!group.isVoid || table.find(group.groupId) !== group) return;
+  const tombstones = tombstonesOf(group);
+  table.remove(group);
+  if (tombstones.length > 0) await journal.append(tombstones);
+}
+
+/** KIP-211: the time runs from when the last member left, or from the commit where there never was one. */
+function isExpired(
+  { classic }: Group,
+  topic: string,
+  { committedAtMs, expiresAtMs }: CommittedOffset,
+  nowMs: number,
+  retentionMs: number,
+): boolean {
+  const isUsed = classic.state !== "Empty" && (classic.state !== "Stable" || classic.isSubscribedTo(topic));
+  if (isUsed) return false;
+  // A group with a protocol of its own tells nobody which topics it uses.
+  if (classic.state === "Stable" && classic.protocolType !== "consumer") return false;
+  if (expiresAtMs >= 0) return nowMs >= expiresAtMs;
+  const sinceMs =
+    classic.state === "Empty" && classic.protocolType !== undefined
+      ? Math.max(committedAtMs, classic.stateSinceMs)
+      : committedAtMs;
+  return nowMs - sinceMs >= retentionMs;
+}

@@ -1,0 +1,11 @@
+import type { GroupRecord } from "./group-record.ts";
+
+/** Where a group's changes are made durable: the log of the partition that it belongs to. */
+export interface GroupJournal {
+  /**
+   * Resolves when the records are on the in-sync replicas. Records become durable in the order of the calls.
+   * Rejects when that is not certain: then the partition's groups are read anew from the log, and what is in
+   * memory is of no use any more.
+   */
+  append(records: readonly GroupRecord[]): Promise<void>;
+}

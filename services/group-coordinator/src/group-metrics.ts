@@ -1,0 +1,44 @@
+import { Gauge, Histogram, LATENCY_BUCKETS_SECONDS, type MetricsRegistry } from "@ottla/runtime";
+import type { OwnedPartitions } from "./owned-partitions.ts";
+
+const PREFIX = "ottla_group_coordinator";
+
+/** What a group-coordinator is busy with. Lag and members of groups are in `lag-exporter.ts`. */
+export class GroupMetrics {
+  readonly #registry: MetricsRegistry;
+  readonly #loading: Histogram;
+
+  constructor(registry: MetricsRegistry) {
+    this.#registry = registry;
+    this.#loading = new Histogram({
+      name: `${PREFIX}_loading_seconds`,
+      help: "How long a new owner took to fence and read a partition's groups",
+      buckets: [...LATENCY_BUCKETS_SECONDS],
+      registers: [registry],
+    });
+  }
+
+  loaded(durationMs: number): void {
+    this.#loading.observe(durationMs / 1000);
+  }
+
+  /** Adds the gauges; once for each registry. */
+  observe(partitions: OwnedPartitions): void {
+    this.#gauge("owned_partitions", "Partitions of the groups' topic that this node owns", () => {
+      return partitions.owned.size;
+    });
+    this.#gauge("loading_partitions", "Of those, how many are not served yet", () => {
+      return [...partitions.owned.values()].filter(({ table }) => table === undefined).length;
+    });
+    this.#gauge("groups", "Groups that this node keeps", () => partitions.groupCount);
+  }
+
+  #gauge(name: string, help: string, read: () => number): void {
+    const gauge: Gauge = new Gauge({
+      name: `${PREFIX}_${name}`,
+      help,
+      registers: [this.#registry],
+      collect: () => gauge.set(read()),
+    });
+  }
+}

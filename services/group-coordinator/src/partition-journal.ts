@@ -1,0 +1,147 @@
+import { OttlaError, toOttlaError } from "@ottla/errors";
+import { Acks } from "@ottla/proto/ottla/v1/record";
+import { BatchBuilder } from "@ottla/records";
+import { OUTCOME_UNKNOWN, type PartitionRouter } from "@ottla/routing";
+import type { Clock } from "@ottla/runtime";
+import type { GroupJournal } from "./group-journal.ts";
+import { type EncodedRecord, encodeGroupRecord, type GroupRecord } from "./group-record.ts";
+
+export interface PartitionJournalOptions {
+  readonly router: PartitionRouter;
+  readonly clock: Clock;
+  readonly topicId: string;
+  readonly partition: number;
+  /** Of this owner and this loading of its groups: a later one fences what is still under way (R13). */
+  readonly ownerEpoch: number;
+  /** An append failed, or nobody knows: the groups have to be read anew. Called once. */
+  readonly onFailed: (error: OttlaError) => void;
+}
+
+interface Waiting {
+  readonly records: readonly EncodedRecord[];
+  readonly sizeBytes: number;
+  readonly resolve: () => void;
+  readonly reject: (error: OttlaError) => void;
+}
+
+/** Kafka's offsets.commit.timeout.ms. */
+const APPEND_TIMEOUT_MS = 5_000;
+/** What goes into one batch; the topic's limit is larger, and one request of a group is never split. */
+const BATCH_BYTES = 1024 * 1024;
+const MAX_RECORDS_BYTES = 8 * 1024 * 1024 - 1024;
+const MAX_WAITING_BYTES = 64 * 1024 * 1024;
+const OVERHEAD_BYTES = 32;
+
+/**
+ * Appends a partition's records with acks=all: one batch under way, and what comes meanwhile is the next, so
+ * that many commits share one append, in the order of the calls.
+ */
+export class PartitionJournal implements GroupJournal {
+  readonly #options: PartitionJournalOptions;
+  #waiting: Waiting[] = [];
+  #waitingBytes = 0;
+  #isAppending = false;
+  #ended: OttlaError | undefined;
+
+  constructor(options: PartitionJournalOptions) {
+    this.#options = options;
+  }
+
+  append(records: readonly GroupRecord[]): Promise<void> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    const encoded = records.map(encodeGroupRecord);
+    const sizeBytes = encoded.reduce((sum, { key, value }) => sum + sizeOf(key, value), 0);
+    if (sizeBytes > MAX_RECORDS_BYTES) return Promise.reject(tooLarge(sizeBytes));
+    if (this.#waitingBytes + sizeBytes > MAX_WAITING_BYTES) return Promise.reject(tooMuchWaits());
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#waiting.push({ records: encoded, sizeBytes, resolve, reject });
+    this.#waitingBytes += sizeBytes;
+    if (!this.#isAppending) {
+      this.#isAppending = true;
+      this.#options.clock.nextTurn(() => void this.#run());
+    }
+    return promise;
+  }
+
+  /** Nothing more is appended; who waits is told why. */
+  end(reason: OttlaError): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = reason;
+    for (const { reject } of this.#waiting.splice(0)) reject(reason);
+    this.#waitingBytes = 0;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#waiting.length > 0 && this.#ended === undefined) {
+      const group = this.#nextGroup();
+      try {
+        await this.#appendBatch(group);
+        for (const { resolve } of group) resolve();
+      } catch (thrown) {
+        const error = unknownOutcome(toOttlaError(thrown));
+        for (const { reject } of group) reject(error);
+        this.end(error);
+        this.#options.onFailed(toOttlaError(thrown));
+      }
+    }
+    this.#isAppending = false;
+  }
+
+  #nextGroup(): Waiting[] {
+    let sizeBytes = 0;
+    let count = 0;
+    for (const next of this.#waiting) {
+      if (count > 0 && sizeBytes + next.sizeBytes > BATCH_BYTES) break;
+      sizeBytes += next.sizeBytes;
+      count += 1;
+    }
+    this.#waitingBytes -= sizeBytes;
+    return this.#waiting.splice(0, count);
+  }
+
+  async #appendBatch(group: readonly Waiting[]): Promise<void> {
+    const { router, clock, topicId, partition, ownerEpoch } = this.#options;
+    const builder = new BatchBuilder();
+    const timestampMs = clock.now();
+    for (const { records } of group) {
+      for (const { key, value } of records) builder.append({ timestampMs, key, value });
+    }
+    await router.append({
+      topicId,
+      partition,
+      batch: builder.build(),
+      acks: Acks.ALL,
+      timeoutMs: APPEND_TIMEOUT_MS,
+      validated: true,
+      idempotent: false,
+      ownerEpoch,
+    });
+  }
+}
+
+function sizeOf(key: Uint8Array, value: Uint8Array | null): number {
+  return key.length + (value?.length ?? 0) + OVERHEAD_BYTES;
+}
+
+function tooLarge(sizeBytes: number): OttlaError {
+  return new OttlaError(
+    "INVALID_COMMIT_OFFSET_SIZE",
+    `${sizeBytes} bytes of a group's records exceed the limit of ${MAX_RECORDS_BYTES}`,
+    { metadata: { limit: String(MAX_RECORDS_BYTES) } },
+  );
+}
+
+function tooMuchWaits(): OttlaError {
+  return new OttlaError(
+    "COORDINATOR_LOAD_IN_PROGRESS",
+    "too much waits to be stored for these groups: try again in a moment",
+  );
+}
+
+/** Kafka's answer to a member whose commit could not be stored in time. */
+function unknownOutcome(cause: OttlaError): OttlaError {
+  return new OttlaError("COORDINATOR_NOT_AVAILABLE", `the group's log did not take it: ${cause.message}`, {
+    cause,
+    metadata: { [OUTCOME_UNKNOWN]: "true" },
+  });
+}
