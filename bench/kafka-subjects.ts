@@ -119,9 +119,13 @@ export function residentBytes(processId: number, field: "VmRSS" | "VmHWM"): numb
 export function buildRdkafkaBench(): string {
   const program = join(root, ".cache/rdkafka-bench");
   const source = join(root, "bench/floor/rdkafka-bench.c");
-  execFileSync("sh", [
-    "-c",
-    `[ "${program}" -nt "${source}" ] || cc -O2 -o "${program}" "${source}" -lrdkafka`,
-  ]);
+  execFileSync(
+    "sh",
+    [
+      "-c",
+      `mkdir -p .cache; [ "${program}" -nt "${source}" ] || cc -O2 -o "${program}" "${source}" -lrdkafka`,
+    ],
+    { cwd: root },
+  );
   return program;
 }

@@ -1,12 +1,14 @@
 // A bare trial broker: the floor that Ottla's Kafka path is measured against. It parses Produce
 // and Fetch, checks the CRC, assigns offsets and writes groups with one writev in flight per
 // partition (and an fdatasync with --sync). It recovers nothing, limits nothing and validates
-// nothing else: it is what the machine can do with this shape of program, not a product.
+// nothing else: it is what the machine can do with this shape of program, not a product. With
+// --storage it keeps nothing itself and sends what is produced to bench/floor/floor-storage.ts,
+// over one bare grpc-js stream: the shape of a gateway before a storage node.
 //
 // Usage: sh scripts/node.sh bench/floor/floor-broker.ts --port 9192 --partitions 4 --data-dir DIR [--sync]
+//        sh scripts/node.sh bench/floor/floor-broker.ts --port 9192 --partitions 4 --storage HOST:PORT
 
-import * as fs from "node:fs";
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -26,7 +28,8 @@ import {
   writeResponseHeader,
   ZERO_UUID,
 } from "@ottla/kafka-protocol";
-import { encodeBatchPrefix, validateBatch } from "@ottla/records";
+import { FloorPartition } from "./floor-partition.ts";
+import { FloorStorageClient } from "./floor-storage-client.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -34,6 +37,7 @@ const { values: flags } = parseArgs({
     partitions: { type: "string", default: "4" },
     "data-dir": { type: "string", default: "/tmp/ottla-floor" },
     sync: { type: "boolean", default: false },
+    storage: { type: "string" },
   },
 });
 const partitionCount = Number(flags.partitions);
@@ -41,134 +45,17 @@ const served = new Map(
   [produce, fetch, listOffsets, metadata, apiVersions, initProducerId].map((api) => [api.key, api] as const),
 );
 
-interface Batch {
-  readonly offset: number;
-  readonly position: number;
-  readonly sizeBytes: number;
-}
-
-interface Group {
-  readonly buffers: Uint8Array[];
-  readonly done: (() => void)[];
-  readonly batches: Batch[];
-}
-
-const PREFIX_BYTES = 16;
-
-class Partition {
-  readonly fd: number;
-  readonly batches: Batch[] = [];
-  nextOffset = 0;
-  highWatermark = 0;
-  #position = 0;
-  #queued: Group = { buffers: [], done: [], batches: [] };
-  #isWriting = false;
-  waiters: (() => void)[] = [];
-
-  constructor(path: string) {
-    this.fd = openSync(path, "w+");
-  }
-
-  append(records: Uint8Array, done: (baseOffset: number) => void): void {
-    const first = this.nextOffset;
-    for (let position = 0; position < records.byteLength; ) {
-      const header = validateBatch(records, position);
-      const batch = records.subarray(position, position + header.sizeBytes);
-      this.#queued.buffers.push(
-        encodeBatchPrefix(this.nextOffset, header.batchLength, 0),
-        batch.subarray(PREFIX_BYTES),
-      );
-      this.#queued.batches.push({
-        offset: this.nextOffset,
-        position: this.#position,
-        sizeBytes: header.sizeBytes,
-      });
-      this.nextOffset += header.lastOffsetDelta + 1;
-      this.#position += header.sizeBytes;
-      position += header.sizeBytes;
-    }
-    this.#queued.done.push(() => done(first));
-    if (!this.#isWriting) this.#write();
-  }
-
-  #write(): void {
-    const group = this.#queued;
-    const first = group.batches[0];
-    if (first === undefined) {
-      this.#isWriting = false;
-      return;
-    }
-    this.#isWriting = true;
-    this.#queued = { buffers: [], done: [], batches: [] };
-    const finish = (error: Error | null): void => {
-      if (error !== null) throw error;
-      this.batches.push(...group.batches);
-      this.highWatermark = this.nextOffsetAfter(group);
-      for (const done of group.done) done();
-      for (const wake of this.waiters.splice(0)) wake();
-      this.#write();
-    };
-    this.#writeAll(group.buffers, first.position, (error) => {
-      if (error !== null || !flags.sync) finish(error);
-      else fs.fdatasync(this.fd, finish);
-    });
-  }
-
-  nextOffsetAfter(group: Group): number {
-    const last = group.batches.at(-1);
-    const next = this.#queued.batches[0];
-    return next?.offset ?? (last === undefined ? 0 : this.nextOffset);
-  }
-
-  #writeAll(buffers: readonly Uint8Array[], position: number, done: (error: Error | null) => void): void {
-    const slice = buffers.slice(0, 1024);
-    let expected = 0;
-    for (const buffer of slice) expected += buffer.byteLength;
-    fs.writev(this.fd, slice, position, (error, written) => {
-      if (error !== null) done(error);
-      else if (written !== expected) done(new Error("short write"));
-      else if (slice.length === buffers.length) done(null);
-      else this.#writeAll(buffers.slice(1024), position + written, done);
-    });
-  }
-
-  read(offset: number, maxBytes: number, done: (chunk: Uint8Array) => void): void {
-    let low = 0;
-    let high = this.batches.length;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (middle < this.batches.length && (this.batches[middle]?.offset ?? 0) <= offset) low = middle;
-      else high = middle - 1;
-    }
-    const first = this.batches[low];
-    if (first === undefined || offset >= this.highWatermark) {
-      done(new Uint8Array(0));
-      return;
-    }
-    let sizeBytes = 0;
-    for (let index = low; index < this.batches.length; index++) {
-      const next = this.batches[index]?.sizeBytes ?? 0;
-      if (sizeBytes > 0 && sizeBytes + next > maxBytes) break;
-      sizeBytes += next;
-    }
-    const chunk = Buffer.allocUnsafeSlow(sizeBytes);
-    fs.read(this.fd, chunk, 0, sizeBytes, first.position, (error) => {
-      if (error !== null) throw error;
-      done(chunk);
-    });
-  }
-}
-
 mkdirSync(flags["data-dir"], { recursive: true });
-const topics = new Map<string, Partition[]>();
+const topics = new Map<string, FloorPartition[]>();
+const storage = flags.storage === undefined ? undefined : new FloorStorageClient(flags.storage);
 
-function topic(name: string): Partition[] {
+function topic(name: string): FloorPartition[] {
   let partitions = topics.get(name);
   if (partitions === undefined) {
-    partitions = Array.from(
-      { length: partitionCount },
-      (_, index) => new Partition(join(flags["data-dir"], `${name}-${index}.log`)),
-    );
+    partitions = Array.from({ length: partitionCount }, (_, index) => {
+      const path = join(flags["data-dir"], `${name}-${index}.log`);
+      return new FloorPartition({ path, sync: flags.sync, remote: storage?.partition(name, index) });
+    });
     topics.set(name, partitions);
   }
   return partitions;
@@ -395,6 +282,6 @@ createServer(accept).listen(Number(flags.port), "127.0.0.1", () => {
 });
 
 process.on("SIGTERM", () => {
-  for (const partitions of topics.values()) for (const { fd } of partitions) closeSync(fd);
+  for (const partitions of topics.values()) for (const partition of partitions) partition.close();
   process.exit(0);
 });

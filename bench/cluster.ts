@@ -1,0 +1,158 @@
+/**
+ * What replication costs: Kafka produce through a gateway of its own into storage nodes of their own, with one
+ * and with three replicas, beside the floor with one gRPC hop, and how fast a replica catches up.
+ * Run: `sh scripts/node.sh bench/cluster.ts [ROUNDS]`. Needs etcd, a C compiler and librdkafka's headers.
+ *
+ * All processes share the machine: client, gateway, three storage nodes, coordinator and etcd. So the
+ * ratios within one run matter. Three replicas mean that each byte is received, checked, written and
+ * synced three times and sent twice more; the processor time of all processes says what that is.
+ */
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { type BenchCluster, type Part, startCluster, startFloorWithHop } from "./cluster-subjects.ts";
+import { buildRdkafkaBench, cpuMs, residentBytes, root } from "./kafka-subjects.ts";
+
+const ROUNDS = Number(process.argv[2] ?? 3);
+const PARTITIONS = 4;
+const SIZES = [
+  { sizeBytes: 1_000, records: 500_000 },
+  { sizeBytes: 100, records: 2_000_000 },
+] as const;
+const CATCH_UP = { sizeBytes: 10_000, records: 60_000 };
+
+interface Figure {
+  readonly megabytesPerSecond: number;
+  /** Of all processes of the subject, for a gigabyte of values. */
+  readonly cpuMsPerGigabyte: number;
+}
+
+const figures = new Map<string, Map<string, Figure[]>>();
+
+async function rdkafka(parameters: readonly string[]): Promise<number> {
+  const child = spawn(buildRdkafkaBench(), parameters, { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
+  let output = "";
+  child.stdout.on("data", (chunk: Buffer) => {
+    output += chunk.toString();
+  });
+  await once(child, "close");
+  return Number(/megabytes_per_second=([\d.]+)/.exec(output)?.[1] ?? Number.NaN);
+}
+
+function cpuOf(parts: readonly Part[]): number {
+  return parts.reduce((sum, { child }) => sum + cpuMs(child.pid ?? -1), 0);
+}
+
+interface Subject {
+  readonly name: string;
+  readonly kafkaAddress: string;
+  readonly parts: readonly Part[];
+  createTopic(topic: string): Promise<void>;
+  deleteTopic(topic: string): Promise<void>;
+}
+
+function ofCluster(cluster: BenchCluster, replicationFactor: number): Subject {
+  return {
+    name: replicationFactor === 1 ? "one replica" : `${replicationFactor} replicas`,
+    kafkaAddress: cluster.kafkaAddress,
+    parts: cluster.parts,
+    createTopic: async (name) => {
+      await cluster.client.admin().createTopic({ name, partitions: PARTITIONS, replicationFactor });
+    },
+    deleteTopic: (name) => cluster.client.admin().deleteTopic(name),
+  };
+}
+
+async function produceRound(round: number, subjects: readonly Subject[]): Promise<void> {
+  for (const { records, sizeBytes } of SIZES) {
+    for (const subject of subjects) {
+      const topic = `t-${sizeBytes}-${round}-${subject.name.replaceAll(" ", "-")}`;
+      await subject.createTopic(topic);
+      // What the one before has written must not be flushed at the cost of this one.
+      execFileSync("sync");
+      const before = cpuOf(subject.parts);
+      const load = [subject.kafkaAddress, topic, `${PARTITIONS}`, `${records}`, `${sizeBytes}`];
+      const megabytesPerSecond = await rdkafka(["produce", ...load]);
+      const cpuMsPerGigabyte = ((cpuOf(subject.parts) - before) * 1e9) / (records * sizeBytes);
+      const workload = `produce ${sizeBytes} B`;
+      const all = figures.get(workload) ?? new Map<string, Figure[]>();
+      figures.set(workload, all);
+      all.set(subject.name, [...(all.get(subject.name) ?? []), { megabytesPerSecond, cpuMsPerGigabyte }]);
+      await subject.deleteTopic(topic);
+    }
+  }
+}
+
+/** A node that was away gets what the others have written meanwhile. */
+async function catchUp(cluster: BenchCluster): Promise<void> {
+  const { records, sizeBytes } = CATCH_UP;
+  const topic = "catch-up";
+  await ofCluster(cluster, 3).createTopic(topic);
+  await cluster.kill(3);
+  await rdkafka(["produce", cluster.kafkaAddress, topic, `${PARTITIONS}`, `${records}`, `${sizeBytes}`]);
+  await cluster.restart(3);
+  const startedMs = performance.now();
+  let samples = 0;
+  let receivedBytes = 0;
+  for (; receivedBytes < records * sizeBytes; samples += 1) {
+    await new Promise((resume) => setTimeout(resume, 50));
+    receivedBytes = await metric(cluster, "partition-storage-3", "replication_received_bytes_total");
+  }
+  const seconds = (performance.now() - startedMs) / 1_000;
+  const rate = (receivedBytes / 1e6 / seconds).toFixed(0);
+  process.stdout.write(
+    `a replica that was away caught up at ${rate} MB/s, unthrottled, once its node was ready\n`,
+  );
+}
+
+async function metric(cluster: BenchCluster, name: string, metricName: string): Promise<number> {
+  const page = await fetch(`http://127.0.0.1:${cluster.httpPort(name)}/metrics`);
+  const line = new RegExp(`^ottla_partition_storage_${metricName} (.+)$`, "m").exec(await page.text());
+  return Number(line?.[1] ?? 0);
+}
+
+function middle(values: readonly number[]): number {
+  return values.toSorted((left, right) => left - right)[values.length >> 1] ?? Number.NaN;
+}
+
+function print(): void {
+  for (const [workload, subjects] of figures) {
+    for (const [subject, all] of subjects) {
+      const rates = all.map(({ megabytesPerSecond }) => megabytesPerSecond);
+      const rate = `best ${Math.max(...rates).toFixed(0)}, median ${middle(rates).toFixed(0)} MB/s`;
+      const cpu = `${middle(all.map((figure) => figure.cpuMsPerGigabyte)).toFixed(0)} ms of processor a GB`;
+      process.stdout.write(`${workload.padEnd(16)} ${subject.padEnd(22)} ${rate.padEnd(30)} ${cpu}\n`);
+    }
+    const median = (subject: string): number =>
+      middle((subjects.get(subject) ?? []).map(({ megabytesPerSecond }) => megabytesPerSecond));
+    const share = (of: string, than: string): string => `${((100 * median(of)) / median(than)).toFixed(0)} %`;
+    process.stdout.write(
+      `${workload}: one replica keeps ${share("one replica", "floor with a hop")} of the floor (target 80 %), ` +
+        `3 replicas ${share("3 replicas", "one replica")} of one (target 40 %)\n`,
+    );
+  }
+}
+
+const cluster = await startCluster(3, ["--storage-catch-up-bytes-per-second=64GiB"]);
+const floor = await startFloorWithHop(PARTITIONS);
+try {
+  const hop: Subject = {
+    ...floor,
+    name: "floor with a hop",
+    // It creates topics by itself, and keeps them until it ends.
+    createTopic: () => Promise.resolve(),
+    deleteTopic: () => Promise.resolve(),
+  };
+  const subjects = [hop, ofCluster(cluster, 1), ofCluster(cluster, 3)];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    await produceRound(round, [...subjects.slice(round % 3), ...subjects.slice(0, round % 3)]);
+  }
+  print();
+  for (const { name, child } of cluster.parts) {
+    const bytes = residentBytes(child.pid ?? -1, "VmHWM");
+    process.stdout.write(`${name} used ${(bytes / 1e6).toFixed(0)} MB at the most\n`);
+  }
+  await catchUp(cluster);
+} finally {
+  await floor.stop();
+  await cluster.stop();
+}
