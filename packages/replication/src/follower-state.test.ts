@@ -179,6 +179,21 @@ describe("a follower that follows", () => {
     ]);
   });
 
+  it("shows what it was told to be committed as soon as that is on disk, without being told again", () => {
+    const log = logOf(1, 1, 1);
+    const follower = followFrom(log);
+    follower.onRecords(records(3, 4, { highWatermark: 5, logStartOffset: 4 }));
+    expect(follower.highWatermark).toBe(3);
+    log.append({ epoch: 4, value: 4 });
+    log.append({ epoch: 4, value: 5 });
+    log.sync(5);
+    expect(follower.onLogProgress()).toMatchObject([
+      { kind: "sendUpdate" },
+      { kind: "advanceHighWatermark", highWatermark: 5 },
+      { kind: "deleteRecordsBefore", offset: 4 },
+    ]);
+  });
+
   it("says all again on a new stream", () => {
     const follower = followFrom(logOf(1));
     expect(follower.onConnected()).toMatchObject([

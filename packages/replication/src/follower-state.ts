@@ -58,6 +58,8 @@ export class FollowerState {
   /** Where the leader's log ended when it accepted the position. */
   #wholeAtOffset = Number.MAX_SAFE_INTEGER;
   #acknowledged: Acknowledgement | undefined;
+  /** What the leader told last, since it accepted the position: some is for when more is synced here. */
+  #told: AnswerHead | undefined;
   #askAgainAtMs: number | undefined;
 
   constructor(options: FollowerStateOptions) {
@@ -166,7 +168,8 @@ export class FollowerState {
   /** The log grew or was synced further. */
   onLogProgress(): readonly FollowerEffect[] {
     if (this.#phase !== "following") return NOTHING;
-    return [...this.#acknowledge(), ...this.#noteRepair()];
+    const learned = this.#told === undefined ? NOTHING : this.#learn(this.#told);
+    return [...this.#acknowledge(), ...learned, ...this.#noteRepair()];
   }
 
   #acknowledge(): readonly FollowerEffect[] {
@@ -207,6 +210,7 @@ export class FollowerState {
     const offset = this.#log.logEndOffset;
     if (offset <= (this.#damagedFrom ?? -1)) this.#damagedFrom = undefined;
     this.#phase = "aligning";
+    this.#told = undefined;
     this.#askAgainAtMs = undefined;
     this.#positionVersion = this.#options.nextPositionVersion();
     const lastEpoch = epochBefore(this.#log, offset);
@@ -268,6 +272,7 @@ export class FollowerState {
   }
 
   #learn(head: AnswerHead): FollowerEffect[] {
+    this.#told = head;
     const effects: FollowerEffect[] = [];
     const known = Math.min(head.highWatermark, this.#log.syncedEndOffset);
     if (known > this.#highWatermark) {

@@ -3,7 +3,14 @@ import { ReplicationService } from "@ottla/proto/ottla/internal/v1/replication";
 import { encodeBatch } from "@ottla/records";
 import type { IsrProposal, PartitionTerm } from "@ottla/replication";
 import { GrpcServer, GrpcTransport, InProcessTransport, ServiceRegistry, type Transport } from "@ottla/rpc";
-import { createMetricsRegistry, MemoryDisk, nullLogger, SeededRandom, systemClock } from "@ottla/runtime";
+import {
+  createLogger,
+  createMetricsRegistry,
+  MemoryDisk,
+  nullLogger,
+  SeededRandom,
+  systemClock,
+} from "@ottla/runtime";
 import type { SendingLimits } from "./leader-session.ts";
 import { ReplicationClient, type ReplicationClientOptions } from "./replication-client.ts";
 import { ReplicationMetrics } from "./replication-metrics.ts";
@@ -34,18 +41,21 @@ export class TestNode {
   readonly disk = new MemoryDisk({ clock, random: new SeededRandom(1) });
   readonly replicas = new Map<number, TestReplica>();
   readonly server: ReplicationServer;
-  readonly client: ReplicationClient;
+  client: ReplicationClient;
   readonly registry = new ServiceRegistry();
   readonly metrics = createMetricsRegistry();
   grpc: GrpcServer | undefined;
   port = 0;
+
+  readonly #shared;
 
   constructor(nodeId: number, cluster: TestCluster) {
     this.nodeId = nodeId;
     this.nodeEpoch = 100 + nodeId;
     const metrics = new ReplicationMetrics(this.metrics);
     const shared = { nodeId, nodeEpoch: () => this.nodeEpoch, clusterId: CLUSTER_ID, clock, metrics };
-    const { receiving, sending } = cluster.options;
+    const { sending } = cluster.options;
+    this.#shared = shared;
     this.server = new ReplicationServer({
       ...shared,
       replica: (topicId, partition) => {
@@ -54,14 +64,19 @@ export class TestNode {
       },
       ...(sending && { limits: sending }),
     });
-    this.client = new ReplicationClient({
-      ...shared,
-      random: new SeededRandom(nodeId),
-      logger: nullLogger,
-      transportFor: (to) => cluster.transportTo(to),
-      limits: receiving ?? { catchUpBytesPerSecond: 1_000_000_000 },
-    });
+    this.client = this.newClient(cluster);
     this.registry.add(ReplicationService, this.server);
+  }
+
+  newClient(cluster: TestCluster, onTrouble?: (message: string) => void): ReplicationClient {
+    const destination = { write: (line: string) => onTrouble?.(line) };
+    return new ReplicationClient({
+      ...this.#shared,
+      random: new SeededRandom(this.nodeId),
+      logger: createLogger({ level: "warn", format: "json", destination }),
+      transportFor: (to) => cluster.transportTo(to),
+      limits: cluster.options.receiving ?? { catchUpBytesPerSecond: 1_000_000_000 },
+    });
   }
 
   async metric(name: string): Promise<number> {
@@ -76,6 +91,7 @@ export class TestCluster {
   readonly nodes: TestNode[] = [];
   readonly terms = new Map<number, PartitionTerm>();
   readonly #transports = new Set<Transport>();
+  readonly #replaced = new Map<number, () => Transport>();
   #waiting: (() => void)[] = [];
 
   private constructor(options: TestClusterOptions) {
@@ -110,17 +126,26 @@ export class TestCluster {
     return replica;
   }
 
+  leader(partition = 0): TestReplica {
+    return this.replica(this.terms.get(partition)?.leader ?? -1, partition);
+  }
+
   node(nodeId: number): TestNode {
     const node = this.nodes[nodeId];
     if (node === undefined) throw new Error(`there is no node ${nodeId}`);
     return node;
   }
 
-  /** A new term: all nodes hear of it at once. */
-  elect(partition: number, leader: number, more: Partial<PartitionTerm> = {}): void {
+  /** A new term, of which all nodes hear at once, or those named. */
+  elect(
+    partition: number,
+    leader: number,
+    more: Partial<PartitionTerm> = {},
+    told: readonly number[] = this.nodes.map(({ nodeId }) => nodeId),
+  ): void {
     const before = this.terms.get(partition);
     const replicas = this.nodes.map(({ nodeId }) => nodeId);
-    this.#decide(partition, {
+    const term = {
       leader,
       leaderNodeEpoch: this.node(leader).nodeEpoch,
       leaderEpoch: (before?.leaderEpoch ?? 0) + 1,
@@ -130,11 +155,36 @@ export class TestCluster {
       eligibleReplicas: [],
       minInsyncReplicas: 1,
       ...more,
-    });
+    };
+    this.terms.set(partition, term);
+    for (const nodeId of told) this.tellAgain(nodeId, partition);
+  }
+
+  /** The node hears of the partition's present term. */
+  tellAgain(nodeId: number, partition = 0): void {
+    const term = this.terms.get(partition);
+    const registered = new Map(this.nodes.map((node) => [node.nodeId, node.nodeEpoch]));
+    const { replicas } = this.node(nodeId);
+    const replica = replicas.get(partition);
+    if (term !== undefined) replica?.do(replica.state.onMetadata(term, registered, clock.monotonic()));
+  }
+
+  /** Follows again with another client, after the node's own was closed. */
+  restartClient(nodeId: number, onTrouble?: (message: string) => void): void {
+    const node = this.node(nodeId);
+    node.client = node.newClient(this, onTrouble);
+    for (const replica of node.replicas.values()) replica.followAgain();
+  }
+
+  /** Connections to the node lead elsewhere from now on. */
+  replaceTransport(nodeId: number, make: () => Transport): void {
+    this.#replaced.set(nodeId, make);
   }
 
   transportTo(nodeId: number): Transport {
     const { port, registry } = this.node(nodeId);
+    const replaced = this.#replaced.get(nodeId)?.();
+    if (replaced !== undefined) return replaced;
     const transport =
       this.options.transport === "gRPC"
         ? new GrpcTransport({ address: `127.0.0.1:${port}`, clock, windowBytes: 8 * 1024 * 1024 })
@@ -193,21 +243,12 @@ export class TestCluster {
         resources,
       }),
       followers: node.server,
-      leaders: node.client,
+      leaders: () => node.client,
       clock,
       propose: (from, proposal) => this.#propose(from, proposal),
       onEvent: this.onEvent,
     });
     node.replicas.set(partition, replica);
-  }
-
-  #decide(partition: number, term: PartitionTerm): void {
-    this.terms.set(partition, term);
-    const registered = new Map(this.nodes.map(({ nodeId, nodeEpoch }) => [nodeId, nodeEpoch]));
-    for (const { replicas } of this.nodes) {
-      const replica = replicas.get(partition);
-      replica?.do(replica.state.onMetadata(term, registered, clock.monotonic()));
-    }
   }
 
   #propose(from: TestReplica, proposal: IsrProposal): void {
@@ -225,7 +266,8 @@ export class TestCluster {
         return;
       }
       from.do(role.leader.onIsrOutcome(proposal.proposalId, { kind: "accepted", partitionEpoch }, nowMs));
-      this.#decide(partition, { ...term, isr: proposal.isr, partitionEpoch });
+      this.terms.set(partition, { ...term, isr: proposal.isr, partitionEpoch });
+      for (const { nodeId } of this.nodes) this.tellAgain(nodeId, partition);
     });
   }
 }

@@ -19,7 +19,7 @@ export interface TestReplicaOptions {
   readonly node: { readonly nodeId: number; readonly nodeEpoch: number };
   readonly log: SegmentedLog;
   readonly followers: FollowerStreams;
-  readonly leaders: LeaderStreams;
+  readonly leaders: () => LeaderStreams;
   readonly clock: Clock;
   readonly propose: (replica: TestReplica, proposal: IsrProposal) => void;
   /** Something happened that a test may wait for. */
@@ -37,7 +37,9 @@ export class TestReplica implements FollowedReplica, LedReplica {
   readonly #options: TestReplicaOptions;
   readonly #unwritten = new UnwrittenRecords();
   readonly failures: OttlaError[] = [];
+  readonly refusals: string[] = [];
   connectedCount = 0;
+  unreleasedBytes = 0;
 
   constructor(options: TestReplicaOptions) {
     const { log, node } = options;
@@ -67,8 +69,17 @@ export class TestReplica implements FollowedReplica, LedReplica {
     this.log.append(batch, { leaderEpoch: role.leader.leaderEpoch, validated: true, origin: "client" });
   }
 
-  tick(): void {
-    this.do(this.state.onTick(this.#options.clock.monotonic()));
+  /** Every pause is over. */
+  waitedLong(): void {
+    this.do(this.state.onTick(Number.MAX_SAFE_INTEGER));
+  }
+
+  /** The stream from the leader of the term, if there is one, on what is the node's client now. */
+  followAgain(): void {
+    const { role, term } = this.state;
+    const leaders = this.#options.leaders();
+    if (role.kind !== "follower" || term === undefined || term.leader < 0) leaders.unfollow(this);
+    else leaders.follow(this, term.leader, term.leaderNodeEpoch);
   }
 
   onConnected(): void {
@@ -79,6 +90,7 @@ export class TestReplica implements FollowedReplica, LedReplica {
 
   onPositionAnswer(answer: PositionAnswer): void {
     const { role } = this.state;
+    if (answer.outcome.kind === "refused") this.refusals.push(answer.outcome.reason);
     if (role.kind !== "follower") return;
     this.do(role.follower.onPositionAnswer(answer, this.#options.clock.monotonic()));
   }
@@ -88,7 +100,12 @@ export class TestReplica implements FollowedReplica, LedReplica {
     const effects = role.kind === "follower" ? role.follower.onRecords(answer) : [];
     if (effects.some(({ kind }) => kind === "appendRecords")) {
       this.log.append(Buffer.concat(chunks), { leaderEpoch: -1, validated: false, origin: "replica" });
-      this.#unwritten.add(answer.nextOffset, release);
+      const sizeBytes = chunks.reduce((sum, { length }) => sum + length, 0);
+      this.unreleasedBytes += sizeBytes;
+      this.#unwritten.add(answer.nextOffset, () => {
+        this.unreleasedBytes -= sizeBytes;
+        release();
+      });
     } else release();
     this.do(effects);
   }
@@ -127,7 +144,8 @@ export class TestReplica implements FollowedReplica, LedReplica {
   }
 
   #do(effect: ReplicaEffect): void {
-    const { followers, leaders } = this.#options;
+    const { followers } = this.#options;
+    const leaders = this.#options.leaders();
     switch (effect.kind) {
       case "becomeLeader":
         leaders.unfollow(this);
@@ -135,8 +153,7 @@ export class TestReplica implements FollowedReplica, LedReplica {
         break;
       case "becomeFollower":
         followers.ended(this);
-        if (effect.leader < 0) leaders.unfollow(this);
-        else leaders.follow(this, effect.leader, this.state.term?.leaderNodeEpoch ?? -1);
+        this.followAgain();
         break;
       case "sendUpdate":
         leaders.sendUpdate(this, effect.update);
