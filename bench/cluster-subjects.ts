@@ -38,7 +38,7 @@ interface NodePorts {
   readonly internal: number;
 }
 
-/** One coordinator, some storage nodes, one gateway, each a process of its own, over an etcd that does not sync. */
+/** A coordinator, some storage nodes and a gateway, each a process, over an etcd that does not sync. */
 export async function startCluster(
   storageNodes: number,
   flags: readonly string[] = [],

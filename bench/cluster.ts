@@ -1,6 +1,6 @@
 /**
- * What replication costs: Kafka produce through a gateway of its own into storage nodes of their own, with one
- * and with three replicas, beside the floor with one gRPC hop, and how fast a replica catches up.
+ * What replication costs: Kafka produce through a gateway of its own into storage nodes of their own, with
+ * one and with three replicas, beside the floor with one gRPC hop, and how fast a replica catches up.
  * Run: `sh scripts/node.sh bench/cluster.ts [ROUNDS]`. Needs etcd, a C compiler and librdkafka's headers.
  *
  * All processes share the machine: client, gateway, three storage nodes, coordinator and etcd. So the
@@ -91,9 +91,8 @@ async function catchUp(cluster: BenchCluster): Promise<void> {
   await rdkafka(["produce", cluster.kafkaAddress, topic, `${PARTITIONS}`, `${records}`, `${sizeBytes}`]);
   await cluster.restart(3);
   const startedMs = performance.now();
-  let samples = 0;
   let receivedBytes = 0;
-  for (; receivedBytes < records * sizeBytes; samples += 1) {
+  while (receivedBytes < records * sizeBytes) {
     await new Promise((resume) => setTimeout(resume, 50));
     receivedBytes = await metric(cluster, "partition-storage-3", "replication_received_bytes_total");
   }
