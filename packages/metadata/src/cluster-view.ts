@@ -174,6 +174,11 @@ export class ClusterView {
     return this.#state.groupOwners.values();
   }
 
+  /** All storage nodes that the coordinator remembers, in order. */
+  storageNodeIds(): number[] {
+    return [...this.#state.storageNodes.keys()].sort((left, right) => left - right);
+  }
+
   /** Calls the listener after each revision that changed something; returns a function that ends it. */
   onChange(listener: ClusterListener): () => void {
     this.#listeners.add(listener);

@@ -12,9 +12,12 @@ import { LeaderElections } from "./leader-elections.ts";
 import { NodeRounds } from "./node-rounds.ts";
 import { PartitionWriter } from "./partition-writer.ts";
 import { allocateProducerIds, type ProducerIdBlock } from "./producer-ids.ts";
+import { Reassignments } from "./reassignments.ts";
+import { ReplicaBalance } from "./replica-balance.ts";
 import { ReplicaRequests } from "./replica-requests.ts";
 import { RoundLoop } from "./round-loop.ts";
 import { SerialQueue } from "./serial-queue.ts";
+import { StorageNodeRecords } from "./storage-node-records.ts";
 import { StorageNodes } from "./storage-nodes.ts";
 import { type Term, writeAndSee } from "./term.ts";
 import type { ConfigChange, NewPartitions, NewTopic } from "./topic-requests.ts";
@@ -26,6 +29,9 @@ const FEATURE_LEVEL = 1;
 /** How often rounds come when nothing happens: tombstones grow old, for instance. */
 const UPKEEP_INTERVAL_MS = 10 * 60 * 1000;
 
+/** The least time between two steps of moving replicas. */
+const MOVE_PAUSE_MS = 200;
+
 /**
  * One coordinator while it is elected: serves requests and brings the cluster in order.
  * Topics change one after another; leaders and ISRs do not wait for that. It ends when the
@@ -36,6 +42,8 @@ export class ActiveTerm {
   /** Not behind the other work. */
   readonly replicas: ReplicaRequests;
   readonly elections: LeaderElections;
+  readonly reassignments: Reassignments;
+  readonly records: StorageNodeRecords;
   readonly #topics: Topics;
   readonly #queue: SerialQueue;
   readonly #producerIdQueue: SerialQueue;
@@ -44,24 +52,30 @@ export class ActiveTerm {
   readonly #topicLoop: RoundLoop;
   readonly #leaderLoop: RoundLoop;
   readonly #groupLoop: RoundLoop;
+  readonly #moveLoop: RoundLoop;
 
   private constructor(term: Term) {
     this.#term = term;
     const partitions = new PartitionWriter(term);
     const nodes = new StorageNodes(term);
-    this.#nodeRounds = new NodeRounds(term, nodes, partitions);
+    this.records = new StorageNodeRecords(term, this.#newQueue());
+    this.#nodeRounds = new NodeRounds(term, nodes, this.records, partitions);
     this.#topics = new Topics(term, nodes, this.#nodeRounds, partitions);
     this.elections = new LeaderElections(term, nodes, partitions);
+    this.reassignments = new Reassignments(term, nodes, partitions);
     const leaders = new LeaderBalance(term, nodes, partitions);
+    const { records, reassignments } = this;
+    const replicas = new ReplicaBalance(term, { nodes, partitions, records, reassignments });
     this.#nodeLoop = this.#loop("partitions and storage nodes", () => this.#nodeRounds.run());
     this.#topicLoop = this.#loop("topics", () => this.#queue.run(() => this.#topics.finishPhases()));
+    this.#moveLoop = this.#loop("moves of replicas", () => replicas.step(), MOVE_PAUSE_MS);
     this.#leaderLoop = this.#loop("leaders", () => leaders.step(), term.limits.preferredLeaderStepMs);
     const groupOwners = new GroupOwners(term);
     this.#groupLoop = this.#loop("owners of groups", () => groupOwners.reconcile());
     const wantRound = (): void => this.#nodeLoop.want();
     this.replicas = new ReplicaRequests(term, { nodes, partitions, wantRound });
-    this.#queue = new SerialQueue({ maxWaiting: term.limits.maxWaitingRequests });
-    this.#producerIdQueue = new SerialQueue({ maxWaiting: term.limits.maxWaitingRequests });
+    this.#queue = this.#newQueue();
+    this.#producerIdQueue = this.#newQueue();
   }
 
   /**
@@ -108,6 +122,10 @@ export class ActiveTerm {
     this.#topicLoop.want();
   }
 
+  #newQueue(): SerialQueue {
+    return new SerialQueue({ maxWaiting: this.#term.limits.maxWaitingRequests });
+  }
+
   #loop(about: string, round: () => Promise<number | undefined>, minPauseMs = 0): RoundLoop {
     return new RoundLoop({ term: this.#term, about, round, intervalMs: UPKEEP_INTERVAL_MS, minPauseMs });
   }
@@ -129,11 +147,17 @@ export class ActiveTerm {
     this.#topicLoop.start();
     this.#leaderLoop.start();
     this.#groupLoop.start();
+    this.#moveLoop.start();
   }
 
   #onChange(change: ClusterChange): void {
     if (concernsNodes(change) || this.#nodeRounds.wouldChange(change.partitions)) this.#nodeLoop.want();
     if (!isOfTopicsOnly(change)) this.#leaderLoop.want();
+    const hasEnded = this.reassignments.haveEnded(change.partitions);
+    const isNews = concernsNodes(change) || change.balancingChanged || hasEnded;
+    if (isNews || this.reassignments.canComplete(change.partitions)) this.#moveLoop.want();
+    // The topic may have another number of replicas now.
+    if (hasEnded) this.#topicLoop.want();
     const { view } = this.#term;
     // A topic that waits for nodes may be finished now.
     const isPhase = (topicId: string): boolean => isUnderWay(view.topicById(topicId)?.phase);

@@ -2,6 +2,7 @@ import type { ErrorCode } from "@ottla/errors";
 import type { ClusterView } from "@ottla/metadata";
 import { Counter, Gauge, type MetricsRegistry } from "@ottla/runtime";
 import type { ElectionKind } from "./partition-leadership.ts";
+import { isMoving } from "./reassignment-rules.ts";
 
 /** What the gauges ask for when they are scraped. */
 export interface CoordinatorGauges {
@@ -106,10 +107,6 @@ export class CoordinatorMetrics {
     });
     this.#registry.registerMetric(gauge);
   }
-}
-
-function isMoving({ addingReplicas, removingReplicas }: Partition): boolean {
-  return (addingReplicas?.length ?? 0) + (removingReplicas?.length ?? 0) > 0;
 }
 
 type Partitions = ReturnType<ClusterView["partitions"]>;

@@ -32,6 +32,8 @@ export interface CoordinatorLimits {
   readonly maxWaitingChanges: number;
   /** How long a node that is about to stop is not elected, should it not stop after all. */
   readonly leavingNodeMs: number;
+  /** How many partitions move at once: beyond it nobody begins a move that was not asked for. */
+  readonly maxReplicaMoves: number;
   /** How long a preferred leader has to be fit to lead before it gets its partition back. */
   readonly preferredLeaderDelayMs: number;
   /** How many partitions go to their preferred leaders at once, and how long until the next ones do. */
@@ -50,6 +52,7 @@ export const DEFAULT_LIMITS: CoordinatorLimits = {
   maxWaitingRequests: 1000,
   maxWaitingChanges: 50_000,
   leavingNodeMs: 60_000,
+  maxReplicaMoves: 16,
   preferredLeaderDelayMs: 30_000,
   preferredLeadersPerStep: 50,
   preferredLeaderStepMs: 1000,

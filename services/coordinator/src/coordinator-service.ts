@@ -1,9 +1,13 @@
-import { invalidRequest, OttlaError, toOttlaError } from "@ottla/errors";
-import type { CoordinatorService } from "@ottla/proto/ottla/internal/v1/coordinator";
+import { invalidRequest, toOttlaError } from "@ottla/errors";
+import type {
+  CoordinatorService,
+  Reassignment as ReassignmentMessage,
+} from "@ottla/proto/ottla/internal/v1/coordinator";
 import { errorToMessage, type ServiceImplementation } from "@ottla/rpc";
 import type { ActiveTerm } from "./active-term.ts";
 import type { Coordinator } from "./coordinator.ts";
 import type { CoordinatorMetrics } from "./coordinator-metrics.ts";
+import type { Reassignment } from "./reassignments.ts";
 
 type Service = ServiceImplementation<typeof CoordinatorService>;
 
@@ -96,13 +100,29 @@ function forOperators(answer: Answer) {
         );
         return { revision: BigInt(revision), answers };
       }),
-    alterReassignments: notServedYet,
-    drainNode: notServedYet,
-    alterBalancing: notServedYet,
+    alterReassignments: (request) =>
+      answer("AlterReassignments", async (active) => {
+        const wanted = request.reassignments.map(toReassignment);
+        const { revision, errors } = await active.reassignments.alter(
+          wanted,
+          request.allowReplicationFactorChange,
+        );
+        const answers = errors.map((error) => (error === undefined ? {} : { error: errorToMessage(error) }));
+        return { revision: BigInt(revision), answers };
+      }),
+    drainNode: (request) =>
+      answer("DrainNode", async (active) => ({
+        revision: BigInt(await active.records.drain(request.nodeId, request.drain)),
+      })),
+    alterBalancing: (request) =>
+      answer("AlterBalancing", async (active) => ({
+        revision: BigInt(await active.records.pauseBalancing(request.paused)),
+      })),
   } satisfies Partial<Service>;
 }
 
-/** Replaced one by one as replication is taken up. */
-function notServedYet(): Promise<never> {
-  return Promise.reject(new OttlaError("UNSUPPORTED_VERSION", "this coordinator does not serve it yet"));
+function toReassignment({ partition, replicas, cancel }: ReassignmentMessage): Reassignment {
+  if (partition === undefined) throw invalidRequest("partition", "it is missing");
+  if (cancel && replicas.length > 0) throw invalidRequest("replicas", "they are given with `cancel`");
+  return { ref: partition, replicas: cancel ? undefined : replicas };
 }

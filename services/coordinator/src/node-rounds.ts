@@ -5,7 +5,6 @@ import {
   type PartitionRef,
   type Revision,
   type StorageNodeState,
-  storageNodeStateCodec,
   topicSettingNumber,
 } from "@ottla/metadata";
 import {
@@ -22,8 +21,9 @@ import {
   type PartitionDecision,
   type PartitionWriter,
 } from "./partition-writer.ts";
-import { type StorageNodes, stripStorageNode } from "./storage-nodes.ts";
-import { type Term, writeAndSee } from "./term.ts";
+import type { StorageNodeRecords } from "./storage-node-records.ts";
+import type { StorageNodes } from "./storage-nodes.ts";
+import type { Term } from "./term.ts";
 
 /** A node whose present registration the coordinator has not dealt with yet. */
 interface ReturnedNode {
@@ -38,13 +38,15 @@ type ReturnedNodes = ReadonlyMap<number, ReturnedNode>;
 export class NodeRounds {
   readonly #term: Term;
   readonly #nodes: StorageNodes;
+  readonly #records: StorageNodeRecords;
   readonly #partitions: PartitionWriter;
   readonly #graceEndsAtMs: number;
   readonly #seen = new Set<number>();
 
-  constructor(term: Term, nodes: StorageNodes, partitions: PartitionWriter) {
+  constructor(term: Term, nodes: StorageNodes, records: StorageNodeRecords, partitions: PartitionWriter) {
     this.#term = term;
     this.#nodes = nodes;
+    this.#records = records;
     this.#partitions = partitions;
     this.#graceEndsAtMs = term.clock.monotonic() + term.limits.absentNodeGraceMs;
   }
@@ -180,20 +182,13 @@ export class NodeRounds {
   async #noteRegistration(node: ClusterNode, before: StorageNodeState | undefined): Promise<void> {
     const { view, logger } = this.#term;
     const { nodeId, nodeEpoch, directoryId } = node;
-    const key = view.keys.storageNode(nodeId);
-    const state: StorageNodeState = {
-      drain: "none",
-      ...stripStorageNode(before),
+    const isFirst = view.partitions().next().done === true;
+    await this.#records.noteRegistration(nodeId, nodeEpoch, {
       directoryId,
       lastNodeEpoch: nodeEpoch,
-    };
-    await writeAndSee(this.#term, {
-      compare: [
-        { key, modRevision: view.storageNode(nodeId)?.modRevision ?? 0 },
-        // Had the node registered once more meanwhile, this registration would not have been dealt with.
-        { key: view.keys.node("partition-storage", nodeId), createRevision: nodeEpoch },
-      ],
-      success: [{ kind: "put", key, value: storageNodeStateCodec.encode(state) }],
+      drain: "none",
+      // What is there already is spread over the nodes that were there.
+      ...(isFirst ? {} : { filling: true }),
     });
     if (before !== undefined && before.directoryId !== directoryId) {
       logger.error(

@@ -1,4 +1,5 @@
 import type { PartitionState } from "@ottla/metadata";
+import { replicaCount } from "./reassignment-rules.ts";
 
 /** Nobody leads, or it is not known who did. */
 const NO_NODE = -1;
@@ -215,7 +216,7 @@ export function withMinInsyncReplicas<S extends PartitionState>(
   minInsyncReplicas: number,
   keepsEligible = false,
 ): S {
-  const effective = Math.min(minInsyncReplicas, state.replicas.length);
+  const effective = Math.min(minInsyncReplicas, replicaCount(state));
   if (effective === state.minInsyncReplicas) return state;
   const keeps = keepsEligible || state.isr.length === 0;
   const eligibleReplicas = keeps ? state.eligibleReplicas : [];

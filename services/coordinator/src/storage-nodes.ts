@@ -1,5 +1,6 @@
 import {
   type ClusterPartition,
+  type ClusterStorageNode,
   type DrainState,
   type StorageNodeState,
   type TopicState,
@@ -105,11 +106,8 @@ export class StorageNodes {
 }
 
 /** Without the fields that the view adds, but with those of newer versions. */
-export function stripStorageNode(
-  state: (StorageNodeState & { nodeId?: number; modRevision?: number }) | undefined,
-): object {
-  if (state === undefined) return {};
-  const { nodeId: _nodeId, modRevision: _modRevision, ...stored } = state;
+export function stripStorageNode(node: ClusterStorageNode): StorageNodeState {
+  const { nodeId: _nodeId, modRevision: _modRevision, ...stored } = node;
   return stored;
 }
 

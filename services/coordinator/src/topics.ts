@@ -15,6 +15,7 @@ import type { NodeRounds } from "./node-rounds.ts";
 import { newPartitionState } from "./partition-leadership.ts";
 import { failUnlessWritten, type PartitionChange, type PartitionWriter } from "./partition-writer.ts";
 import { placePartitions } from "./placement.ts";
+import { isMoving } from "./reassignment-rules.ts";
 import type { StorageNodes } from "./storage-nodes.ts";
 import { partitionCreation, type Term, type WriteUnit, writeAndSee, writeInBatches } from "./term.ts";
 import { TopicNames } from "./topic-names.ts";
@@ -185,6 +186,8 @@ export class Topics {
       else if (topic.phase === "deleting") await this.#finishDeletion(topic.topicId);
       else if (topic.phase === "creating" || topic.targetPartitionCount !== undefined) {
         await this.#tryFinishPartitions(topic);
+      } else {
+        await this.#takeOverReplicaCount(topic);
       }
     }
     await this.#expireTombstones(tombstones);
@@ -237,6 +240,20 @@ export class Topics {
     const { targetPartitionCount: _done, plannedReplicas: _placed, ...state } = stripTopic(topic);
     const live: TopicState = { ...state, partitionCount: target, phase: "live" };
     return await writeAndSee(this.#term, this.#topicWrite(topic, live));
+  }
+
+  /** After moves that gave every partition another number of replicas: new partitions get as many. */
+  async #takeOverReplicaCount(topic: ClusterTopic): Promise<void> {
+    let count: number | undefined;
+    for (const state of this.#term.view.partitionsOf(topic.topicId)) {
+      if (isMoving(state) || (count !== undefined && state.replicas.length !== count)) return;
+      count = state.replicas.length;
+    }
+    if (count === undefined || count === topic.replicationFactor) return;
+    await writeAndSee(
+      this.#term,
+      this.#topicWrite(topic, { ...stripTopic(topic), replicationFactor: count }),
+    );
   }
 
   /** As it was asked for, where it was; an empty list is placed like the rest. */

@@ -1,0 +1,152 @@
+import type { ClusterPartition, DrainState } from "@ottla/metadata";
+import { failUnlessWritten, type PartitionChange, type PartitionWriter } from "./partition-writer.ts";
+import { isMoving, targetReplicas } from "./reassignment-rules.ts";
+import type { Reassignments } from "./reassignments.ts";
+import { type PlanNode, type PlannedMove, type PlanPartition, planMoves } from "./replica-plan.ts";
+import type { StorageNodeRecords } from "./storage-node-records.ts";
+import type { StorageNodes } from "./storage-nodes.ts";
+import type { Term } from "./term.ts";
+
+/** When the next step is due though nothing happens, while a node is being filled or drained. */
+const BUSY_STEP_MS = 1000;
+const IDLE_STEP_MS = 5000;
+
+interface BalanceServices {
+  readonly nodes: StorageNodes;
+  readonly partitions: PartitionWriter;
+  readonly records: StorageNodeRecords;
+  readonly reassignments: Reassignments;
+}
+
+/**
+ * The moves that nobody asks for one by one: a new node gets its share of replicas, a drained one gives all
+ * away. A few at a time; each step plans anew from what is there, so whoever coordinates goes on.
+ */
+export class ReplicaBalance {
+  readonly #term: Term;
+  readonly #services: BalanceServices;
+
+  constructor(term: Term, services: BalanceServices) {
+    this.#term = term;
+    this.#services = services;
+  }
+
+  /** Ends the moves that can be ended and begins the next ones. */
+  async step(): Promise<number | undefined> {
+    const { reassignments, records } = this.#services;
+    await reassignments.completeAll();
+    const nodes = this.#nodes();
+    const concerned = nodes.filter(({ state }) => state !== "active");
+    if (concerned.length === 0) return undefined;
+    const partitions = this.#partitions();
+    const held = heldReplicas(partitions);
+    for (const { nodeId } of concerned) {
+      if (this.#services.nodes.drainOf(nodeId) !== "draining" || held.has(nodeId)) continue;
+      await records.change(nodeId, (record) => ({ ...record, drain: "drained" }));
+      this.#term.logger.info({ nodeId }, "the storage node is drained: it holds no replicas any more");
+    }
+    if (this.#term.view.isBalancingPaused) return undefined;
+    const planned = await this.#beginMoves(nodes, partitions);
+    await this.#endFilling(concerned, partitions, planned);
+    return planned.length > 0 ? BUSY_STEP_MS : IDLE_STEP_MS;
+  }
+
+  /** Returns the moves that are planned, whether they were begun or wait for others. */
+  async #beginMoves(
+    nodes: readonly PlanNode[],
+    partitions: readonly ClusterPartition[],
+  ): Promise<readonly PlannedMove[]> {
+    const { reassignments, partitions: writer } = this.#services;
+    const limit = this.#term.limits.maxReplicaMoves;
+    const free = limit - partitions.filter((state) => isMoving(state)).length;
+    const plan = planMoves(
+      nodes,
+      partitions.map((state) => this.#toPlan(state)),
+    );
+    const planned = first(plan, Math.max(1, free));
+    // A partition that moves twice does so once here: the rest follows when that is done.
+    const begun = new Map<string, PartitionChange>();
+    for (const { topicId, partition, replicas } of planned.slice(0, Math.max(0, free))) {
+      const key = this.#term.view.keys.partition(topicId, partition);
+      if (begun.has(key)) continue;
+      const decide = (state: ClusterPartition) =>
+        this.#isFixed(state) ? undefined : reassignments.decide(state, replicas);
+      begun.set(key, { topicId, partition, decide });
+    }
+    failUnlessWritten(await writer.apply([...begun.values()]));
+    if (begun.size > 0) this.#term.logger.info({ partitions: begun.size }, "began to move replicas");
+    return planned;
+  }
+
+  /** A node has its share when nothing is planned any more and nothing is on its way to it. */
+  async #endFilling(
+    concerned: readonly PlanNode[],
+    partitions: readonly ClusterPartition[],
+    planned: readonly PlannedMove[],
+  ): Promise<void> {
+    if (planned.length > 0) return;
+    const coming = new Set(partitions.flatMap(({ addingReplicas }) => addingReplicas ?? []));
+    const fixed = partitions.some((state) => this.#isFixed(state));
+    for (const { nodeId, state, isReady } of concerned) {
+      if (state !== "filling" || !isReady || coming.has(nodeId) || fixed) continue;
+      await this.#services.records.change(nodeId, ({ filling: _done, ...record }) => record);
+      this.#term.logger.info({ nodeId }, "the storage node has its share of replicas");
+    }
+  }
+
+  #nodes(): PlanNode[] {
+    const { nodes } = this.#services;
+    const { view } = this.#term;
+    const nodeIds = new Set(view.nodes("partition-storage").map(({ nodeId }) => nodeId));
+    for (const { replicas } of view.partitions()) for (const nodeId of replicas) nodeIds.add(nodeId);
+    for (const nodeId of this.#services.records.nodeIds()) nodeIds.add(nodeId);
+    return [...nodeIds].map((nodeId) => ({
+      nodeId,
+      zone: view.node("partition-storage", nodeId)?.zone ?? "",
+      state: stateOf(nodes.drainOf(nodeId), view.storageNode(nodeId)?.filling === true),
+      isReady: nodes.electable(nodeId) !== undefined,
+    }));
+  }
+
+  #toPlan(state: ClusterPartition): PlanPartition {
+    const { topicId, partition } = state;
+    return { topicId, partition, replicas: targetReplicas(state), isFixed: this.#isFixed(state) };
+  }
+
+  /**
+   * Its replicas are being moved, though not to a node that is to be emptied, or there is no leader to copy
+   * from.
+   */
+  #isFixed(state: ClusterPartition): boolean {
+    if (state.leader < 0) return true;
+    const toDrained = targetReplicas(state).some((id) => this.#services.nodes.drainOf(id) !== "none");
+    return isMoving(state) && !toDrained;
+  }
+
+  #partitions(): ClusterPartition[] {
+    const { nodes, partitions } = this.#services;
+    return [...partitions.latest.all()]
+      .filter(({ topicId }) => !nodes.isGoing(topicId))
+      .sort((left, right) => left.topicId.localeCompare(right.topicId) || left.partition - right.partition);
+  }
+}
+
+function stateOf(drain: DrainState, isFilling: boolean): PlanNode["state"] {
+  if (drain !== "none") return "draining";
+  return isFilling ? "filling" : "active";
+}
+
+function heldReplicas(partitions: readonly ClusterPartition[]): Set<number> {
+  const held = new Set<number>();
+  for (const { replicas } of partitions) for (const nodeId of replicas) held.add(nodeId);
+  return held;
+}
+
+function first<T>(items: Iterable<T>, count: number): T[] {
+  const taken: T[] = [];
+  for (const item of items) {
+    taken.push(item);
+    if (taken.length >= count) break;
+  }
+  return taken;
+}
