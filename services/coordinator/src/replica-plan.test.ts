@@ -134,7 +134,7 @@ const clusters = fc.record({
 });
 
 describe("the plan, whatever the cluster", () => {
-  it("ends, keeps the replicas of each partition apart and in as many zones, and loads no drained node", () => {
+  it("ends, keeps replicas apart and in as many zones, and loads no drained node", () => {
     fc.assert(
       fc.property(clusters, ({ zones: zoneNames, added, topics, replicas, draining }) => {
         const old = zoneNames.map((zone, i) => node(i, { zone }));
