@@ -11,6 +11,7 @@ export const LIMITS = {
   readPositions: 1_000,
   offsetQueries: 10_000,
   describedTopics: 1_000,
+  changedPartitions: 10_000,
   pageSize: 10_000,
   defaultPageSize: 1_000,
   configEntries: 200,

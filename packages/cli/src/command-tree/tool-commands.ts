@@ -1,26 +1,12 @@
 import type { Command } from "commander";
 import type { DumpFlags, VerifyFlags } from "../commands/log.ts";
-import type { OutputFlags } from "../options.ts";
-import { withOutput } from "../options.ts";
+import { addClusterCommands } from "./cluster-commands.ts";
 import { type CommandTree, examples } from "./command-tree.ts";
 
 export function addToolCommands(program: Command, tree: CommandTree): void {
-  addCluster(program, tree);
+  addClusterCommands(program, tree);
   addLog(program, tree);
   addCompletion(program, tree);
-}
-
-function addCluster(program: Command, { environment, run }: CommandTree): void {
-  const cluster = program.command("cluster").description("look at the cluster");
-  withOutput(cluster.command("describe"))
-    .description("show the cluster's id and its nodes")
-    .addHelpText("after", examples(["ottla cluster describe", "ottla cluster describe --output json"]))
-    .action(
-      run(async (flags: OutputFlags) => {
-        const { describeCluster } = await import("../commands/cluster.ts");
-        return describeCluster(flags, environment);
-      }),
-    );
 }
 
 function addLog(program: Command, { environment, run }: CommandTree): void {

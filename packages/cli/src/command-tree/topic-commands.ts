@@ -3,12 +3,16 @@ import type { AlterFlags, CreateFlags, DescribeFlags, ListFlags } from "../comma
 import type { ConnectionFlags } from "../options.ts";
 import { collect, withAddress, withOutput } from "../options.ts";
 import { type CommandTree, examples } from "./command-tree.ts";
+import { addReplicaCommands } from "./replica-commands.ts";
 
 export function addTopicCommands(program: Command, tree: CommandTree): void {
-  const topic = program.command("topic").description("create, list, describe, alter and delete topics");
+  const topic = program
+    .command("topic")
+    .description("create, list, describe, alter and delete topics, move their replicas");
   addCreate(topic, tree);
   addListAndDescribe(topic, tree);
   addAlterAndDelete(topic, tree);
+  addReplicaCommands(topic, tree);
 }
 
 function addCreate(topic: Command, { environment, run }: CommandTree): void {
@@ -47,7 +51,7 @@ function addListAndDescribe(topic: Command, { environment, run }: CommandTree): 
       }),
     );
   withOutput(topic.command("describe"))
-    .description("show partitions, leaders, offsets, sizes and settings of topics")
+    .description("show partitions, leaders, replicas and their lag, offsets, sizes and settings of topics")
     .argument("<names...>", "topics")
     .option("--all-configs", "settings that have their default too")
     .addHelpText(

@@ -1,4 +1,4 @@
-import type { ConfigEntry, TopicDescription } from "@ottla/client";
+import type { ConfigEntry, PartitionDescription, TopicDescription } from "@ottla/client";
 import { OttlaError } from "@ottla/errors";
 import { withOttla } from "../connect.ts";
 import type { CliEnvironment } from "../environment.ts";
@@ -6,7 +6,7 @@ import { CliError, ExitCode, usageError } from "../exit-codes.ts";
 import { onKnownTopic } from "../known-topic.ts";
 import { type ConnectionFlags, type OutputFlags, outputFormat, pairs } from "../options.ts";
 import { print, renderTable } from "../output/print.ts";
-import { formatBytes, parseCount } from "../units.ts";
+import { formatBytes, formatSeconds, parseCount } from "../units.ts";
 
 export interface CreateFlags extends OutputFlags {
   readonly partitions?: string;
@@ -162,28 +162,50 @@ function topicText(topic: TopicDescription, allConfigs: boolean): string {
       "epoch",
       "replicas",
       "in sync",
+      "lag",
       "start",
       "high watermark",
       "end",
       "size",
     ],
-    rows: topic.partitions.map(({ partition, leader, leaderEpoch, replicas, inSyncReplicas, offsets }) => [
-      partition,
-      leader,
-      leaderEpoch,
-      replicas.join(","),
-      inSyncReplicas.join(","),
-      ...(offsets === undefined
-        ? ["?", "?", "?", "?"]
-        : [
-            offsets.logStartOffset,
-            offsets.highWatermark,
-            offsets.logEndOffset,
-            formatBytes(Number(offsets.sizeBytes)),
-          ]),
+    rows: topic.partitions.map((described) => [
+      described.partition,
+      described.leader,
+      described.leaderEpoch,
+      replicasText(described),
+      described.inSyncReplicas.join(","),
+      lagText(described),
+      ...offsetCells(described),
     ]),
   });
   return configs.length === 0 ? `${head}${partitions}` : `${head}${partitions}\n${configTable(configs)}`;
+}
+
+function offsetCells({ offsets }: PartitionDescription): (string | bigint)[] {
+  if (offsets === undefined) return ["?", "?", "?", "?"];
+  const { logStartOffset, highWatermark, logEndOffset, sizeBytes } = offsets;
+  return [logStartOffset, highWatermark, logEndOffset, formatBytes(Number(sizeBytes))];
+}
+
+/** "1,2,3", with what moves and what is not there: "1,2,+4,-3,5!". */
+function replicasText(described: PartitionDescription): string {
+  const { replicas, addingReplicas, removingReplicas, offlineReplicas } = described;
+  const textOf = (nodeId: number): string => {
+    const isAdded = addingReplicas.includes(nodeId) ? "+" : "";
+    const isRemoved = removingReplicas.includes(nodeId) ? "-" : "";
+    return `${isAdded}${isRemoved}${nodeId}${offlineReplicas.includes(nodeId) ? "!" : ""}`;
+  };
+  return replicas.map(textOf).join(",");
+}
+
+/** The replicas that are behind, by how many records and for how long: "2:15 (3.0 s)". */
+function lagText({ progress, leader }: PartitionDescription): string {
+  const behind = progress.filter(({ nodeId, lagRecords }) => nodeId !== leader && lagRecords !== 0n);
+  return behind
+    .map(({ nodeId, lagRecords, lagMs }) =>
+      lagRecords < 0n ? `${nodeId}:?` : `${nodeId}:${lagRecords} (${formatSeconds(Math.max(0, lagMs))})`,
+    )
+    .join(" ");
 }
 
 function configTable(configs: readonly ConfigEntry[]): string {

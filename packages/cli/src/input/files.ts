@@ -3,6 +3,7 @@ import type { CliEnvironment } from "../environment.ts";
 import { CliError, ExitCode } from "../exit-codes.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
+const MAX_WHOLE_BYTES = 16 * 1024 * 1024;
 
 export interface InputFile {
   readonly name: string;
@@ -37,6 +38,21 @@ export async function openInputs(
     inputs.push({ name, chunks: () => readFile(path, environment), sizeBytes: stat.sizeBytes });
   }
   return inputs;
+}
+
+/** The whole of a small text. */
+export async function readWhole(name: string, environment: CliEnvironment): Promise<string> {
+  const [input] = await openInputs([name], environment);
+  const chunks: Uint8Array[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of input?.chunks() ?? []) {
+    sizeBytes += chunk.length;
+    if (sizeBytes > MAX_WHOLE_BYTES) {
+      throw new CliError(ExitCode.failed, `${name}: is larger than ${MAX_WHOLE_BYTES} bytes`);
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
 }
 
 async function* readFile(

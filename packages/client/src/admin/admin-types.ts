@@ -1,3 +1,5 @@
+import type { OttlaError } from "@ottla/errors";
+
 /** Topic settings by Kafka's names, for example `{ "retention.ms": "86400000" }`. */
 export type TopicConfig = Readonly<Record<string, string | number | boolean>>;
 
@@ -37,6 +39,27 @@ export interface PartitionDescription {
   readonly inSyncReplicas: readonly number[];
   /** Undefined when it was not asked for or the leader did not answer. */
   readonly offsets: PartitionOffsets | undefined;
+  /** Not in sync, but with all that was acknowledged: the next leader may come from them. */
+  readonly eligibleLeaderReplicas: readonly number[];
+  /** Replicas whose nodes are not there. */
+  readonly offlineReplicas: readonly number[];
+  /** Not empty while replicas are being moved. */
+  readonly addingReplicas: readonly number[];
+  readonly removingReplicas: readonly number[];
+  readonly minInSyncReplicas: number;
+  /** How far each replica has come; empty when it was not asked for or the leader did not answer. */
+  readonly progress: readonly ReplicaProgress[];
+}
+
+/** How far a replica has come, as its leader sees it. */
+export interface ReplicaProgress {
+  readonly nodeId: number;
+  /** The end of what it has on disk; -1n when nothing is known. */
+  readonly syncedEndOffset: bigint;
+  /** Records of the leader that it lacks on disk; -1n when nothing is known. */
+  readonly lagRecords: bigint;
+  /** For how long it has not been at the leader's end; 0 when it is there, -1 when nothing is known. */
+  readonly lagMs: number;
 }
 
 export interface PartitionOffsets {
@@ -72,6 +95,42 @@ export interface NodeDescription {
   readonly version: string;
   readonly leaderCount: number;
   readonly replicaCount: number;
+  /** A storage node that the cluster knows, and that is not there. */
+  readonly offline: boolean;
+  /** Whether a storage node is being emptied, or has been. */
+  readonly drain: DrainStateName;
+  /** Replicas of the node that are not in sync. */
+  readonly outOfSyncCount: number;
+  /** Partitions led by the node whose replicas are not all in sync. */
+  readonly underReplicatedCount: number;
+  /** Undefined when it was not asked for, or the node did not answer. */
+  readonly storage: NodeStorage | undefined;
+}
+
+export type DrainStateName = "none" | "draining" | "drained";
+
+export interface NodeStorage {
+  readonly diskFreeBytes: bigint;
+  readonly diskTotalBytes: bigint;
+  /** Why the node takes no appends now; undefined when it takes them. */
+  readonly appendsRefused: string | undefined;
+  /** Records that its replicas lack, all together, as their leaders see it. */
+  readonly lagRecords: bigint;
+  /** How long the replica that is behind for the longest time has been so. */
+  readonly lagMs: number;
+}
+
+/** How many partitions there are, and how many of them are amiss. */
+export interface PartitionHealth {
+  readonly total: number;
+  readonly withoutLeader: number;
+  /** Fewer replicas are in sync than there are. */
+  readonly underReplicated: number;
+  /** Fewer than min.insync.replicas are in sync: appends with acks "all" are refused. */
+  readonly underMinInSync: number;
+  readonly reassigning: number;
+  /** Led by another than the preferred leader, which is in sync. */
+  readonly notPreferred: number;
 }
 
 export interface ClusterDescription {
@@ -80,6 +139,51 @@ export interface ClusterDescription {
   readonly controllerId: number;
   readonly nodes: readonly NodeDescription[];
   readonly version: string;
+  readonly partitions: PartitionHealth;
+  /** The cluster moves no replicas by itself. */
+  readonly balancingPaused: boolean;
+}
+
+export interface DescribeClusterOptions {
+  readonly timeoutMs?: number;
+  /** Ask the storage nodes for their disks and the lag of replicas too. */
+  readonly includeStorage?: boolean;
+}
+
+export interface ElectLeadersInput {
+  /** Absent: all partitions. */
+  readonly partitions?: readonly PartitionName[] | undefined;
+  /** Where no replica that is in sync is left: take any live one. Records may be lost. */
+  readonly unclean?: boolean | undefined;
+}
+
+export interface PartitionName {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+export interface ElectionResult extends PartitionName {
+  /** The leader now; -1 when there is none. */
+  readonly leader: number;
+  /** Why there was no election; ELECTION_NOT_NEEDED when the leader is the right one already. */
+  readonly error: OttlaError | undefined;
+}
+
+/** Where the replicas of a partition are to be. */
+export interface PartitionReassignment extends PartitionName {
+  /** Storage nodes, the preferred leader first. "cancel" ends the move that is under way. */
+  readonly replicas: readonly number[] | "cancel";
+}
+
+export interface ReassignmentResult extends PartitionName {
+  readonly error: OttlaError | undefined;
+}
+
+export interface OngoingReassignment extends PartitionName {
+  /** All of now, those that are being added and removed among them. */
+  readonly replicas: readonly number[];
+  readonly addingReplicas: readonly number[];
+  readonly removingReplicas: readonly number[];
 }
 
 /** A place in a partition to ask for by name. */

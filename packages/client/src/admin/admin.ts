@@ -1,22 +1,27 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { OttlaError } from "@ottla/errors";
-import type { Partition as WirePartition, Topic as WireTopic } from "@ottla/proto/ottla/v1/admin";
-import { type AdminService, ConfigSource, type ConfigEntry as WireConfig } from "@ottla/proto/ottla/v1/admin";
+import type { AdminService } from "@ottla/proto/ottla/v1/admin";
 import type { LogService, OffsetQuerySchema } from "@ottla/proto/ottla/v1/log";
 import { type CallOptions, errorFromMessage, type RpcClient } from "@ottla/rpc";
 import type {
   AlterTopicConfigInput,
   ClusterDescription,
   ConfigEntry,
-  ConfigSourceName,
   CreateTopicInput,
+  DescribeClusterOptions,
+  ElectionResult,
+  ElectLeadersInput,
   OffsetAnswer,
   OffsetQuery,
-  PartitionDescription,
+  OngoingReassignment,
+  PartitionName,
+  PartitionReassignment,
+  ReassignmentResult,
   TopicConfig,
   TopicDescription,
   TopicSummary,
 } from "./admin-types.ts";
+import { describeCluster, describeConfig, describeTopic, missing } from "./describe.ts";
 
 export interface AdminDependencies {
   readonly admin: RpcClient<typeof AdminService>;
@@ -108,26 +113,80 @@ export class Admin {
     return response.logStartOffset;
   }
 
-  async describeCluster(options: { timeoutMs?: number } = {}): Promise<ClusterDescription> {
-    const { clusterId, controllerId, nodes, version } = await this.#admin.describeCluster(
-      {},
-      { ...this.#callOptions, ...options },
+  async describeCluster(options: DescribeClusterOptions = {}): Promise<ClusterDescription> {
+    const { includeStorage = false, ...callOptions } = options;
+    const request = { includeStorage };
+    return describeCluster(
+      await this.#admin.describeCluster(request, { ...this.#callOptions, ...callOptions }),
     );
-    return {
-      clusterId,
-      controllerId,
-      version,
-      nodes: nodes.map(({ role, nodeId, nodeEpoch, address, zone, version, leaderCount, replicaCount }) => ({
-        role,
-        nodeId,
-        nodeEpoch,
-        address,
-        zone,
-        version,
-        leaderCount,
-        replicaCount,
+  }
+
+  /**
+   * Gives partitions their preferred leaders back, or a leader at all. One result for each partition asked
+   * for, in their order; of all partitions, for those that needed an election.
+   */
+  async electLeaders(input: ElectLeadersInput = {}): Promise<ElectionResult[]> {
+    const partitions = input.partitions?.map(({ topic, partition }) => ({ topic, partition })) ?? [];
+    // Nothing asked for is nothing, and not all.
+    if (input.partitions?.length === 0) return [];
+    const request = { partitions, unclean: input.unclean ?? false };
+    const { results } = await this.#admin.electLeaders(request, this.#callOptions);
+    return results.map(({ partition, leader, error }) => ({
+      ...nameOf(partition),
+      leader,
+      error: error && errorFromMessage(error),
+    }));
+  }
+
+  /** Begins, replaces or cancels moves of replicas, each by itself; they go on after this resolves. */
+  async reassignPartitions(
+    reassignments: readonly PartitionReassignment[],
+    options: { allowReplicationFactorChange?: boolean } = {},
+  ): Promise<ReassignmentResult[]> {
+    const request = {
+      reassignments: reassignments.map(({ topic, partition, replicas }) => ({
+        partition: { topic, partition },
+        replicas: replicas === "cancel" ? [] : [...replicas],
+        cancel: replicas === "cancel",
       })),
+      allowReplicationFactorChange: options.allowReplicationFactorChange ?? false,
     };
+    const { results } = await this.#admin.reassignPartitions(request, this.#callOptions);
+    return results.map(({ partition, error }) => ({
+      ...nameOf(partition),
+      error: error && errorFromMessage(error),
+    }));
+  }
+
+  /** The moves of replicas that are under way, of all topics or of those named. */
+  async listReassignments(topics: readonly string[] = []): Promise<OngoingReassignment[]> {
+    const { reassignments } = await this.#admin.listReassignments({ topics: [...topics] }, this.#callOptions);
+    return reassignments.map(({ partition, replicas, addingReplicas, removingReplicas }) => ({
+      ...nameOf(partition),
+      replicas,
+      addingReplicas,
+      removingReplicas,
+    }));
+  }
+
+  /** Begins to empty a storage node; resolves to how many replicas it still has. */
+  async drainNode(nodeId: number): Promise<number> {
+    const { replicaCount } = await this.#admin.drainNode({ nodeId }, this.#callOptions);
+    return replicaCount;
+  }
+
+  /** Lets a storage node take replicas again. */
+  async resumeNode(nodeId: number): Promise<void> {
+    await this.#admin.resumeNode({ nodeId }, this.#callOptions);
+  }
+
+  /** Stops the moves of replicas that the cluster begins by itself. */
+  async pauseBalancing(): Promise<void> {
+    await this.#admin.pauseBalancing({}, this.#callOptions);
+  }
+
+  async resumeBalancing(): Promise<void> {
+    await this.#admin.resumeBalancing({}, this.#callOptions);
   }
 
   /** In the order of the queries. Throws the error of the first that failed. */
@@ -159,53 +218,14 @@ function configTexts(configs: TopicConfig = {}): Record<string, string> {
   return Object.fromEntries(Object.entries(configs).map(([name, value]) => [name, String(value)]));
 }
 
-function describeTopic(topic: WireTopic | undefined, name: string): TopicDescription {
-  if (topic === undefined) throw missing(`description of topic ${name}`);
-  if (topic.error !== undefined) throw errorFromMessage(topic.error);
-  return {
-    name: topic.name,
-    topicId: topic.topicId,
-    internal: topic.internal,
-    partitions: topic.partitions.map(describePartition),
-    configs: topic.configs.map(describeConfig),
-  };
+function nameOf(partition: PartitionName | undefined): PartitionName {
+  if (partition === undefined) throw missing("partition of a result");
+  return { topic: partition.topic, partition: partition.partition };
 }
-
-function describePartition(wire: WirePartition): PartitionDescription {
-  const { partition, leader, leaderEpoch, replicas, inSyncReplicas, offsets } = wire;
-  return {
-    partition,
-    leader,
-    leaderEpoch,
-    replicas,
-    inSyncReplicas,
-    offsets: offsets && {
-      logStartOffset: offsets.logStartOffset,
-      highWatermark: offsets.highWatermark,
-      logEndOffset: offsets.logEndOffset,
-      sizeBytes: offsets.sizeBytes,
-    },
-  };
-}
-
-function describeConfig({ name, value, source, documentation }: WireConfig): ConfigEntry {
-  return { name, value, source: SOURCE_NAMES[source], documentation };
-}
-
-const SOURCE_NAMES: Readonly<Record<ConfigSource, ConfigSourceName>> = {
-  [ConfigSource.UNSPECIFIED]: "default",
-  [ConfigSource.DEFAULT]: "default",
-  [ConfigSource.STATIC]: "static",
-  [ConfigSource.TOPIC]: "topic",
-};
 
 function wireQuery({ topic, partition, at }: OffsetQuery): MessageInitShape<typeof OffsetQuerySchema> {
   if (typeof at === "object") {
     return { topic, partition, at: { case: "timestampMs", value: BigInt(at.timestampMs) } };
   }
   return { topic, partition, at: { case: at, value: true } };
-}
-
-function missing(what: string): OttlaError {
-  return new OttlaError("UNKNOWN_SERVER_ERROR", `the server's answer lacks the ${what}`);
 }

@@ -59,6 +59,13 @@ export class MemoryServer {
         alterTopicConfig: unused,
         createPartitions: unused,
         deleteRecords: unused,
+        electLeaders: unused,
+        reassignPartitions: unused,
+        listReassignments: unused,
+        drainNode: unused,
+        resumeNode: unused,
+        pauseBalancing: unused,
+        resumeBalancing: unused,
         describeCluster: async () => ({ clusterId: "memory" }),
         describeTopics: async ({ names }) => ({ topics: names.map((name) => this.#describe(name)) }),
       });

@@ -2,6 +2,9 @@ import type { AdminService } from "@ottla/proto/ottla/v1/admin";
 import type { ServiceImplementation } from "@ottla/rpc";
 import { guarded } from "../guarded.ts";
 import { describeCluster } from "./describe-cluster.ts";
+import { drainNode, resumeNode, setBalancing } from "./node-changes.ts";
+import { askStorageNodes } from "./node-storage.ts";
+import { electLeaders, listReassignments, reassignPartitions } from "./replica-changes.ts";
 import {
   alterTopicConfig,
   createPartitions,
@@ -21,10 +24,18 @@ export function createAdminService(options: TopicChangeOptions): ServiceImplemen
     alterTopicConfig: (request, context) => guarded(() => alterTopicConfig(options, request, context)),
     createPartitions: (request, context) => guarded(() => createPartitions(options, request, context)),
     deleteRecords: (request, context) => guarded(() => deleteRecords(options, request, context)),
-    describeCluster: () =>
+    describeCluster: ({ includeStorage }, { signal }) =>
       guarded(async () => {
         await options.topics.refresh();
-        return describeCluster(options.view);
+        const storage = includeStorage ? await askStorageNodes(options, signal) : new Map();
+        return describeCluster(options.view, storage);
       }),
+    electLeaders: (request, context) => guarded(() => electLeaders(options, request, context)),
+    reassignPartitions: (request, context) => guarded(() => reassignPartitions(options, request, context)),
+    listReassignments: (request) => guarded(() => listReassignments(options, request)),
+    drainNode: (request, context) => guarded(() => drainNode(options, request, context)),
+    resumeNode: (request, context) => guarded(() => resumeNode(options, request, context)),
+    pauseBalancing: (_, context) => guarded(() => setBalancing(options, true, context)),
+    resumeBalancing: (_, context) => guarded(() => setBalancing(options, false, context)),
   };
 }

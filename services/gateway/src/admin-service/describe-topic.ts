@@ -6,11 +6,19 @@ import {
   type TopicConfigMap,
   type TopicConfigSource,
 } from "@ottla/metadata";
-import { type ConfigEntrySchema, ConfigSource, type TopicSchema } from "@ottla/proto/ottla/v1/admin";
+import type { PartitionDescription } from "@ottla/proto/ottla/internal/v1/storage";
+import {
+  type ConfigEntrySchema,
+  ConfigSource,
+  type Partition,
+  type PartitionSchema,
+  type TopicSchema,
+} from "@ottla/proto/ottla/v1/admin";
 import type { PartitionRouter } from "@ottla/routing";
 import type { Topic } from "../topics.ts";
 
 export type TopicInit = MessageInitShape<typeof TopicSchema>;
+type PartitionInit = Exclude<MessageInitShape<typeof PartitionSchema>, Partition>;
 
 const SOURCES: Readonly<Record<TopicConfigSource, ConfigSource>> = {
   default: ConfigSource.DEFAULT,
@@ -56,18 +64,39 @@ export async function describeTopics(
     topicId: topic.topicId,
     internal: topic.internal,
     configs: describeConfigs(topic.state.configs, topicDefaults),
-    partitions: Array.from({ length: topic.partitionCount }, (_, partition) => {
-      const state = view.partition(topic.topicId, partition);
-      const description = offsets[next++];
-      const found = description instanceof OttlaError ? undefined : description?.offsets;
-      return {
-        partition,
-        leader: state?.leader ?? -1,
-        leaderEpoch: state?.leaderEpoch ?? -1,
-        replicas: [...(state?.replicas ?? [])],
-        inSyncReplicas: [...(state?.isr ?? [])],
-        ...(found === undefined ? {} : { offsets: found }),
-      };
-    }),
+    partitions: Array.from({ length: topic.partitionCount }, (_, partition) => ({
+      ...describePartition(view, topic.topicId, partition),
+      ...leaderFields(offsets[next++]),
+    })),
   }));
+}
+
+function describePartition(view: ClusterView, topicId: string, partition: number): PartitionInit {
+  const state = view.partition(topicId, partition);
+  if (state === undefined) return { partition, leader: -1, leaderEpoch: -1 };
+  const { leader, leaderEpoch, replicas, isr, addingReplicas = [], removingReplicas = [] } = state;
+  return {
+    partition,
+    leader,
+    leaderEpoch,
+    replicas: [...replicas],
+    inSyncReplicas: [...isr],
+    eligibleLeaderReplicas: [...state.eligibleReplicas],
+    offlineReplicas: replicas.filter((nodeId) => view.node("partition-storage", nodeId) === undefined),
+    addingReplicas: [...addingReplicas],
+    removingReplicas: [...removingReplicas],
+    minInSyncReplicas: state.minInsyncReplicas,
+  };
+}
+
+function leaderFields(description: PartitionDescription | OttlaError | undefined): PartitionInit {
+  if (description === undefined || description instanceof OttlaError) return {};
+  const { offsets, replicas } = description;
+  const progress = replicas.map(({ nodeId, syncedEndOffset, lagRecords, lagMs }) => ({
+    nodeId,
+    syncedEndOffset,
+    lagRecords,
+    lagMs,
+  }));
+  return { progress, ...(offsets === undefined ? {} : { offsets }) };
 }

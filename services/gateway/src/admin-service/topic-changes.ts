@@ -112,7 +112,11 @@ function merged(
 }
 
 /** Waits until this gateway's view has the change: the caller's next call sees it. */
-async function shown(options: TopicChangeOptions, revision: bigint, context: CallContext): Promise<void> {
+export async function shown(
+  options: TopicChangeOptions,
+  revision: bigint,
+  context: CallContext,
+): Promise<void> {
   await withDeadline(options, context, "the change was made, but it does not show yet", (signal) =>
     options.view.waitForRevision(Number(revision), signal),
   );

@@ -1,0 +1,54 @@
+import type { Command } from "commander";
+import type { DrainFlags } from "../commands/cluster.ts";
+import type { ConnectionFlags, OutputFlags } from "../options.ts";
+import { withAddress, withOutput } from "../options.ts";
+import { type CommandTree, examples } from "./command-tree.ts";
+
+export function addClusterCommands(program: Command, tree: CommandTree): void {
+  const { environment, run } = tree;
+  const cluster = program.command("cluster").description("look at the cluster, empty storage nodes");
+  withOutput(cluster.command("describe"))
+    .description("show the cluster's nodes, who leads and holds how much, and how far replicas are behind")
+    .addHelpText("after", examples(["ottla cluster describe", "ottla cluster describe --output json"]))
+    .action(
+      run(async (flags: OutputFlags) => {
+        const { describeCluster } = await import("../commands/cluster.ts");
+        return describeCluster(flags, environment);
+      }),
+    );
+  addDrain(cluster, tree);
+  withAddress(cluster.command("balance"))
+    .description("stop or start the moves of replicas that the cluster begins by itself")
+    .argument("<action>", "pause or resume")
+    .addHelpText("after", examples(["ottla cluster balance pause", "ottla cluster balance resume"]))
+    .action(
+      run(async (action: string, flags: ConnectionFlags) => {
+        const { balance } = await import("../commands/cluster.ts");
+        return balance(action, flags, environment);
+      }),
+    );
+}
+
+function addDrain(cluster: Command, { environment, run }: CommandTree): void {
+  withAddress(cluster.command("drain"))
+    .description("empty a storage node: its replicas move to others")
+    .argument("<node>", "number of the storage node")
+    .option("--wait", "until it is drained; Ctrl-C ends the wait, not the drain")
+    .addHelpText("after", examples(["ottla cluster drain 3", "ottla cluster drain 3 --wait"]))
+    .action(
+      run(async (node: string, flags: DrainFlags) => {
+        const { drainNode } = await import("../commands/cluster.ts");
+        return drainNode(node, flags, environment);
+      }),
+    );
+  withAddress(cluster.command("resume"))
+    .description("let a storage node take replicas again that was drained")
+    .argument("<node>", "number of the storage node")
+    .addHelpText("after", examples(["ottla cluster resume 3"]))
+    .action(
+      run(async (node: string, flags: ConnectionFlags) => {
+        const { resumeNode } = await import("../commands/cluster.ts");
+        return resumeNode(node, flags, environment);
+      }),
+    );
+}

@@ -1,0 +1,66 @@
+import { OttlaError } from "@ottla/errors";
+import type { DrainNodeRequest, ResumeNodeRequest } from "@ottla/proto/ottla/v1/admin";
+import type { CallContext } from "@ottla/rpc";
+import { checkInteger } from "../checks.ts";
+import { shown, type TopicChangeOptions } from "./topic-changes.ts";
+
+const MAX_NODE_ID = 1_000_000;
+
+/** Begins to empty a storage node; asking again does no harm, and tells how far it is. */
+export async function drainNode(
+  options: TopicChangeOptions,
+  request: DrainNodeRequest,
+  context: CallContext,
+): Promise<{ replicaCount: number }> {
+  const nodeId = await setDrain(options, request.nodeId, true, context);
+  let replicaCount = 0;
+  for (const { replicas } of options.view.partitions()) if (replicas.includes(nodeId)) replicaCount += 1;
+  return { replicaCount };
+}
+
+export async function resumeNode(
+  options: TopicChangeOptions,
+  request: ResumeNodeRequest,
+  context: CallContext,
+): Promise<object> {
+  await setDrain(options, request.nodeId, false, context);
+  return {};
+}
+
+export async function setBalancing(
+  options: TopicChangeOptions,
+  paused: boolean,
+  context: CallContext,
+): Promise<object> {
+  const changed = await options.controller.call((client) => client.alterBalancing({ paused }), {
+    isRepeatable: true,
+  });
+  await shown(options, changed.revision, context);
+  return {};
+}
+
+async function setDrain(
+  options: TopicChangeOptions,
+  id: number,
+  drain: boolean,
+  context: CallContext,
+): Promise<number> {
+  const { view, topics, controller } = options;
+  const nodeId = checkInteger("node_id", id, 0, MAX_NODE_ID);
+  const isKnown = (): boolean =>
+    (view.storageNode(nodeId) ?? view.node("partition-storage", nodeId)) !== undefined;
+  if (!isKnown()) await topics.refresh();
+  if (!isKnown()) {
+    const known = view.nodes("partition-storage").map((node) => node.nodeId);
+    throw new OttlaError(
+      "INVALID_REQUEST",
+      `node_id: there is no storage node ${nodeId}; there are ${known.join(", ")}`,
+      { metadata: { field: "node_id" } },
+    );
+  }
+  const changed = await controller.call((client) => client.drainNode({ nodeId, drain }), {
+    isRepeatable: true,
+  });
+  await shown(options, changed.revision, context);
+  return nodeId;
+}
