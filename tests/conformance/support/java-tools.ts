@@ -16,6 +16,7 @@ const tools = {
   "kafka-producer-perf-test": "org.apache.kafka.tools.ProducerPerformance",
   "kafka-log-dirs": "org.apache.kafka.tools.LogDirsCommand",
   "kafka-broker-api-versions": "org.apache.kafka.tools.BrokerApiVersionsCommand",
+  "kafka-consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
   "kafka-dump-log": "kafka.tools.DumpLogSegments",
 } as const;
 
