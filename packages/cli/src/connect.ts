@@ -52,6 +52,6 @@ function warn(environment: CliEnvironment, facts: object, message: string): void
   const { code, topic, partition, reason } = facts as Partial<Record<string, string>>;
   // A client that closes its connection itself is no news.
   if (code === "CANCELLED") return;
-  const what = topic === undefined ? message : `${topic}-${partition}: ${message}: ${reason}`;
+  const what = topic === undefined ? `${message}: ${reason}` : `${topic}-${partition}: ${message}: ${reason}`;
   environment.stderr.write(`ottla: ${what} (${code ?? "unknown"})\n`);
 }

@@ -53,6 +53,7 @@ export class Ottla {
   readonly address: string;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #interruptions: RateLimit;
   readonly #options: OttlaOptions;
   readonly #open = new Set<{ close(): Promise<void> }>();
   #calls: Transport | undefined;
@@ -63,6 +64,7 @@ export class Ottla {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
+    this.#interruptions = new RateLimit(this.#clock, REFUSAL_PERIOD_MS);
   }
 
   producer(options: ProducerOptions = {}): Producer {
@@ -159,10 +161,11 @@ export class Ottla {
   }
 
   #connectionLost(use: ConnectionUse, error: OttlaError): void {
+    if (!this.#interruptions.admits(`${use} ${error.code}`)) return;
     const { logger } = this.#options;
     logger?.warn(
       { address: this.address, use, code: error.code, reason: error.message },
-      "connection lost; trying again",
+      use === "read" ? "reading was interrupted; trying again" : "connection lost; trying again",
     );
   }
 }
