@@ -34,14 +34,14 @@ export class OttlaCluster {
     this.directory = directory;
   }
 
-  /** Resolves when all nodes are ready. */
-  static async start(shape: ClusterShape): Promise<OttlaCluster> {
+  /** Resolves when all nodes are ready. `flags` are for all of them. */
+  static async start(shape: ClusterShape, flags: readonly string[] = []): Promise<OttlaCluster> {
     const directory = await mkdtemp(join(tmpdir(), "ottla-cluster-"));
     const etcd = await EtcdServer.start();
     const nodes: OttlaNode[] = [];
     const add = async (role: Role, count: number): Promise<void> => {
       for (let nodeId = 1; nodeId <= count; nodeId += 1) {
-        nodes.push(await OttlaNode.make({ role, nodeId, directory, endpoints: etcd.endpoints }));
+        nodes.push(await OttlaNode.make({ role, nodeId, directory, endpoints: etcd.endpoints, flags }));
       }
     };
     await add("coordinator", shape.coordinators);
@@ -118,6 +118,11 @@ export class OttlaNode {
 
   get output(): string {
     return this.#output;
+  }
+
+  /** Undefined before the first start. */
+  get processId(): number | undefined {
+    return this.#process?.pid;
   }
 
   get dataDirectory(): string {
