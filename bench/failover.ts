@@ -1,7 +1,7 @@
 /**
- * How long idempotent clients wait when the leader of their partitions is killed, and when it is asked to stop:
- * the longest time from `send` to the acknowledgement, over gRPC through a gateway. Replication factor 3.
- * Run: `sh scripts/node.sh bench/failover.ts [ROUNDS]`. Needs etcd.
+ * How long idempotent clients wait when the leader of their partitions is killed, and when it is
+ * asked to stop: the longest time from `send` to the acknowledgement, over gRPC through a gateway.
+ * Replication factor 3. Run: `sh scripts/node.sh bench/failover.ts [ROUNDS]`. Needs etcd.
  */
 import { Ottla, type TopicDescription } from "@ottla/client";
 import { systemClock } from "@ottla/runtime";

@@ -16,7 +16,7 @@ export class SteadyLoad {
   readonly #producer: Producer;
   readonly #running: Promise<void>;
   #latenciesMs: number[] = [];
-  #failure: unknown;
+  #failure: Error | undefined;
   #isOver = false;
 
   constructor(options: SteadyLoadOptions) {
@@ -56,7 +56,7 @@ export class SteadyLoad {
             this.#latenciesMs.push(systemClock.monotonic() - sentMs);
           },
           (thrown: unknown) => {
-            this.#failure ??= thrown;
+            this.#failure ??= thrown instanceof Error ? thrown : new Error(String(thrown));
           },
         );
       }

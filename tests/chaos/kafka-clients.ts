@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { pythonProgram } from "../conformance/support/programs.ts";
+import { endWithUs } from "../support/children.ts";
 import type { ClientsOptions } from "./sdk-clients.ts";
 
 const KAFKA_READER = "kafka-reader";
@@ -54,6 +55,7 @@ export class KafkaClients {
     const { history } = this.#options;
     const path = join(import.meta.dirname, "python", script);
     const child = spawn(pythonProgram, [path, ...parameters], { stdio: ["ignore", "pipe", "pipe"] });
+    endWithUs(child);
     createInterface({ input: child.stdout }).on("line", (line) => this.#take(line));
     let errors = "";
     child.stderr.on("data", (chunk: Buffer) => {

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { endWithUs } from "./children.ts";
 import { commandOn, type Machine, THIS_MACHINE } from "./machine.ts";
 import { inContinuousIntegration } from "./tools.ts";
 
@@ -135,6 +136,7 @@ export class EtcdMember {
     };
     child.stdout.on("data", keep);
     child.stderr.on("data", keep);
+    endWithUs(child);
     this.#process = child;
     for (;;) {
       const answer = await fetch(this.#healthUrl).catch(() => undefined);

@@ -5,6 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { endWithUs } from "./children.ts";
 import { EtcdServer } from "./etcd-server.ts";
 import { commandOn, type Machine, THIS_MACHINE } from "./machine.ts";
 import { ottlaCommand } from "./ottla-server.ts";
@@ -25,37 +26,41 @@ export interface ClusterShape {
 /** A real Ottla of many processes over a real etcd. */
 export class OttlaCluster {
   readonly etcd: EtcdServer;
-  readonly nodes: readonly OttlaNode[];
+  readonly nodes: OttlaNode[] = [];
   readonly directory: string;
+  readonly #flags: readonly string[];
 
-  private constructor(etcd: EtcdServer, nodes: readonly OttlaNode[], directory: string) {
+  private constructor(etcd: EtcdServer, directory: string, flags: readonly string[]) {
     this.etcd = etcd;
-    this.nodes = nodes;
     this.directory = directory;
+    this.#flags = flags;
   }
 
   /** Resolves when all nodes are ready. `flags` are for all of them. */
   static async start(shape: ClusterShape, flags: readonly string[] = []): Promise<OttlaCluster> {
     const directory = await mkdtemp(join(tmpdir(), "ottla-cluster-"));
-    const etcd = await EtcdServer.start();
-    const nodes: OttlaNode[] = [];
+    const cluster = new OttlaCluster(await EtcdServer.start(), directory, flags);
     const add = async (role: Role, count: number): Promise<void> => {
-      for (let nodeId = 1; nodeId <= count; nodeId += 1) {
-        nodes.push(await OttlaNode.make({ role, nodeId, directory, endpoints: etcd.endpoints, flags }));
-      }
+      for (let nodeId = 1; nodeId <= count; nodeId += 1) await cluster.#make(role);
     };
     await add("coordinator", shape.coordinators);
     await add("partition-storage", shape.storageNodes);
     await add("group-coordinator", shape.groupCoordinators);
     await add("gateway", shape.gateways);
-    const cluster = new OttlaCluster(etcd, nodes, directory);
     try {
-      await Promise.all(nodes.map((node) => node.launch()));
+      await Promise.all(cluster.nodes.map((node) => node.launch()));
     } catch (thrown) {
       await cluster.stop();
       throw thrown;
     }
     return cluster;
+  }
+
+  /** One more, with the next node id; resolves when it is ready. */
+  async addNode(role: Role): Promise<OttlaNode> {
+    const node = await this.#make(role);
+    await node.launch();
+    return node;
   }
 
   node(role: Role, nodeId: number): OttlaNode {
@@ -68,6 +73,19 @@ export class OttlaCluster {
     await Promise.all(this.nodes.map((node) => node.end("SIGKILL")));
     await this.etcd.stop();
     await rm(this.directory, { recursive: true, force: true, maxRetries: 3 });
+  }
+
+  async #make(role: Role): Promise<OttlaNode> {
+    const nodeId = this.nodes.filter((node) => node.role === role).length + 1;
+    const node = await OttlaNode.make({
+      role,
+      nodeId,
+      directory: this.directory,
+      endpoints: this.etcd.endpoints,
+      flags: this.#flags,
+    });
+    this.nodes.push(node);
+    return node;
   }
 }
 
@@ -182,6 +200,7 @@ export class OttlaNode {
     };
     child.stdout.on("data", keep);
     child.stderr.on("data", keep);
+    endWithUs(child);
     this.#process = child;
     this.#isWanted = true;
     return child;
