@@ -107,14 +107,14 @@ export class ChaosRun {
     const strikes: Strike[] = [];
     const startMs = systemClock.monotonic();
     for (const fault of possible) {
-      const before = this.#history.progress();
       const strike = await this.#within(fault.kind, fault.strike(this.#cluster, this.#random));
       strikes.push(strike);
       say(`${fault.kind}: ${strike.what}`);
       await systemClock.sleep(fault.holdMs);
       const isSurvived =
         fault.isSurvived && possible.length === 1 && this.#options.shape.replicationFactor > 1;
-      if (isSurvived) await this.#untilMoved(before, strike.gateway, `while "${fault.kind}" lasts`);
+      if (!isSurvived) continue;
+      await this.#untilMoved(this.#history.progress(), strike.gateway, `while "${fault.kind}" lasts`);
     }
     await this.#within("what was broken to come back", Promise.all(strikes.map((strike) => strike.heal())));
     await this.#untilHealthy();

@@ -17,7 +17,7 @@ test.runIf(haveEtcd())("records stay, once and in order, whatever breaks; client
       groupCoordinators: 2,
       gateways: 2,
       etcdMembers: 3,
-      replicationFactor: 1,
+      replicationFactor: 3,
     },
     partitions: 6,
     recordsPerSecond: 10,

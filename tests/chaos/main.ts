@@ -6,7 +6,7 @@ import { untilMinutesAreOver } from "./plans.ts";
 
 /**
  * `make chaos`: a real cluster under load and faults. Environment: MINUTES (10), SEED (random), FAULTS (a
- * regular expression: only the faults whose names match strike), ETCD_MEMBERS (3), REPLICATION_FACTOR (1),
+ * regular expression: only the faults whose names match strike), ETCD_MEMBERS (3), REPLICATION_FACTOR (3),
  * RATE (records per second of each producer), PARTITIONS, KEEP_FILES (1: when nothing was wrong, too).
  */
 
@@ -22,6 +22,15 @@ const say = (line: string): void => {
   process.stdout.write(`${line}\n`);
 };
 
+const asked = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => {
+    if (asked.signal.aborted) process.exit(130);
+    say("stopping after this fault; once more to end at once, which leaves namespaces and mounts behind");
+    asked.abort();
+  });
+}
+
 say(`seed ${seed}, ${minutes} minutes`);
 const faults = await ChaosRun.run({
   seed,
@@ -31,15 +40,16 @@ const faults = await ChaosRun.run({
     groupCoordinators: 2,
     gateways: 2,
     etcdMembers: setting("ETCD_MEMBERS", 3),
-    replicationFactor: setting("REPLICATION_FACTOR", 1),
+    replicationFactor: setting("REPLICATION_FACTOR", 3),
   },
   partitions: setting("PARTITIONS", 6),
   recordsPerSecond: setting("RATE", 20),
   withKafka: haveClients("python"),
-  plan: untilMinutesAreOver(
+  plan: untilMinutesAreOver({
     minutes,
-    FAULTS.filter(({ kind }) => only.test(kind)),
-  ),
+    signal: asked.signal,
+    faults: FAULTS.filter(({ kind }) => only.test(kind)),
+  }),
   say,
   keepFiles: setting("KEEP_FILES", 0) !== 0,
 });

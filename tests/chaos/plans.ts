@@ -10,11 +10,18 @@ export function everyFaultOnce(faults: readonly Fault[]): Plan {
   };
 }
 
+export interface TimedPlan {
+  readonly minutes: number;
+  readonly faults: readonly Fault[];
+  /** Ends the plan early. */
+  readonly signal: AbortSignal;
+}
+
 /** Each fault once, then one or two at a time, as the seed says, until the time is over. */
-export function untilMinutesAreOver(minutes: number, faults: readonly Fault[]): Plan {
+export function untilMinutesAreOver({ minutes, faults, signal }: TimedPlan): Plan {
   return function* plan(random) {
     const endMs = systemClock.monotonic() + minutes * 60_000;
-    const isOver = (): boolean => systemClock.monotonic() > endMs;
+    const isOver = (): boolean => signal.aborted || systemClock.monotonic() > endMs;
     for (const first of everyFaultOnce(faults)(random)) {
       if (isOver()) return;
       yield first;
