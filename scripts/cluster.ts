@@ -86,6 +86,8 @@ async function startOttla(programs: Programs, directory: string, endpoints: stri
     OTTLA_ETCD_ENDPOINTS: endpoints,
     OTTLA_CLUSTER_SECRET_FILE: join(directory, "cluster-secret"),
     OTTLA_LOG_FORMAT: "pretty",
+    OTTLA_DEFAULT_REPLICATION_FACTOR: "3",
+    OTTLA_TOPIC_DEFAULTS: "min.insync.replicas=2",
   };
   const serve = (role: string, nodeId: number, httpPort: number, flags: readonly string[]): void => {
     const common = ["serve", `--target=${role}`, `--node-id=${nodeId}`, `--http-port=${httpPort}`];
@@ -138,7 +140,8 @@ function whatToTry(directory: string, isKept: boolean): string {
     "",
     ...gateways,
     "",
-    "  Topics have one replica each until replication is there: a storage node that is down takes its partitions along.",
+    "  Partitions have three replicas, and two of them must be in sync: kill any storage node (bin/ottla cluster describe shows",
+    "  who leads now), and start it again with the line that is printed then.",
     `  Data: ${directory}${isKept ? "" : " (removed at the end; DATA_DIR=... keeps it)"}. Ctrl-C stops everything.`,
     "",
   ].join("\n");

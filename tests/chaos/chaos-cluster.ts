@@ -20,6 +20,8 @@ const COUNTS: Readonly<Record<Role, keyof ClusterShape>> = {
   "group-coordinator": "groupCoordinators",
   gateway: "gateways",
 };
+/** Shorter than the default of 30 s: a run waits for it whenever a follower cannot be reached and lives. */
+const STORAGE_SETTINGS = { OTTLA_STORAGE_REPLICA_LAG_TIME_MAX_MS: "5000" };
 export const ROLES = Object.keys(COUNTS) as readonly Role[];
 
 interface Parts {
@@ -91,7 +93,7 @@ export class ChaosCluster {
       machine,
       directory: disk?.directory ?? this.directory,
       endpoints: this.etcd.endpoints,
-      environment: stores ? (this.slowSync?.environment(name) ?? {}) : {},
+      environment: stores ? { ...STORAGE_SETTINGS, ...this.slowSync?.environment(name) } : {},
       logFile: join(this.logDirectory, `${name}.log`),
     });
     this.nodes.push(node);

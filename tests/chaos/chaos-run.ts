@@ -73,7 +73,11 @@ export class ChaosRun {
       name: TOPIC,
       partitions,
       replicationFactor: shape.replicationFactor,
-      configs: { "segment.bytes": SEGMENT_BYTES, "retention.ms": -1 },
+      configs: {
+        "segment.bytes": SEGMENT_BYTES,
+        "retention.ms": -1,
+        "min.insync.replicas": Math.min(2, shape.replicationFactor),
+      },
     });
     for (const clients of this.#clients) clients.start();
     await this.#untilHealthy();
