@@ -136,7 +136,7 @@ function describe(
       "NOT_LEADER_OR_FOLLOWER",
       `this node does not lead partition ${key.partition} of topic id ${key.topicId}`,
     );
-    return { partition, error: errorFields(error) };
+    return { partition, error: errorFields(error), ...followerOffsets(store, key) };
   }
   const { highWatermark, logStartOffset, logEndOffset, leaderEpoch } = leader.offsets();
   return {
@@ -149,6 +149,26 @@ function describe(
       sizeBytes: BigInt(leader.sizeBytes),
     },
     replicas: leader.replicaLags(nowMs).map((lag) => progressOf(lag, logEndOffset)),
+  };
+}
+
+/** What a replica that does not lead has on this node, beside the word that it does not lead. */
+function followerOffsets(
+  store: PartitionStore,
+  { topicId, partition }: Pick<PartitionKey, "topicId" | "partition">,
+): Pick<MessageInitShape<typeof PartitionDescriptionSchema>, "offsets"> {
+  const replica = store.replica(topicId, partition);
+  const { log } = replica ?? {};
+  if (log === undefined) return {};
+  const { logStartOffset, logEndOffset, sizeBytes } = log;
+  const highWatermark = replica?.open?.highWatermark ?? logEndOffset;
+  return {
+    offsets: {
+      logStartOffset: BigInt(logStartOffset),
+      highWatermark: BigInt(highWatermark),
+      logEndOffset: BigInt(logEndOffset),
+      sizeBytes: BigInt(sizeBytes),
+    },
   };
 }
 

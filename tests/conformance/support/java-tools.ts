@@ -17,6 +17,8 @@ const tools = {
   "kafka-log-dirs": "org.apache.kafka.tools.LogDirsCommand",
   "kafka-broker-api-versions": "org.apache.kafka.tools.BrokerApiVersionsCommand",
   "kafka-consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+  "kafka-leader-election": "org.apache.kafka.tools.LeaderElectionCommand",
+  "kafka-reassign-partitions": "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
   "kafka-dump-log": "kafka.tools.DumpLogSegments",
 } as const;
 

@@ -58,6 +58,7 @@ export function describeCluster(
     nodes: [...registered, ...offline],
     version: VERSION,
     partitions,
+    balancingPaused: view.isBalancingPaused,
   };
 }
 

@@ -95,7 +95,7 @@ function topicsOf(
   for (const [index, { topic, partition }] of wanted.entries()) {
     const description = described[index];
     // A replica that is only being added has no directory yet.
-    if (description?.offsets === undefined || description.error !== undefined) continue;
+    if (description?.offsets === undefined) continue;
     const { sizeBytes, highWatermark, logEndOffset } = description.offsets;
     const sizes = topics.get(topic) ?? [];
     topics.set(topic, sizes);
