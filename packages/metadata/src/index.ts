@@ -10,6 +10,7 @@ export {
   type PartitionRef,
 } from "./cluster-state.ts";
 export { type ClusterListener, ClusterView, type ClusterViewOptions } from "./cluster-view.ts";
+export { defaultReplicationFactor } from "./default-replication.ts";
 export { EmbeddedStore, type EmbeddedStoreOptions } from "./embedded-store.ts";
 export {
   type FencedResult,

@@ -139,10 +139,10 @@ const SERVED: readonly TopicSetting[] = [
   served(
     "min.insync.replicas",
     integer(1),
-    "1",
+    "2",
     "How many replicas, the leader included, must have a record on disk before acks=all is " +
-      "answered. At most the replication factor (Kafka takes more and then refuses every write); with " +
-      "fewer in sync, writes are refused.",
+      "answered. At most the replication factor (Kafka takes more and then refuses every write): the " +
+      "default is 1 for topics with one replica. With fewer in sync, writes are refused.",
   ),
   served(
     "retention.bytes",

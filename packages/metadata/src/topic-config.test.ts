@@ -17,7 +17,7 @@ function refusal(settings: Record<string, string>): string {
 }
 
 describe("topic settings", () => {
-  it("have Kafka's defaults, but for flush.messages: acknowledged means on disk", () => {
+  it("have Kafka's defaults, but acknowledged means on disk, on two of three replicas", () => {
     expect(parseTopicConfig({})).toEqual({
       cleanupPolicy: ["delete"],
       compressionType: "producer",
@@ -29,7 +29,7 @@ describe("topic settings", () => {
       messageTimestampAfterMaxMs: 3_600_000,
       messageTimestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
       messageTimestampType: "CreateTime",
-      minInsyncReplicas: 1,
+      minInsyncReplicas: 2,
       retentionBytes: -1,
       retentionMs: 604_800_000,
       segmentBytes: 1_073_741_824,
@@ -114,6 +114,14 @@ describe("topic settings", () => {
     expect(refusal({ "local.retention.bytes": "7" })).toContain("not served by Ottla yet; served: -2");
     expect(refusal({ "leader.replication.throttled.replicas": "0:1" })).toContain("served: the empty list");
     expect(refusal({ "min.cleanable.dirty.ratio": "2" })).toContain("a number from 0 to 1");
+  });
+
+  it("describe a default of min.insync.replicas as what it means for so many replicas", () => {
+    const valueFor = (overrides: Record<string, string>, replicas: number) =>
+      describeTopicConfig(overrides, {}, replicas).find(({ name }) => name === "min.insync.replicas");
+    expect(valueFor({}, 1)).toMatchObject({ value: "1", source: "default" });
+    expect(valueFor({}, 3)).toMatchObject({ value: "2", source: "default" });
+    expect(valueFor({ "min.insync.replicas": "3" }, 3)).toMatchObject({ value: "3", source: "topic" });
   });
 
   it("refuse values that Kafka knows and Ottla does not serve yet as such", () => {

@@ -99,15 +99,21 @@ function settingText(name: string, overrides: TopicConfigMap, clusterDefaults: T
   return setting === undefined ? value : normalized(setting, value);
 }
 
-/** All settings with their effective values and where those come from, by name. */
+/**
+ * All settings with their effective values and where those come from, by name. Where the
+ * number of replicas is given, a default of min.insync.replicas is what it means for so many.
+ */
 export function describeTopicConfig(
   overrides: TopicConfigMap,
   clusterDefaults: TopicConfigMap = {},
+  replicationFactor = Number.POSITIVE_INFINITY,
 ): TopicConfigEntry[] {
   const entries: TopicConfigEntry[] = [];
   for (const setting of TOPIC_SETTINGS.values()) {
     const { name, documentation } = setting;
-    const value = settingText(name, overrides, clusterDefaults);
+    const text = settingText(name, overrides, clusterDefaults);
+    const isTooMany = name === "min.insync.replicas" && Number(text) > replicationFactor;
+    const value = isTooMany ? String(replicationFactor) : text;
     const source = overrides[name] === undefined ? undefined : "topic";
     const fallback = clusterDefaults[name] === undefined ? "default" : "static";
     entries.push({ name, value, source: source ?? fallback, documentation });

@@ -6,7 +6,8 @@ import type { CoordinatorMutants } from "./mutants.ts";
 /** The part of the settings that decides about topics whose creator says nothing else. */
 export interface TopicDefaults {
   readonly numPartitions: number;
-  readonly defaultReplicationFactor: number;
+  /** Undefined: as many as there are storage nodes, three at the most. */
+  readonly defaultReplicationFactor?: number | undefined;
   /** Topic settings by Kafka's names. */
   readonly topicDefaults: TopicConfigMap;
   /** How the internal topic of consumer groups is created. */

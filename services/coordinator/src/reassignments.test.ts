@@ -163,8 +163,10 @@ describe("a move of replicas", () => {
   });
 
   it("never raises min.insync.replicas while new replicas are on their way", async () => {
-    const topicId = await createTopic([[1]], { "min.insync.replicas": "1" });
-    await coordinator.client.alterTopicConfig({ name: "t", set: {}, remove: ["min.insync.replicas"] });
+    await coordinator.running.stop();
+    coordinator = await cluster.startCoordinator(2, { settings: { numPartitions: 1, topicDefaults: {} } });
+    await coordinator.running.whenActive();
+    const topicId = await createTopic([[1]]);
     await move(topicId, [2, 3]);
     expect(state(topicId)).toMatchObject({ replicas: [2, 3, 1], minInsyncReplicas: 1 });
   });

@@ -83,8 +83,11 @@ export class StorageNodes {
     return topicSettingNumber("min.insync.replicas", topic.configs, this.#term.defaults.topicDefaults);
   }
 
-  /** The nodes that can take new replicas, with what they hold. */
-  placementNodes(): PlacementNode[] {
+  /**
+   * The nodes that can take new replicas, with what they hold. Where too few are ready for so many replicas,
+   * just as many are added that are away: they get their replicas when they are back.
+   */
+  placementNodes(replicationFactor: number): PlacementNode[] {
     const { view } = this.#term;
     const leaders = new Map<number, number>();
     const replicas = new Map<number, number>();
@@ -93,15 +96,16 @@ export class StorageNodes {
       if (preferred !== undefined) increment(leaders, preferred);
       for (const nodeId of partition.replicas) increment(replicas, nodeId);
     }
-    return view
-      .nodes("partition-storage")
-      .filter(({ nodeId }) => this.live(nodeId) !== undefined && view.storageNode(nodeId)?.drain === "none")
-      .map(({ nodeId, zone }) => ({
-        nodeId,
-        zone,
-        leaderCount: leaders.get(nodeId) ?? 0,
-        replicaCount: replicas.get(nodeId) ?? 0,
-      }));
+    const takers = view.storageNodeIds().filter((nodeId) => this.drainOf(nodeId) === "none");
+    const ready = takers.filter((nodeId) => this.electable(nodeId) !== undefined);
+    const away = takers.filter((nodeId) => !ready.includes(nodeId));
+    const missing = ready.length === 0 ? 0 : Math.max(0, replicationFactor - ready.length);
+    return [...ready, ...away.slice(0, missing)].map((nodeId) => ({
+      nodeId,
+      zone: view.node("partition-storage", nodeId)?.zone ?? "",
+      leaderCount: leaders.get(nodeId) ?? 0,
+      replicaCount: replicas.get(nodeId) ?? 0,
+    }));
   }
 }
 

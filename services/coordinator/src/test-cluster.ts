@@ -128,7 +128,11 @@ function testOptions(store: MetadataStore, nodeId: number, seed: number) {
     version: "0",
     random: new SeededRandom(seed),
     logger: nullLogger,
-    settings: { numPartitions: 1, defaultReplicationFactor: 1, topicDefaults: {} },
+    settings: {
+      numPartitions: 1,
+      defaultReplicationFactor: 1,
+      topicDefaults: { "min.insync.replicas": "1" },
+    },
   };
 }
 

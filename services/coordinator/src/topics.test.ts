@@ -64,6 +64,36 @@ describe("creating a topic", () => {
     expect(created).toMatchObject({ partitions: 1, replicationFactor: 1 });
   });
 
+  it("gives it three replicas, two of them in sync at least, where nothing else is said", async () => {
+    const settings = { numPartitions: 1, topicDefaults: {} };
+    await coordinator.running.stop();
+    coordinator = await cluster.startCoordinator(2, { settings });
+    await coordinator.running.whenActive();
+    expect(await coordinator.client.createTopic(newTopic("three"))).toMatchObject({ replicationFactor: 3 });
+    await cluster.settle();
+    const [partition] = partitionsOf(topic("three").topicId);
+    expect(partition).toMatchObject({ minInsyncReplicas: 2 });
+    await coordinator.client.createTopic(newTopic("one", { replicationFactor: 1 }));
+    await cluster.settle();
+    expect(partitionsOf(topic("one").topicId)).toMatchObject([{ minInsyncReplicas: 1 }]);
+  });
+
+  it("takes nodes that are away for replicas that no other node can hold", async () => {
+    const away = await cluster.registerNode(4);
+    await cluster.settle();
+    await away.lease.revoke();
+    await cluster.settle();
+    const { topicId } = await coordinator.client.createTopic(
+      newTopic("four", { partitions: 4, replicationFactor: 4 }),
+    );
+    await cluster.settle();
+    for (const { replicas, isr, leader } of partitionsOf(topicId)) {
+      expect(replicas).toHaveLength(4);
+      expect(isr).toHaveLength(3);
+      expect(isr).toContain(leader);
+    }
+  });
+
   it("writes a topic that one transaction cannot hold in phases, and shows it when it is whole", async () => {
     const seen: number[] = [];
     cluster.view.onChange(() => {

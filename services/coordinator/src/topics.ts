@@ -1,6 +1,7 @@
 import { invalidRequest, OttlaError, toOttlaError } from "@ottla/errors";
 import {
   type ClusterTopic,
+  defaultReplicationFactor,
   isInternalTopicName,
   MAX_FENCED_OPERATIONS,
   type PartitionState,
@@ -73,7 +74,7 @@ export class Topics {
     if (isManual) checkAssignments(request.assignments, 0, replicationFactor, this.#nodes);
     const placed = isManual
       ? request.assignments
-      : placePartitions(this.#nodes.placementNodes(), partitions, replicationFactor);
+      : placePartitions(this.#nodes.placementNodes(replicationFactor), partitions, replicationFactor);
     if (request.validateOnly) return { topicId: "", partitions, replicationFactor, revision: view.revision };
     const topicId = random.uuid();
     const topic: TopicState = {
@@ -97,7 +98,8 @@ export class Topics {
     const [first] = request.assignments;
     if (first === undefined) {
       const partitions = request.partitions === 0 ? defaults.numPartitions : request.partitions;
-      const replicationFactor = request.replicationFactor || defaults.defaultReplicationFactor;
+      const byDefault = defaults.defaultReplicationFactor ?? defaultReplicationFactor(this.#term.view);
+      const replicationFactor = request.replicationFactor || byDefault;
       return { partitions, replicationFactor };
     }
     checkCount("partitions", request.partitions, request.assignments.length);
@@ -161,7 +163,8 @@ export class Topics {
     const added = totalPartitions - current;
     checkPartitionCount("total_partitions", totalPartitions, added, this.#partitionCount(), limits);
     const isManual = assignments.length > 0;
-    if (!isManual) placePartitions(this.#nodes.placementNodes(), 1, topic.replicationFactor);
+    if (!isManual)
+      placePartitions(this.#nodes.placementNodes(topic.replicationFactor), 1, topic.replicationFactor);
     else if (assignments.length !== added) {
       throw invalidAssignment(`${assignments.length} partitions are placed, but ${added} are added`);
     }
@@ -262,7 +265,9 @@ export class Topics {
     const byHand = partitions.map((partition) => planned[planned.length - target + partition] ?? []);
     const unplanned = byHand.filter((replicas) => replicas.length === 0).length;
     if (unplanned === 0) return byHand;
-    const placed = placePartitions(this.#nodes.placementNodes(), unplanned, topic.replicationFactor);
+    const { replicationFactor } = topic;
+    const nodes = this.#nodes.placementNodes(replicationFactor);
+    const placed = placePartitions(nodes, unplanned, replicationFactor);
     let next = 0;
     return byHand.map((replicas) => (replicas.length > 0 ? replicas : (placed[next++] ?? [])));
   }

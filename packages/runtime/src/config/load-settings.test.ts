@@ -58,11 +58,11 @@ describe("defaults", () => {
       shutdown: { timeoutMs: 30_000 },
       storage: { tailCacheBytes: 16_777_216, syncConcurrency: 8, retentionCheckIntervalMs: 300_000 },
       numPartitions: 1,
-      defaultReplicationFactor: 1,
       autoCreateTopics: true,
       topicDefaults: {},
     });
     expect(settings.clusterId).toBeUndefined();
+    expect(settings.defaultReplicationFactor).toBeUndefined();
     expect(settings.storage.headroomBytes).toBeUndefined();
     expect(sourceOf(settings, "grpc.port")).toBe("default");
   });

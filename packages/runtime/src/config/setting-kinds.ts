@@ -76,6 +76,16 @@ export function wholeNumber(options: SettingWords & Range & { readonly default: 
   return register(schema, { ...options, kind: "whole number", expected, defaultText, format: String });
 }
 
+/** A whole number whose default is computed while the program runs: undefined unless somebody sets it. */
+export function optionalWholeNumber(
+  options: SettingWords & Range & { readonly defaultDocumentation: string },
+) {
+  const expected = `a whole number from ${options.min} to ${options.max}`;
+  const schema = z.preprocess(fromText(parseWholeNumber), ranged(expected, options)).optional();
+  const format = (value: unknown): string => (typeof value === "number" ? String(value) : "");
+  return register(schema, { ...options, kind: "whole number", expected, defaultText: undefined, format });
+}
+
 /** A whole number, or "auto", which the program replaces at start. */
 export function wholeNumberOrAuto(
   options: SettingWords & Range & { readonly default: number; readonly auto: number },

@@ -32,6 +32,7 @@ describe("what is generated from the schema", () => {
       "etcd.tls-ca-file",
       "etcd.tls-certificate-file",
       "etcd.tls-key-file",
+      "default-replication-factor",
     ]);
   });
 

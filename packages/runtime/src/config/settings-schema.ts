@@ -6,6 +6,7 @@ import {
   durationMs,
   optionalBytes,
   optionalText,
+  optionalWholeNumber,
   port,
   someOf,
   text,
@@ -355,11 +356,11 @@ export const settingsSchema = z
       ...COORDINATOR_ONLY,
       documentation: "Partitions of a topic that is created without a count.",
     }),
-    defaultReplicationFactor: wholeNumber({
+    defaultReplicationFactor: optionalWholeNumber({
       section: TOPICS,
       min: 1,
       max: 15,
-      default: 1,
+      defaultDocumentation: "3, or as many as there are storage nodes",
       ...COORDINATOR_ONLY,
       documentation: "Replicas per partition of a topic that is created without a replication factor.",
     }),

@@ -29,8 +29,10 @@ const SOURCES: Readonly<Record<TopicConfigSource, ConfigSource>> = {
 export function describeConfigs(
   configs: TopicConfigMap,
   topicDefaults: TopicConfigMap,
+  replicationFactor: number,
 ): MessageInitShape<typeof ConfigEntrySchema>[] {
-  return describeTopicConfig(configs, topicDefaults).map(({ name, value, source, documentation }) => ({
+  const entries = describeTopicConfig(configs, topicDefaults, replicationFactor);
+  return entries.map(({ name, value, source, documentation }) => ({
     name,
     value,
     source: SOURCES[source],
@@ -63,7 +65,7 @@ export async function describeTopics(
     name: topic.name,
     topicId: topic.topicId,
     internal: topic.internal,
-    configs: describeConfigs(topic.state.configs, topicDefaults),
+    configs: describeConfigs(topic.state.configs, topicDefaults, topic.state.replicationFactor),
     partitions: Array.from({ length: topic.partitionCount }, (_, partition) => ({
       ...describePartition(view, topic.topicId, partition),
       ...leaderFields(offsets[next++]),

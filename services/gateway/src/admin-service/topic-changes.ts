@@ -46,7 +46,8 @@ export async function createTopic(
   );
   if (validateOnly) {
     const planned = Array.from({ length: created.partitions }, (_, partition) => ({ partition, leader: -1 }));
-    return { topic: { name, partitions: planned, configs: describeConfigs(configs, options.topicDefaults) } };
+    const described = describeConfigs(configs, options.topicDefaults, created.replicationFactor);
+    return { topic: { name, partitions: planned, configs: described } };
   }
   return { topic: await settled(options, name, created.revision, context) };
 }
@@ -99,7 +100,7 @@ export async function alterTopicConfig(
   const configs = validateOnly
     ? merged(topic.state.configs, set, remove)
     : (options.topics.find(name)?.state.configs ?? {});
-  return { configs: describeConfigs(configs, options.topicDefaults) };
+  return { configs: describeConfigs(configs, options.topicDefaults, topic.state.replicationFactor) };
 }
 
 function merged(

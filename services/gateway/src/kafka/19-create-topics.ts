@@ -61,13 +61,15 @@ async function create(services: KafkaServices, wanted: Wanted, terms: ChangeTerm
       errorMessage: null,
       numPartitions: created.partitions,
       replicationFactor: created.replicationFactor,
-      configs: describedTopicConfigs(topic.configs, topicDefaults).map(({ name, value, source }) => ({
-        name,
-        value,
-        readOnly: false,
-        configSource: source,
-        isSensitive: false,
-      })),
+      configs: describedTopicConfigs(topic.configs, topicDefaults, created.replicationFactor).map(
+        ({ name, value, source }) => ({
+          name,
+          value,
+          readOnly: false,
+          configSource: source,
+          isSensitive: false,
+        }),
+      ),
     };
   } catch (thrown) {
     return refused(wanted.name, failures.of(thrown, createTopics.name));

@@ -62,7 +62,9 @@ async function describe(
 ): Promise<{ readonly configs: readonly DescribedConfig[]; readonly readOnly: boolean }> {
   if (resourceType === ResourceType.TOPIC) {
     const topic = await topicOfResource(services, resourceName);
-    return { configs: describedTopicConfigs(topic.state.configs, services.topicDefaults), readOnly: false };
+    const { configs, replicationFactor } = topic.state;
+    const described = describedTopicConfigs(configs, services.topicDefaults, replicationFactor);
+    return { configs: described, readOnly: false };
   }
   if (resourceType === ResourceType.BROKER) {
     const all = services.brokers.all(connection);

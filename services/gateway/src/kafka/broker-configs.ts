@@ -1,3 +1,4 @@
+import { defaultReplicationFactor } from "@ottla/metadata";
 import { ConfigSource, ConfigType, type DescribedConfig, describedTopicDefaults } from "./config-entries.ts";
 import type { KafkaServices } from "./kafka-services.ts";
 import type { VirtualBroker } from "./virtual-brokers.ts";
@@ -7,7 +8,7 @@ import type { VirtualBroker } from "./virtual-brokers.ts";
  * as far as Ottla has it.
  */
 export function describedBrokerConfigs(services: KafkaServices, broker: VirtualBroker): DescribedConfig[] {
-  const { cluster, limits, topicDefaults } = services;
+  const { cluster, limits, topicDefaults, view } = services;
   const own: DescribedConfig[] = [
     entry(
       "advertised.listeners",
@@ -30,7 +31,7 @@ export function describedBrokerConfigs(services: KafkaServices, broker: VirtualB
     ),
     entry(
       "default.replication.factor",
-      cluster.defaultReplicationFactor,
+      cluster.defaultReplicationFactor ?? defaultReplicationFactor(view),
       ConfigType.INT,
       "Replicas per partition of a topic that is created without a replication factor.",
     ),

@@ -68,8 +68,10 @@ const BROKER_NAMES: ReadonlyMap<string, string> = new Map([
 export function describedTopicConfigs(
   configs: TopicConfigMap,
   topicDefaults: TopicConfigMap,
+  replicationFactor: number,
 ): DescribedConfig[] {
-  return describeTopicConfig(configs, topicDefaults).map(({ name, value, source, documentation }) => {
+  const entries = describeTopicConfig(configs, topicDefaults, replicationFactor);
+  return entries.map(({ name, value, source, documentation }) => {
     const own = configs[name];
     const synonyms = brokerSynonyms(name, topicDefaults);
     return {

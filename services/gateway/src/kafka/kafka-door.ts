@@ -36,7 +36,7 @@ export interface KafkaListenOptions {
   readonly settings: Settings["kafka"];
   readonly autoCreateTopics: boolean;
   readonly numPartitions: number;
-  readonly defaultReplicationFactor: number;
+  readonly defaultReplicationFactor: number | undefined;
 }
 
 export interface KafkaDoorOptions {

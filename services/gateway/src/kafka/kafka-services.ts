@@ -47,7 +47,8 @@ export interface KafkaServiceLimits {
 export interface KafkaClusterSettings {
   readonly autoCreateTopics: boolean;
   readonly numPartitions: number;
-  readonly defaultReplicationFactor: number;
+  /** Undefined: as many as there are storage nodes, three at the most. */
+  readonly defaultReplicationFactor: number | undefined;
   readonly maxRequestBytes: number;
   readonly maxConnections: number;
   readonly idleTimeoutMs: number;
