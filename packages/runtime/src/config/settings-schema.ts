@@ -1,22 +1,20 @@
 import * as z from "zod";
 import {
-  boolean,
   bytes,
   choice,
   durationMs,
   optionalBytes,
   optionalText,
-  optionalWholeNumber,
   port,
   someOf,
   text,
-  topicSettings,
   wholeNumber,
   wholeNumberOrAuto,
 } from "./setting-kinds.ts";
 import { AUTO_NODE_ID } from "./settings.ts";
 import { cluster, clusterFault, etcd, etcdFault, HOST_AND_PORT, internal } from "./settings-etcd.ts";
 import { groups } from "./settings-groups.ts";
+import { topics } from "./settings-topics.ts";
 
 /**
  * The one source of all settings of `ottla serve`. Flag, environment variable and YAML path follow from the
@@ -35,10 +33,8 @@ const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"
 const LOG_FORMATS = ["auto", "json", "pretty"] as const;
 
 const NODE = "Node";
-const TOPICS = "Topics";
 const STORAGE_ONLY = { targets: ["partition-storage"] } as const;
 const GATEWAY_ONLY = { targets: ["gateway"] } as const;
-const COORDINATOR_ONLY = { targets: ["coordinator"] } as const;
 
 const grpc = z.strictObject({
   port: port({
@@ -348,36 +344,7 @@ export const settingsSchema = z
     cluster,
     internal,
     etcd,
-    numPartitions: wholeNumber({
-      section: TOPICS,
-      min: 1,
-      max: 10_000,
-      default: 1,
-      ...COORDINATOR_ONLY,
-      documentation: "Partitions of a topic that is created without a count.",
-    }),
-    defaultReplicationFactor: optionalWholeNumber({
-      section: TOPICS,
-      min: 1,
-      max: 15,
-      defaultDocumentation: "3, or as many as there are storage nodes",
-      ...COORDINATOR_ONLY,
-      documentation: "Replicas per partition of a topic that is created without a replication factor.",
-    }),
-    autoCreateTopics: boolean({
-      section: TOPICS,
-      default: true,
-      ...GATEWAY_ONLY,
-      documentation: "Create a topic when a client first asks for it (Kafka's auto.create.topics.enable).",
-    }),
-    topicDefaults: topicSettings({
-      section: TOPICS,
-      flag: "topic-default",
-      defaultDocumentation: "Kafka's own defaults",
-      documentation:
-        "Topic settings, under Kafka's names, for topics that do not set them. The flag may be repeated; " +
-        "settings from all sources are put together, name by name.",
-    }),
+    ...topics,
   })
   .superRefine((settings, context) => {
     if (settings.grpc.port !== 0 && settings.grpc.port === settings.http.port) {
