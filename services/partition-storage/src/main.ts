@@ -1,35 +1,20 @@
 import { createLogResources, type DataDirectory, type LogResources } from "@ottla/log";
-import type { ClusterView } from "@ottla/metadata";
 import { ReplicationService } from "@ottla/proto/ottla/internal/v1/replication";
 import { StorageService } from "@ottla/proto/ottla/internal/v1/storage";
 import { ServiceRegistry } from "@ottla/rpc";
 import type { Disk } from "@ottla/runtime";
 import { partitionDirectories } from "./directories.ts";
-import type { PartitionReplica } from "./partition-replica.ts";
+import { DiskWatchdog } from "./disk-watchdog.ts";
 import { PartitionStore } from "./partition-store.ts";
 import { registerStorage } from "./register-storage.ts";
 import { ReplicaTicks } from "./replica-ticks.ts";
 import { createReplication } from "./replication-parts.ts";
+import { type PartitionStorage, RunningStorage } from "./running-storage.ts";
 import { addGauges } from "./storage-gauges.ts";
 import { StorageMetrics } from "./storage-metrics.ts";
 import type { PartitionStorageOptions } from "./storage-options.ts";
 import { createStorageService, type StorageLimits } from "./storage-service.ts";
 import { Upkeep } from "./upkeep.ts";
-
-/** How the service ended: the data directory is marked with it (R9). */
-export interface StorageEnd {
-  readonly clean: boolean;
-  readonly nodeEpoch: number;
-}
-
-export interface PartitionStorage {
-  /** Undefined when all logs are open, else why not. */
-  notReady(): string | undefined;
-  /** What it keeps, for those who check that all is as it should be: to be looked at only. */
-  replicas(): Iterable<PartitionReplica>;
-  /** Deregisters, fails who waits, flushes and closes all logs. */
-  stop(): Promise<StorageEnd>;
-}
 
 const OPEN_CONCURRENCY = 8;
 const MAX_WAITING_FETCHES = 20_000;
@@ -46,9 +31,16 @@ const DEFAULT_LIMITS: StorageLimits = {
  * them through the registry.
  */
 export async function startPartitionStorage(options: PartitionStorageOptions): Promise<PartitionStorage> {
-  const { view, disk, clock, logger, directory, settings, nodeId, topicDefaults } = options;
+  const { view, clock, logger, directory, settings, topicDefaults } = options;
   const metrics = new StorageMetrics(options.metrics);
-  const resources = createResources(options, metrics);
+  const watchdog = new DiskWatchdog({
+    clock,
+    logger,
+    timeoutMs: settings.diskStallTimeoutMs,
+    onStalled: () => store.onDiskStalled(),
+  });
+  const disk = watchdog.watch(options.disk);
+  const resources = createResources({ ...options, disk }, metrics);
   const replication = createReplication(options, metrics, () => store);
   const { client, node, server } = replication;
   const store: PartitionStore = new PartitionStore({
@@ -80,6 +72,7 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
     await node.close();
     throw thrown;
   });
+  watchdog.start();
   const ticks = new ReplicaTicks({ store, clock, intervalMs: REPLICA_TICK_MS });
 
   addGauges(metrics, store, directory, clock);
@@ -92,21 +85,8 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
     spaceGuard: directory.spaceGuard,
   });
 
-  return {
-    notReady: () => notReady(store, registration.nodeEpoch, view, nodeId),
-    replicas: () => store.replicas(),
-    stop: async () => {
-      const { nodeEpoch } = registration;
-      await upkeep.stop();
-      ticks.stop();
-      client.close();
-      const clean = await store.close();
-      await registration.close();
-      await node.close();
-      await resources.openFiles.close();
-      return { clean, nodeEpoch };
-    },
-  };
+  const parts = { registration, replication, resources, store, ticks, upkeep, watchdog };
+  return new RunningStorage(options, parts);
 }
 
 function createResources(options: PartitionStorageOptions, metrics: StorageMetrics): LogResources {
@@ -118,15 +98,4 @@ function createResources(options: PartitionStorageOptions, metrics: StorageMetri
     maxOpenFiles: settings.maxOpenSegments,
     metrics: metrics.log,
   });
-}
-
-function notReady(
-  store: PartitionStore,
-  nodeEpoch: number,
-  view: ClusterView,
-  nodeId: number,
-): string | undefined {
-  const known = view.storageNode(nodeId)?.lastNodeEpoch;
-  if (known !== nodeEpoch) return "the coordinator has not taken this node in yet";
-  return store.notReady();
 }

@@ -100,6 +100,15 @@ export class PartitionStore implements LeaderLookup {
     for (const replica of this.#replicas.values()) replica.open?.onLease(false);
   }
 
+  /** The disk does not answer: whatever another could lead, this node leads no longer. */
+  onDiskStalled(): void {
+    const { nodeId, nodes } = this.#options.node;
+    for (const { leader, open } of this.#replicas.values()) {
+      const isr = leader?.state.term.isr ?? [];
+      if (isr.some((member) => member !== nodeId && nodes.has(member))) open?.resign();
+    }
+  }
+
   find(topicId: string, partition: number, leaderEpoch: number): PartitionLeader | undefined {
     const leader = this.#replicas.get(keyOf(topicId, partition))?.leader;
     return leader === undefined || leader.leaderEpoch < leaderEpoch ? undefined : leader;

@@ -14,6 +14,8 @@ export interface StorageSettings {
   /** Kafka's replica.lag.time.max.ms. */
   readonly replicaLagTimeMaxMs: number;
   readonly catchUpBytesPerSecond: number;
+  /** A write or sync that takes longer means that the disk hangs. */
+  readonly diskStallTimeoutMs: number;
 }
 
 export interface PartitionStorageOptions {

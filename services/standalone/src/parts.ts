@@ -91,6 +91,7 @@ export async function startStoragePart(wiring: Wiring): Promise<void> {
   });
   await addPart(lifecycle, "partition-storage", async () => directory.storageEnded(await storage.stop()));
   readiness.add("partition-storage", () => storage.notReady());
+  readiness.add("partition-storage-replicas", () => storage.replicasNotReady());
 }
 
 /** Kafka's default. A newcomer on a laptop starts consumers one by one, and has nothing from waiting. */

@@ -3,7 +3,6 @@ import {
   bytes,
   choice,
   durationMs,
-  optionalBytes,
   optionalText,
   port,
   someOf,
@@ -14,6 +13,7 @@ import {
 import { AUTO_NODE_ID } from "./settings.ts";
 import { cluster, clusterFault, etcd, etcdFault, HOST_AND_PORT, internal } from "./settings-etcd.ts";
 import { groups } from "./settings-groups.ts";
+import { storage } from "./settings-storage.ts";
 import { topics } from "./settings-topics.ts";
 
 /**
@@ -33,7 +33,6 @@ const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"
 const LOG_FORMATS = ["auto", "json", "pretty"] as const;
 
 const NODE = "Node";
-const STORAGE_ONLY = { targets: ["partition-storage"] } as const;
 const GATEWAY_ONLY = { targets: ["gateway"] } as const;
 
 const grpc = z.strictObject({
@@ -208,70 +207,6 @@ const shutdown = z.strictObject({
     documentation:
       "Time for an orderly stop after SIGTERM. What has not stopped by then is named in the log and left " +
       "behind, as in a crash. Kubernetes' terminationGracePeriodSeconds must be longer.",
-  }),
-});
-
-const storage = z.strictObject({
-  headroomBytes: optionalBytes({
-    min: 0,
-    max: 1_024 * GIB,
-    defaultDocumentation: "512MiB, but at most 5 % of the disk",
-    ...STORAGE_ONLY,
-    documentation:
-      "Free space kept on the disk of the data directory. Below it appends are refused with " +
-      "KAFKA_STORAGE_ERROR, reads go on, and appends resume by themselves when space returns.",
-  }),
-  tailCacheBytes: bytes({
-    min: 0,
-    max: 64 * GIB,
-    default: 16 * MIB,
-    ...STORAGE_ONLY,
-    documentation:
-      "Memory for the newest batches of all partitions together. Readers further behind read the files, which " +
-      "the system's page cache holds. 0 turns the cache off.",
-  }),
-  syncConcurrency: wholeNumber({
-    min: 1,
-    max: 64,
-    default: 8,
-    ...STORAGE_ONLY,
-    documentation:
-      "Calls of fdatasync in flight at once. It must stay below UV_THREADPOOL_SIZE, so that a hung disk " +
-      "cannot stall reads.",
-  }),
-  catchUpBytesPerSecond: bytes({
-    min: 64 * KIB,
-    max: 64 * GIB,
-    default: 64 * MIB,
-    ...STORAGE_ONLY,
-    documentation:
-      "Bytes that this node fetches in a second for replicas that are not in sync, all of them together: after " +
-      "an outage, or when partitions move here. Replicas in sync are never throttled.",
-  }),
-  maxOpenSegments: wholeNumber({
-    min: 16,
-    max: 1_000_000,
-    default: 1_000,
-    ...STORAGE_ONLY,
-    documentation: "Segments whose files are held open at once. Each takes up to three file descriptors.",
-  }),
-  retentionCheckIntervalMs: durationMs({
-    min: 100,
-    max: DAY_MS,
-    default: 300_000,
-    ...STORAGE_ONLY,
-    documentation:
-      "How often segments are checked against retention.ms and retention.bytes (Kafka's " +
-      "log.retention.check.interval.ms).",
-  }),
-  replicaLagTimeMaxMs: durationMs({
-    min: 100,
-    max: 3_600_000,
-    default: 30_000,
-    ...STORAGE_ONLY,
-    documentation:
-      "A follower that has not caught up with its leader for so long leaves the in-sync replicas (Kafka's " +
-      "replica.lag.time.max.ms).",
   }),
 });
 
