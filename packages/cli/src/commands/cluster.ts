@@ -31,6 +31,9 @@ export async function drainNode(
   return withOttla(flags, environment, async (ottla) => {
     const replicas = await ottla.admin().drainNode(nodeId);
     environment.stdout.write(`draining storage node ${nodeId}: ${plural(replicas, "replica")} to move\n`);
+    if (replicas > 0 && (await ottla.admin().describeCluster()).balancingPaused) {
+      environment.stderr.write("balancing is paused: nothing moves before `ottla cluster balance resume`\n");
+    }
     return flags.wait === true ? untilDrained(ottla, nodeId, environment) : ExitCode.ok;
   });
 }

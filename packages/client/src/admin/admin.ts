@@ -180,7 +180,7 @@ export class Admin {
     await this.#admin.resumeNode({ nodeId }, this.#callOptions);
   }
 
-  /** Stops the moves of replicas that the cluster begins by itself. */
+  /** Stops the moves of replicas that the cluster plans itself: to new nodes, and away from drained ones. */
   async pauseBalancing(): Promise<void> {
     await this.#admin.pauseBalancing({}, this.#callOptions);
   }
