@@ -12,6 +12,8 @@ import { systemClock } from "@ottla/runtime";
 import { root } from "./kafka-subjects.ts";
 
 const START_TIMEOUT_MS = 60_000;
+/** Where processes leave profiles of their processor time, when that is wanted. */
+const PROFILES = process.env["BENCH_CPU_PROFILES"];
 
 export interface Part {
   readonly name: string;
@@ -63,6 +65,7 @@ export async function startCluster(
         OTTLA_ETCD_ENDPOINTS: etcd.endpoint,
         OTTLA_CLUSTER_SECRET: "a secret of the nodes under measurement",
         OTTLA_LOG_LEVEL: "warn",
+        ...profiling(name),
       },
     });
     parts.set(name, child);
@@ -86,7 +89,8 @@ export async function startCluster(
     httpPort: (name) => ports.get(name)?.http ?? 0,
     stop: async () => {
       await client.close();
-      for (const child of [...parts.values()].toReversed()) await end(child, "SIGKILL");
+      const signal = PROFILES === undefined ? "SIGKILL" : "SIGTERM";
+      for (const child of [...parts.values()].toReversed()) await end(child, signal);
       rmSync(directory, { recursive: true, force: true });
     },
   };
@@ -143,6 +147,11 @@ async function startEtcd(directory: string): Promise<{ child: ChildProcess; endp
   const child = spawn("etcd", flags, { stdio: "ignore" });
   await untilAnswered(`${endpoint}/health`, child, "etcd");
   return { child, endpoint };
+}
+
+function profiling(name: string): Record<string, string> {
+  if (PROFILES === undefined) return {};
+  return { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${PROFILES} --cpu-prof-name=${name}.cpuprofile` };
 }
 
 async function untilAnswered(url: string, child: ChildProcess, name: string): Promise<void> {

@@ -1,16 +1,11 @@
-import { create, type DescMessage, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { type DescMessage, fromBinary, type Message } from "@bufbuild/protobuf";
 import { OttlaError } from "@ottla/errors";
-
-/** Encodes a message, or what a message can be made of. */
-export function encode(schema: DescMessage, message: object): Buffer {
-  const bytes = toBinary(schema, create(schema, message as Message));
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
+import { type EncodedMessage, encodeMessage } from "./encoded-message.ts";
 
 /** Encodes what a caller passed: what cannot be encoded (an int32 out of range) is INVALID_REQUEST. */
-export function encodeRequest(schema: DescMessage, message: object): Buffer {
+export function encodeRequest(schema: DescMessage, message: object): EncodedMessage {
   try {
-    return encode(schema, message);
+    return encodeMessage(schema, message);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new OttlaError("INVALID_REQUEST", `the request cannot be encoded: ${reason}`, {

@@ -3,6 +3,7 @@ import { type ChannelInterface, status as GrpcCode, type Metadata, type StatusOb
 import { OttlaError } from "@ottla/errors";
 import type { Clock } from "@ottla/runtime";
 import { decodeResponse, encodeRequest } from "./codec.ts";
+import { asBuffer, type EncodedMessage } from "./encoded-message.ts";
 import { Fifo } from "./fifo.ts";
 import { ReceiveQueue } from "./receive-queue.ts";
 import { queuedBytes, SendBudget } from "./send-budget.ts";
@@ -41,7 +42,7 @@ export class GrpcClientStream implements ClientStream<object, Message> {
   readonly #options: GrpcClientStreamOptions;
   readonly #budget: SendBudget;
   /** grpc-js keeps one message before its connection is up, and loses further ones: they wait here. */
-  readonly #unsent = new Fifo<Buffer>();
+  readonly #unsent = new Fifo<EncodedMessage>();
   #writing = false;
   #reading = false;
   #sendEnded = false;
@@ -71,10 +72,10 @@ export class GrpcClientStream implements ClientStream<object, Message> {
 
   send(message: object): boolean {
     if (this.#finished || this.#sendEnded) return !this.#finished;
-    const bytes = encodeRequest(this.#method.input, message);
-    this.#options.checkSize(bytes.byteLength);
-    this.#budget.add(queuedBytes(bytes.byteLength));
-    this.#unsent.push(bytes);
+    const encoded = encodeRequest(this.#method.input, message);
+    this.#options.checkSize(encoded.byteLength);
+    this.#budget.add(queuedBytes(encoded.byteLength));
+    this.#unsent.push(encoded);
     this.#write();
     return this.#budget.hasRoom;
   }
@@ -103,21 +104,29 @@ export class GrpcClientStream implements ClientStream<object, Message> {
 
   #write(): void {
     if (this.#writing) return;
-    const bytes = this.#unsent.shift();
-    if (bytes === undefined) return;
+    const encoded = this.#unsent.shift();
+    if (encoded === undefined) return;
     this.#writing = true;
-    this.#call.sendMessageWithContext(
-      { callback: () => this.#onWritten(queuedBytes(bytes.byteLength)) },
-      bytes,
-    );
+    this.#call.sendMessageWithContext({ callback: () => this.#onWritten(encoded) }, asBuffer(encoded));
   }
 
-  #onWritten(countedBytes: number): void {
+  #onWritten(encoded: EncodedMessage): void {
     this.#writing = false;
     if (this.#finished) return;
+    if (encoded.isLarge) this.#releaseLater(encoded);
     this.#write();
     if (this.#sendEnded && !this.#writing) this.#call.halfClose();
-    this.#budget.remove(countedBytes);
+    this.#budget.remove(queuedBytes(encoded.byteLength));
+  }
+
+  /**
+   * grpc-js says that a message was written whether or not that failed, in which case something may still
+   * read its memory. It ends the call within the same turn then.
+   */
+  #releaseLater(encoded: EncodedMessage): void {
+    this.#options.clock.nextTurn(() => {
+      if (!this.#finished) encoded.release();
+    });
   }
 
   #read(): void {

@@ -1,14 +1,13 @@
 import type { Message } from "@bufbuild/protobuf";
 import type { ServerInterceptingCallInterface } from "@grpc/grpc-js";
 import { OttlaError } from "@ottla/errors";
-import { decodeRequest, encode, tooLarge } from "./codec.ts";
+import { decodeRequest, tooLarge } from "./codec.ts";
+import { encodeMessage } from "./encoded-message.ts";
 import { GrpcCallContext, type ServedCall, type ServedCallOptions } from "./grpc-served-call.ts";
 import { sendStatus } from "./grpc-status.ts";
 import { ReceiveQueue } from "./receive-queue.ts";
 import { queuedBytes, SendBudget } from "./send-budget.ts";
 import type { StreamMethod, UntypedStream } from "./service-registry.ts";
-
-const LARGE_MESSAGE_BYTES = 16 * 1024;
 
 /**
  * A streaming call that the gRPC server serves. It drives grpc-js on its level of interceptors, below its
@@ -66,16 +65,17 @@ export class GrpcServedStream implements ServedCall, UntypedStream {
 
   send(message: object): boolean {
     if (this.#finished) return false;
-    const bytes = encode(this.#served.method.output, message);
-    const sizeBytes = bytes.byteLength;
+    const encoded = encodeMessage(this.#served.method.output, message);
+    const sizeBytes = encoded.byteLength;
     const { maxMessageBytes } = this.#options;
     if (sizeBytes > maxMessageBytes) throw tooLarge("the answer", sizeBytes, maxMessageBytes);
     const countedBytes = queuedBytes(sizeBytes);
     this.#budget.add(countedBytes);
-    this.#call.sendMessage(bytes, () => this.#budget.remove(countedBytes));
-    // grpc-js has copied it behind its frame's header by now. Large messages come fast: their memory is given
-    // back at once rather than when the garbage collector comes by.
-    if (sizeBytes >= LARGE_MESSAGE_BYTES) release(bytes);
+    // Called when all of it has been written to the connection, and not when that failed.
+    this.#call.sendMessage(encoded, () => {
+      encoded.release();
+      this.#budget.remove(countedBytes);
+    });
     return this.#budget.hasRoom;
   }
 
@@ -139,9 +139,4 @@ export class GrpcServedStream implements ServedCall, UntypedStream {
     if (thrown !== undefined) this.#context.abort(over);
     this.#options.onFinished(this, this.#context, thrown);
   }
-}
-
-/** Only for bytes that nobody else holds and that share their memory with nothing. */
-function release({ buffer, byteLength }: Buffer): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }

@@ -1,11 +1,10 @@
 import type { ServerInterceptingCallInterface } from "@grpc/grpc-js";
 import { OttlaError } from "@ottla/errors";
-import { decodeRequest, encode, tooLarge } from "./codec.ts";
+import { decodeRequest, tooLarge } from "./codec.ts";
+import { encodeMessage } from "./encoded-message.ts";
 import { GrpcCallContext, type ServedCall, type ServedCallOptions } from "./grpc-served-call.ts";
 import { sendStatus } from "./grpc-status.ts";
 import type { UnaryMethod } from "./service-registry.ts";
-
-const nothing = () => undefined;
 
 /** A unary call that the gRPC server answers, on grpc-js' level of interceptors. */
 export class GrpcServedUnary implements ServedCall {
@@ -61,10 +60,11 @@ export class GrpcServedUnary implements ServedCall {
       const { method, handler } = this.#served;
       const response = await handler(decodeRequest(method.input, request), this.#context);
       if (this.#finished) return;
-      const bytes = encode(method.output, response);
+      const encoded = encodeMessage(method.output, response);
       const { maxMessageBytes } = this.#options;
-      if (bytes.byteLength > maxMessageBytes) throw tooLarge("the answer", bytes.byteLength, maxMessageBytes);
-      this.#call.sendMessage(bytes, nothing);
+      const { byteLength } = encoded;
+      if (byteLength > maxMessageBytes) throw tooLarge("the answer", byteLength, maxMessageBytes);
+      this.#call.sendMessage(encoded, () => encoded.release());
       this.#finish(undefined);
     } catch (error) {
       this.#finish(error);

@@ -4,6 +4,7 @@ import { invalidRequest, OttlaError, toOttlaError } from "@ottla/errors";
 import type { Clock, MetricsRegistry } from "@ottla/runtime";
 import { abortReason } from "./abort-reason.ts";
 import { decodeResponse, encodeRequest, tooLarge } from "./codec.ts";
+import { asBuffer } from "./encoded-message.ts";
 import { failedStream } from "./failed-stream.ts";
 import { cancelCall, type GrpcCall, GrpcClientStream } from "./grpc-client-stream.ts";
 import { errorOfGrpcStatus } from "./grpc-status.ts";
@@ -77,9 +78,9 @@ export class GrpcTransport implements Transport {
     request: MessageInitShape<M["input"]>,
     options: CallOptions,
   ): Promise<MessageShape<M["output"]>> {
-    const bytes = encodeRequest(method.input, request);
-    this.#checkSize(bytes.byteLength);
-    const answer = await this.#ask(method, bytes, options);
+    const encoded = encodeRequest(method.input, request);
+    this.#checkSize(encoded.byteLength);
+    const answer = await this.#ask(method, asBuffer(encoded), options);
     return decodeResponse(method.output, answer) as MessageShape<M["output"]>;
   }
 

@@ -2,6 +2,7 @@ import { create, type DescMessage, type Message } from "@bufbuild/protobuf";
 import { OttlaError } from "@ottla/errors";
 import type { Clock } from "@ottla/runtime";
 import { abortReason } from "./abort-reason.ts";
+import { joinPieces } from "./bytes-in-pieces.ts";
 import { decodeRequest, encodeRequest, tooLarge } from "./codec.ts";
 import { LazyAbort } from "./lazy-abort.ts";
 import type { Mailbox } from "./mailbox.ts";
@@ -120,11 +121,11 @@ export function prepareDelivery(
 }
 
 function passed(schema: DescMessage, init: object, { estimateBytes }: InProcessOptions): Delivery {
-  const message: Message = create(schema, init as Message);
+  const message: Message = create(schema, joinPieces(schema, init) as Message);
   return { message, sizeBytes: estimateBytes(message) };
 }
 
 function copied(schema: DescMessage, init: object): Delivery {
-  const bytes = encodeRequest(schema, init);
-  return { message: decodeRequest(schema, Uint8Array.from(bytes)), sizeBytes: bytes.byteLength };
+  const bytes = encodeRequest(schema, init).toBytes();
+  return { message: decodeRequest(schema, bytes), sizeBytes: bytes.byteLength };
 }

@@ -1,3 +1,4 @@
+export { BytesInPieces } from "./bytes-in-pieces.ts";
 export {
   ANONYMOUS,
   type ClusterIdentity,

@@ -81,7 +81,7 @@ export class SimulatedCall implements CallEnd, ClientStream<object, Message> {
 
   send(message: object): boolean {
     if (this.#finished || this.#sendEnded) return !this.#finished;
-    const bytes = encodeRequest(this.#method.input, message);
+    const bytes = encodeRequest(this.#method.input, message).toBytes();
     const { maxMessageBytes } = this.#options;
     if (bytes.byteLength > maxMessageBytes) throw tooLarge("the request", bytes.byteLength, maxMessageBytes);
     this.#budget.add(queuedBytes(bytes.byteLength));

@@ -1,7 +1,8 @@
 import type { Message } from "@bufbuild/protobuf";
 import { OttlaError } from "@ottla/errors";
 import type { Clock } from "@ottla/runtime";
-import { decodeRequest, encode, tooLarge } from "./codec.ts";
+import { decodeRequest, tooLarge } from "./codec.ts";
+import { encodeMessage } from "./encoded-message.ts";
 import { LazyAbort } from "./lazy-abort.ts";
 import { ReceiveQueue } from "./receive-queue.ts";
 import { queuedBytes, SendBudget } from "./send-budget.ts";
@@ -154,7 +155,7 @@ export class SimulatedServedCall implements CallEnd, CallContext, UntypedStream 
   }
 
   #encode(message: object): Uint8Array {
-    const bytes = encode(this.served.method.output, message);
+    const bytes = encodeMessage(this.served.method.output, message).toBytes();
     const { maxMessageBytes } = this.#options;
     if (bytes.byteLength > maxMessageBytes) throw tooLarge("the answer", bytes.byteLength, maxMessageBytes);
     return bytes;

@@ -7,7 +7,7 @@ import type {
   FollowerUpdate as UpdateMessage,
 } from "@ottla/proto/ottla/internal/v1/replication";
 import type { FollowerUpdate } from "@ottla/replication";
-import type { MessageStream } from "@ottla/rpc";
+import { BytesInPieces, type MessageStream } from "@ottla/rpc";
 import type { Clock } from "@ottla/runtime";
 import { type AnswerInit, parseUpdate, wholeNumber } from "./replicate-fields.ts";
 import type { ReplicationMetrics } from "./replication-metrics.ts";
@@ -237,7 +237,10 @@ export class LeaderSession implements PartitionSender {
       const answer = this.#recordsAnswer(records);
       if (answer === undefined) continue;
       answers.push(answer);
-      batches.push(...records.chunks);
+      const [chunk] = records.chunks;
+      // In one piece for the follower, whose log takes them as they come.
+      const isWhole = records.chunks.length === 1 && chunk !== undefined;
+      batches.push(isWhole ? chunk : new BytesInPieces(records.chunks));
       sizeBytes += records.sizeBytes;
     }
     this.#tellNews(answers);
@@ -247,7 +250,7 @@ export class LeaderSession implements PartitionSender {
   }
 
   #recordsAnswer(records: ReadRecords): AnswerInit | undefined {
-    const { baseOffset, chunks, nextOffset, partition, sending } = records;
+    const { baseOffset, nextOffset, partition, sending } = records;
     const head = partition.nextHead(sending);
     if (head === undefined) {
       partition.sending = undefined;
@@ -256,7 +259,7 @@ export class LeaderSession implements PartitionSender {
     const value = {
       baseOffset: BigInt(baseOffset),
       nextOffset: BigInt(nextOffset),
-      chunkCount: chunks.length,
+      chunkCount: 1,
       catchingUp: records.isCatchingUp,
     };
     const logEndOffset = BigInt(Math.max(nextOffset, sending.replica.head().logEndOffset));
