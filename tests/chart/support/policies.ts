@@ -82,6 +82,10 @@ function reachFaults(manifest: Manifest, template: PodTemplate, all: readonly Ma
   const volumes = new Set(claims.map(({ metadata }) => metadata.name));
   for (const volume of template.spec.volumes ?? []) {
     volumes.add(volume.name);
+    const secretName = volume.secret?.secretName;
+    const isOwn = secretName?.endsWith("-cluster-secret") === true;
+    if (isOwn && find("Secret", secretName) === undefined)
+      faults.push(`mounts the Secret ${secretName}, which does not exist`);
     const configMap = volume.configMap && find("ConfigMap", volume.configMap.name);
     if (volume.configMap !== undefined && configMap === undefined)
       faults.push(`mounts the ConfigMap ${volume.configMap.name}, which does not exist`);
