@@ -88,8 +88,9 @@ export class LocalPod {
   async untilReady(timeoutMs: number): Promise<void> {
     const { startupProbe, readinessProbe } = this.container;
     const deadline = Date.now() + timeoutMs;
-    for (const probe of [startupProbe, readinessProbe]) {
-      while (probe !== undefined && !(await this.#passes(probe))) {
+    const probes = [startupProbe, readinessProbe].filter((probe) => probe !== undefined);
+    for (const probe of probes) {
+      while (!(await this.#passes(probe))) {
         if (!this.isRunning) throw new Error(`pod ${this.name} ended before it was ready:\n${this.#output}`);
         if (Date.now() > deadline)
           throw new Error(`pod ${this.name} is not ready within ${timeoutMs} ms:\n${this.#output}`);

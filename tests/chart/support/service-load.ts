@@ -19,7 +19,7 @@ export interface LoadOutcome {
 export class ServiceLoad {
   readonly #ottla: Ottla;
   readonly #producer: Producer;
-  readonly #acknowledged: number[] = new Array<number>(PARTITIONS).fill(0);
+  readonly #acknowledged: number[] = Array.from({ length: PARTITIONS }, () => 0);
   readonly #errors: string[] = [];
   readonly #loops: Promise<void>[];
   #isOver = false;
@@ -71,7 +71,7 @@ export class ServiceLoad {
   /** Each partition must hold 0, 1, 2, … and nothing else. */
   async #readBack(): Promise<string[]> {
     const faults: string[] = [];
-    const next = new Array<number>(PARTITIONS).fill(0);
+    const next = Array.from({ length: PARTITIONS }, () => 0);
     const consumer = this.#ottla.consumer();
     await consumer.assign([{ topic: TOPIC, offset: "earliest" }]);
     for await (const { partition, value } of consumer.records({ stopAtEnd: true })) {
