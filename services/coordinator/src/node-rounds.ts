@@ -125,13 +125,15 @@ export class NodeRounds {
     const topic = view.topicById(partition.topicId);
     if (topic === undefined || this.#nodes.isGoing(partition.topicId)) return partition;
     let state = this.#withSettings(partition, topic);
+    let mayLeaderReturn = false;
     for (const nodeId of partition.replicas) {
       const back = returned.get(nodeId);
       if (back !== undefined) state = this.#withReturned(state, back, topic);
       else if (this.#isLost(nodeId)) state = withoutLostNode(state, nodeId);
       // A leader that may still come back after a restart of everything keeps its place for a moment.
-      else if (nodeId === partition.leader && this.#isAbsent(nodeId)) return state;
+      else if (nodeId === partition.leader && this.#isAbsent(nodeId)) mayLeaderReturn = true;
     }
+    if (mayLeaderReturn) return state;
     // A node that registers during the round is judged by the next one before it may lead (R9).
     const live: LiveNodes = (nodeId) => {
       const nodeEpoch = view.node("partition-storage", nodeId)?.nodeEpoch;
