@@ -222,10 +222,11 @@ export class Producer {
     );
   }
 
-  /** Undefined when the topic's partitions are not known yet, or others wait for them. */
+  /** Undefined when the topic's partitions are not known (any more), or others wait for them. */
   #add(record: EncodedRecord): ProducerBatch | undefined {
     const topic = this.#topics.find(record.topic);
     if (topic === undefined || this.#pending.has(record.topic)) return undefined;
+    if (!this.#topics.has(topic, record.partition)) return undefined;
     return this.#append(topic, record);
   }
 
@@ -244,7 +245,7 @@ export class Producer {
     const name = record.topic;
     const before = this.#pending.get(name) ?? Promise.resolve();
     const added = before
-      .then(() => this.#topics.load(name))
+      .then(() => this.#topics.load(name, record.partition))
       .then(
         (topic) => {
           const batch = this.#append(topic, record);

@@ -54,9 +54,17 @@ export class TopicTable {
     return this.#topics.get(name);
   }
 
-  load(name: string): Promise<ProducerTopic> {
+  /** Whether the topic has that partition as far as is known; partitions may have been added since. */
+  has(topic: ProducerTopic, partition: number | undefined): boolean {
+    return partition === undefined || partition < topic.partitioner.partitionCount;
+  }
+
+  /** Asks the server where the topic is not known, or the partition that somebody wants of it is not. */
+  load(name: string, partition: number | undefined): Promise<ProducerTopic> {
     const known = this.#topics.get(name);
-    if (known !== undefined) return Promise.resolve(known);
+    if (known !== undefined) {
+      return this.has(known, partition) ? Promise.resolve(known) : this.#lookAgain(known);
+    }
     let loading = this.#loading.get(name);
     if (loading === undefined) {
       loading = this.#load(name).finally(() => this.#loading.delete(name));
@@ -102,6 +110,12 @@ export class TopicTable {
       topic.queues[partition] = queue;
     }
     return queue;
+  }
+
+  async #lookAgain(topic: ProducerTopic): Promise<ProducerTopic> {
+    const { partitionCount } = await this.#describe(topic.name);
+    topic.partitioner.setPartitionCount(Math.max(partitionCount, topic.partitioner.partitionCount));
+    return topic;
   }
 
   async #load(name: string): Promise<ProducerTopic> {
