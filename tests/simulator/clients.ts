@@ -58,8 +58,13 @@ export class Clients {
   }
 
   /** Reads a partition from its start to its end, as a new reader does: its records by offset. */
-  async readAll(topic: string, partition: number, number: number): Promise<Map<number, string>> {
+  async readAll(
+    topic: string,
+    partition: number,
+    number: number,
+  ): Promise<{ readonly logStart: number; readonly records: ReadonlyMap<number, string> }> {
     const { ottla } = this.#open(`last-reader${number}`);
+    const [earliest] = await ottla.admin().listOffsets([{ topic, partition, at: "earliest" }]);
     const consumer = ottla.consumer();
     await consumer.assign([{ topic, partition, offset: "earliest" }]);
     const records = new Map<number, string>();
@@ -67,7 +72,7 @@ export class Clients {
       records.set(Number(record.offset), textOf(record.value));
     }
     await consumer.close();
-    return records;
+    return { logStart: Number(earliest?.offset ?? 0), records };
   }
 
   #start(

@@ -3,21 +3,55 @@ import { MemoryDisk, type Settings } from "@ottla/runtime";
 import { SERVICE_ADDRESS } from "./clients.ts";
 import { diskClock } from "./process-disk.ts";
 import { SimulatedNode } from "./simulated-node.ts";
-import { coordinatorService, gatewayService, storageService } from "./simulated-services.ts";
+import {
+  coordinatorService,
+  gatewayService,
+  type ServiceOptions,
+  storageService,
+} from "./simulated-services.ts";
 import { CLUSTER, type Simulation } from "./simulation.ts";
 
-export interface StorageMachine {
+/** A storage node and its disk, which may be exchanged for an empty one. */
+export class StorageMachine {
   readonly node: SimulatedNode;
-  readonly disk: MemoryDisk;
+  readonly #simulation: Simulation;
+  readonly #nodeId: number;
+  #disks = 0;
+  disk: MemoryDisk;
+
+  constructor(nodeId: number, options: ServiceOptions, simulation: Simulation) {
+    this.#simulation = simulation;
+    this.#nodeId = nodeId;
+    this.disk = this.#newDisk();
+    this.node = new SimulatedNode({
+      simulation,
+      name: `storage-${nodeId}`,
+      nodeId,
+      start: storageService(nodeId, () => this.disk, options),
+      onDeath: (kind) => this.disk.crash(kind === "power" ? {} : { unsynced: "kept" }),
+    });
+  }
+
+  /** The volume is gone; whoever replaced it put an empty one there. Only while the node is down. */
+  loseDisk(): void {
+    this.disk = this.#newDisk();
+  }
+
+  #newDisk(): MemoryDisk {
+    this.#disks += 1;
+    const random = this.#simulation.random(`disk-${this.#nodeId}-${this.#disks}`);
+    return new MemoryDisk({ clock: diskClock(this.#simulation.scheduler, random), random });
+  }
 }
 
 export interface ClusterOptions {
   readonly simulation: Simulation;
   readonly settings: Settings;
   readonly replicationFactor: number;
+  readonly storageNodes: number;
 }
 
-/** All nodes of the simulated cluster: three of storage, two coordinators, two gateways. */
+/** All nodes of the simulated cluster: those of storage, two coordinators, two gateways. */
 export class SimulatedCluster {
   readonly simulation: Simulation;
   readonly storages: readonly StorageMachine[];
@@ -25,21 +59,13 @@ export class SimulatedCluster {
   readonly gateways: readonly SimulatedNode[];
   readonly keys = new MetadataKeys(CLUSTER);
 
-  constructor({ replicationFactor, settings, simulation }: ClusterOptions) {
+  constructor({ replicationFactor, settings, simulation, storageNodes }: ClusterOptions) {
     const options = { settings, replicationFactor, mutants: simulation.mutants };
     this.simulation = simulation;
-    this.storages = [0, 1, 2].map((nodeId) => {
-      const random = simulation.random(`disk-${nodeId}`);
-      const disk = new MemoryDisk({ clock: diskClock(simulation.scheduler, random), random });
-      const node = new SimulatedNode({
-        simulation,
-        name: `storage-${nodeId}`,
-        nodeId,
-        start: storageService(nodeId, disk, options),
-        onDeath: (kind) => disk.crash(kind === "power" ? {} : { unsynced: "kept" }),
-      });
-      return { node, disk };
-    });
+    this.storages = Array.from(
+      { length: storageNodes },
+      (_, nodeId) => new StorageMachine(nodeId, options, simulation),
+    );
     this.coordinators = [0, 1].map(
       (nodeId) =>
         new SimulatedNode({

@@ -1,6 +1,8 @@
 import type { SeededRandom } from "@ottla/runtime";
 import type { SimulatedCluster, StorageMachine } from "./cluster.ts";
+import { type DiskReplicas, directoryOf } from "./disk-replicas.ts";
 import { ETCD_HOST } from "./metadata-link.ts";
+import type { MetadataRules } from "./metadata-rules.ts";
 import type { SimulatedNode } from "./simulated-node.ts";
 import type { Simulation } from "./simulation.ts";
 
@@ -8,6 +10,8 @@ export interface FaultContext {
   readonly cluster: SimulatedCluster;
   readonly simulation: Simulation;
   readonly random: SeededRandom;
+  readonly disks: DiskReplicas;
+  readonly metadata: MetadataRules;
   /** Undoes something later, or when the faults end. */
   readonly later: (delayMs: number, undo: () => void) => void;
 }
@@ -255,6 +259,31 @@ function fillDisk(context: FaultContext): boolean {
   return true;
 }
 
+/** Never the last copy of what was acknowledged. */
+function loseDisk(context: FaultContext): boolean {
+  const { cluster, later, random, disks } = context;
+  const machine = pick(random, cluster.storages);
+  if (machine === undefined || !disks.mayLose(machine.node.nodeId)) return false;
+  machine.node.crash("power");
+  machine.loseDisk();
+  disks.lostDisk(machine.node.nodeId);
+  later(between(random, 50, 4_000), () => machine.node.start());
+  return true;
+}
+
+function flipBit(context: FaultContext): boolean {
+  const { metadata, random, disks } = context;
+  const machine = pick(random, context.cluster.storages);
+  const [name] = pick(random, [...metadata.partitions()]) ?? [];
+  if (machine === undefined || name === undefined || !disks.mayLose(machine.node.nodeId, name)) return false;
+  const place = pick(random, disks.batchesAtRest(machine.node.nodeId, name));
+  if (place === undefined) return false;
+  disks.damaged(machine.node.nodeId, name);
+  const position = place.position + random.integer(place.sizeBytes);
+  machine.disk.flipBit(`${directoryOf(name)}/${place.file}`, { position });
+  return true;
+}
+
 const FULL_AGAIN_BYTES = 2 ** 40;
 
 /** Everything that may go wrong, whatever the replication factor. */
@@ -299,4 +328,6 @@ export const FAULTS: readonly Fault[] = [
   { name: "disk hangs", weight: 1, strike: hangDisk },
   { name: "disk fails", weight: 1, strike: failDisk },
   { name: "disk full", weight: 1, strike: fillDisk },
+  { name: "disk lost", weight: 2, strike: loseDisk },
+  { name: "bit flipped", weight: 1, strike: flipBit },
 ];

@@ -8,6 +8,8 @@ interface PartitionHistory {
   readonly acknowledged: Map<number, string>;
   /** Records below it may be gone: somebody has asked for that. */
   deletedBefore: number;
+  /** Records below it are gone: somebody was told so. */
+  deletedTo: number;
 }
 
 /** A record as the checks know it: who sent it, and its number among those of that producer. */
@@ -62,6 +64,12 @@ export class History {
     history.deletedBefore = Math.max(history.deletedBefore, beforeOffset);
   }
 
+  /** The answer to it: no reader gets less from then on. */
+  deleted(topic: string, partition: number, logStart: number): void {
+    const history = this.#of(topic, partition);
+    history.deletedTo = Math.max(history.deletedTo, logStart);
+  }
+
   deletedBefore(topic: string, partition: number): number {
     return this.#of(topic, partition).deletedBefore;
   }
@@ -82,6 +90,12 @@ export class History {
     this.#simulation.checked("final contents");
     if (logStart > history.deletedBefore) {
       broken("R14", `${history.name} begins at ${logStart}, nobody deleted beyond ${history.deletedBefore}`);
+    }
+    if (logStart < history.deletedTo) {
+      broken(
+        "R14",
+        `${history.name} begins at ${logStart}, deletion up to ${history.deletedTo} was answered`,
+      );
     }
     for (const [offset, value] of history.known) {
       if (offset < logStart) continue;
@@ -122,7 +136,7 @@ export class History {
     const name = `${topic}-${partition}`;
     let history = this.#partitions.get(name);
     if (history === undefined) {
-      history = { name, known: new Map(), acknowledged: new Map(), deletedBefore: 0 };
+      history = { name, known: new Map(), acknowledged: new Map(), deletedBefore: 0, deletedTo: 0 };
       this.#partitions.set(name, history);
     }
     return history;

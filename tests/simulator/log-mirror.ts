@@ -13,6 +13,13 @@ interface MirroredBatch extends StoredBatch {
   readonly endPosition: number;
 }
 
+/** Where a batch lies in a directory. */
+export interface BatchPlace {
+  readonly file: string;
+  readonly position: number;
+  readonly sizeBytes: number;
+}
+
 interface MirroredSegment {
   readonly identity: object;
   readonly batches: MirroredBatch[];
@@ -65,6 +72,13 @@ export class LogMirror {
     return end;
   }
 
+  /** Of the batches that were read. */
+  get sizeBytes(): number {
+    let sizeBytes = 0;
+    for (const { batches } of this.#segments.values()) sizeBytes += batches.at(-1)?.endPosition ?? 0;
+    return sizeBytes;
+  }
+
   /** The batch that holds the offset. */
   at(offset: number): StoredBatch | undefined {
     for (const name of this.#names.toReversed()) {
@@ -74,6 +88,17 @@ export class LogMirror {
       return found !== undefined && found.lastOffset >= offset ? found : undefined;
     }
     return undefined;
+  }
+
+  /** The places of all batches that end at the offset or before it. */
+  *placesBefore(offset: number): Generator<BatchPlace> {
+    for (const file of this.#names) {
+      let position = 0;
+      for (const { endPosition, lastOffset } of this.#segments.get(file)?.batches ?? []) {
+        if (lastOffset < offset) yield { file, position, sizeBytes: endPosition - position };
+        position = endPosition;
+      }
+    }
   }
 
   #refreshSegment(file: InspectedFile): number {

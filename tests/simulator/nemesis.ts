@@ -1,6 +1,7 @@
-import type { SimulatedCluster } from "./cluster.ts";
 import { FAULTS, type Fault, type FaultContext } from "./faults.ts";
 import type { Simulation } from "./simulation.ts";
+
+export type NemesisOptions = Omit<FaultContext, "later" | "random">;
 
 /**
  * Strikes the cluster with faults, each seed in its own manner: some faults are common in
@@ -8,21 +9,23 @@ import type { Simulation } from "./simulation.ts";
  */
 export class Nemesis {
   readonly #simulation: Simulation;
-  readonly #cluster: SimulatedCluster;
+  readonly #options: NemesisOptions;
   readonly #faults: readonly Fault[];
   readonly #meanPauseMs: number;
   readonly #pending = new Set<{ readonly undo: () => void; readonly cancel: () => void }>();
   #striking = false;
   count = 0;
 
-  constructor(simulation: Simulation, cluster: SimulatedCluster, faults: readonly Fault[] = FAULTS) {
+  constructor(options: NemesisOptions) {
+    const { simulation } = options;
+    this.#options = options;
     this.#simulation = simulation;
-    this.#cluster = cluster;
     const habits = simulation.random("habits");
     const factors = [0, 0.5, 1, 1, 3];
-    this.#faults = faults
-      .map((fault) => ({ ...fault, weight: fault.weight * (factors[habits.integer(factors.length)] ?? 1) }))
-      .filter(({ weight }) => weight > 0);
+    this.#faults = FAULTS.map((fault) => ({
+      ...fault,
+      weight: fault.weight * (factors[habits.integer(factors.length)] ?? 1),
+    })).filter(({ weight }) => weight > 0);
     this.#meanPauseMs = 300 + habits.float() * 500;
   }
 
@@ -39,7 +42,7 @@ export class Nemesis {
       undo();
     }
     this.#pending.clear();
-    for (const { disk } of this.#cluster.storages) disk.faults.clear();
+    for (const { disk } of this.#options.cluster.storages) disk.faults.clear();
   }
 
   #next(): void {
@@ -63,8 +66,7 @@ export class Nemesis {
     if (fault === undefined) return;
     this.#simulation.say("fault", () => fault.name);
     const context: FaultContext = {
-      cluster: this.#cluster,
-      simulation: this.#simulation,
+      ...this.#options,
       random,
       later: (delayMs, undo) => this.#later(fault.name, delayMs, undo),
     };

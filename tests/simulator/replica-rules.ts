@@ -1,38 +1,22 @@
 import type { PartitionState } from "@ottla/metadata";
 import type { PartitionReplica } from "@ottla/partition-storage";
 import type { StorageMachine } from "./cluster.ts";
-import type { History } from "./history.ts";
-import { isSameBatch, LogMirror, type StoredBatch } from "./log-mirror.ts";
+import type { CommittedLog, DiskReplicas } from "./disk-replicas.ts";
 import type { MetadataRules } from "./metadata-rules.ts";
 import { broken } from "./rule-broken.ts";
 import type { Simulation } from "./simulation.ts";
 
-/** All that any leader has ever shown below its high watermark: it grows, and it never changes. */
-interface CommittedLog {
-  readonly batches: StoredBatch[];
-  endOffset: number;
-}
-
-/** One replica of a partition on one disk, as the disk has it. */
-interface DiskReplica {
-  readonly visible: LogMirror;
-  readonly durable: LogMirror;
-  /** Up to there it was compared with what is committed. */
-  visibleTo: number;
-  durableTo: number;
-  /** Its records may be lost, because its disk was: until it is no member any more, or has them again. */
-  isExcused: boolean;
-}
-
 interface TermSeen {
   readonly leader: string;
   highWatermark: number;
+  /** That the leader knew of when it was last looked at. */
+  partitionEpoch: number;
 }
 
 export interface ReplicaRulesOptions {
   readonly simulation: Simulation;
   readonly metadata: MetadataRules;
-  readonly history: History;
+  readonly disks: DiskReplicas;
   readonly machines: readonly StorageMachine[];
 }
 
@@ -45,11 +29,11 @@ const FULL_CHECK_MS = 50;
  */
 export class ReplicaRules {
   readonly #options: ReplicaRulesOptions;
-  readonly #committed = new Map<string, CommittedLog>();
-  readonly #disks = new Map<string, DiskReplica>();
   readonly #terms = new Map<string, TermSeen>();
   /** The latest offset that was told, by partition, with its epoch. */
   readonly #latest = new Map<string, { epoch: number; offset: number }>();
+  /** The states that led when they were last looked at. */
+  readonly #leading = new WeakSet<object>();
   readonly #activity = new Map<number, number>();
   #metadataVersion = -1;
   #fullCheckMs = 0;
@@ -86,27 +70,12 @@ export class ReplicaRules {
     }
   }
 
-  /** Its disk was lost, or damaged at rest. */
-  excuse(nodeId: number): void {
-    for (const [name] of this.#options.metadata.partitions()) this.#disk(nodeId, name).isExcused = true;
-  }
-
-  /** Whether any member lacks what a fault of its disk has taken: then no other disk may fail. */
-  isAnyExcused(): boolean {
-    for (const [name, { eligibleReplicas, isr }] of this.#options.metadata.partitions()) {
-      for (const nodeId of [...isr, ...eligibleReplicas]) if (this.#disk(nodeId, name).isExcused) return true;
-    }
-    return false;
-  }
-
   /** At the end: the same records below the high watermark on every replica. */
   checkIdentical(): void {
-    for (const [name, { replicas }] of this.#options.metadata.partitions()) {
-      const committed = this.#committedOf(name);
+    const { disks, metadata } = this.#options;
+    for (const [name, { replicas }] of metadata.partitions()) {
       for (const nodeId of replicas) {
-        const disk = this.#disk(nodeId, name);
-        if (!disk.isExcused)
-          this.#holds(nodeId, name, disk, "durable", committed.endOffset, "replicas alike");
+        if (!disks.isExcused(nodeId, name)) this.#holds(nodeId, name, "replicas alike");
       }
     }
   }
@@ -116,18 +85,28 @@ export class ReplicaRules {
     const state = replica.open?.state;
     if (state === undefined) return false;
     const name = nameOf(replica);
-    const committed = this.#committedOf(name);
+    const committed = this.#options.disks.committed(name);
     const before = committed.endOffset;
-    const { role } = state;
+    const { role, highWatermark } = state;
     if (role.kind === "leader") {
       this.#checkLeader(nodeId, run, name, role.leader);
-    } else if (replica.leader !== undefined) {
-      broken("R15", `node ${nodeId} serves ${name} as leader and is ${role.kind}`);
+      this.#leading.add(state);
+    } else {
+      if (replica.leader !== undefined) {
+        broken("R15", `node ${nodeId} serves ${name} as leader and is ${role.kind}`);
+      }
+      // The last that it did as leader, in the turn in which it heard that it is not any more; one that hears
+      // late of several terms may lead in one of them for a part of a turn only.
+      const isr = this.#options.metadata.partition(name)?.isr ?? [];
+      const hasLed = this.#leading.delete(state) || (isr.length === 1 && isr[0] === nodeId);
+      if (hasLed && highWatermark > committed.endOffset) {
+        this.#commit(nodeId, name, committed, highWatermark);
+      }
     }
-    if (state.highWatermark > committed.endOffset) {
+    if (highWatermark > committed.endOffset) {
       broken(
         "R5",
-        `node ${nodeId} shows ${name} up to ${state.highWatermark}, committed is ${committed.endOffset}`,
+        `node ${nodeId} shows ${name} up to ${highWatermark}, committed is ${committed.endOffset}`,
       );
     }
     return committed.endOffset > before;
@@ -138,20 +117,23 @@ export class ReplicaRules {
     const { highWatermark, leaderEpoch } = leader;
     const term = `${name}/${leaderEpoch}`;
     const who = `node ${nodeId}, run ${run}`;
-    const seen = this.#terms.get(term) ?? { leader: who, highWatermark: 0 };
+    const seen = this.#terms.get(term) ?? { leader: who, highWatermark: 0, partitionEpoch: -1 };
     this.#terms.set(term, seen);
     if (seen.leader !== who) broken("R2", `${term} is led by ${seen.leader} and by ${who}`);
     if (highWatermark < seen.highWatermark) {
       broken("R4", `the high watermark of ${term} went from ${seen.highWatermark} to ${highWatermark}`);
     }
     this.#checkLatest(name, leader);
+    const { isr, minInsyncReplicas, partitionEpoch } = leader.term;
+    // It may have advanced and then heard of another ISR, in one turn.
+    const knewIsr = seen.partitionEpoch === partitionEpoch;
+    seen.partitionEpoch = partitionEpoch;
     if (highWatermark === seen.highWatermark) return;
     seen.highWatermark = highWatermark;
     simulation.checked("R4");
-    const { isr, minInsyncReplicas } = leader.term;
-    const committed = this.#committedOf(name);
+    const committed = this.#options.disks.committed(name);
     if (highWatermark <= committed.endOffset) return;
-    if (isr.length < minInsyncReplicas) {
+    if (knewIsr && isr.length < minInsyncReplicas) {
       broken(
         "R4",
         `${term} advances to ${highWatermark} with ISR ${isr.join()}, min.insync.replicas ${minInsyncReplicas}`,
@@ -177,11 +159,11 @@ export class ReplicaRules {
   }
 
   #commit(nodeId: number, name: string, committed: CommittedLog, highWatermark: number): void {
-    const { visible } = this.#refreshed(nodeId, name);
+    const { disks, simulation } = this.#options;
     let offset = committed.endOffset;
-    if (committed.batches.length === 0) offset = visible.startOffset ?? 0;
+    if (committed.batches.length === 0) offset = disks.firstOffset(nodeId, name);
     while (offset < highWatermark) {
-      const batch = visible.at(offset);
+      const batch = disks.batchAt(nodeId, name, offset);
       if (batch === undefined || batch.baseOffset !== offset) {
         broken("R4", `node ${nodeId} has no batch at ${offset} of ${name}, below its high watermark`);
       }
@@ -189,113 +171,25 @@ export class ReplicaRules {
       offset = batch.lastOffset + 1;
     }
     committed.endOffset = offset;
-    this.#options.simulation.say("committed", () => `${name} up to ${offset} by node ${nodeId}`);
+    simulation.say("committed", () => `${name} up to ${offset} by node ${nodeId}`);
   }
 
   /** R4, R8: who is in sync or eligible has on disk all that was committed. */
   #checkMembers(name: string, state: PartitionState): void {
-    const { machines } = this.#options;
-    const committed = this.#committedOf(name);
+    const { disks, machines } = this.#options;
     for (const { node } of machines) {
       const { nodeId } = node;
-      const disk = this.#disk(nodeId, name);
-      if (!state.isr.includes(nodeId) && !state.eligibleReplicas.includes(nodeId)) {
-        disk.isExcused = false;
-        continue;
-      }
-      if (!disk.isExcused) this.#holds(nodeId, name, disk, "durable", committed.endOffset, "R4");
-      else if (this.#lacks(nodeId, name, disk, "durable", committed.endOffset) === undefined)
-        disk.isExcused = false;
+      const isMember = state.isr.includes(nodeId) || state.eligibleReplicas.includes(nodeId);
+      disks.reviewExcuse(nodeId, name, isMember);
+      if (isMember && !disks.isExcused(nodeId, name)) this.#holds(nodeId, name, "R4");
     }
   }
 
-  #holds(
-    nodeId: number,
-    name: string,
-    disk: DiskReplica,
-    side: "visible" | "durable",
-    endOffset: number,
-    rule: string,
-  ): void {
-    this.#options.simulation.checked(`${rule} on disk`);
-    const why = this.#lacks(nodeId, name, disk, side, endOffset);
+  #holds(nodeId: number, name: string, rule: string): void {
+    const { disks, simulation } = this.#options;
+    simulation.checked(`${rule} on disk`);
+    const why = disks.lacks(nodeId, name);
     if (why !== undefined) broken(rule, `node ${nodeId} is a member of ${name} and ${why}`);
-  }
-
-  /** Why the disk does not hold what is committed up to there; undefined when it does. */
-  #lacks(
-    nodeId: number,
-    name: string,
-    disk: DiskReplica,
-    side: "visible" | "durable",
-    endOffset: number,
-  ): string | undefined {
-    this.#refresh(nodeId, name, disk);
-    const mirror = disk[side];
-    const committed = this.#committedOf(name);
-    const verified = side === "visible" ? disk.visibleTo : disk.durableTo;
-    if (verified >= endOffset) return undefined;
-    const deletedBefore = this.#deletedBefore(name);
-    const start = mirror.startOffset ?? mirror.endOffset ?? 0;
-    if (start > Math.max(deletedBefore, committed.batches[0]?.baseOffset ?? 0)) {
-      return `begins at ${start}; deleted is what is below ${deletedBefore}`;
-    }
-    for (
-      let index = indexAt(committed.batches, Math.max(verified, start));
-      index < committed.batches.length;
-      index += 1
-    ) {
-      const batch = committed.batches[index];
-      if (batch === undefined || batch.baseOffset >= endOffset) break;
-      if (batch.lastOffset < deletedBefore && batch.lastOffset < start) continue;
-      const stored = mirror.at(batch.baseOffset);
-      if (!isSameBatch(batch, stored)) return `has ${show(stored)}, committed is ${show(batch)} (${side})`;
-    }
-    if (side === "visible") disk.visibleTo = endOffset;
-    else disk.durableTo = endOffset;
-    return undefined;
-  }
-
-  #deletedBefore(name: string): number {
-    const { history, metadata } = this.#options;
-    const dash = name.lastIndexOf("-");
-    return history.deletedBefore(metadata.topicName(name.slice(0, dash)), Number(name.slice(dash + 1)));
-  }
-
-  #refreshed(nodeId: number, name: string): DiskReplica {
-    const disk = this.#disk(nodeId, name);
-    this.#refresh(nodeId, name, disk);
-    return disk;
-  }
-
-  #refresh(nodeId: number, name: string, disk: DiskReplica): void {
-    const machine = this.#options.machines[nodeId];
-    if (machine === undefined) return;
-    const directory = `/data/topics/${name}`;
-    const visibleFrom = disk.visible.refresh(machine.disk.inspect(directory, "visible"));
-    const durableFrom = disk.durable.refresh(machine.disk.inspect(directory, "durable"));
-    disk.visibleTo = Math.min(disk.visibleTo, visibleFrom);
-    disk.durableTo = Math.min(disk.durableTo, durableFrom);
-  }
-
-  #disk(nodeId: number, name: string): DiskReplica {
-    const key = `${nodeId}/${name}`;
-    let disk = this.#disks.get(key);
-    if (disk === undefined) {
-      const mirrors = { visible: new LogMirror(), durable: new LogMirror() };
-      disk = { ...mirrors, visibleTo: 0, durableTo: 0, isExcused: false };
-      this.#disks.set(key, disk);
-    }
-    return disk;
-  }
-
-  #committedOf(name: string): CommittedLog {
-    let committed = this.#committed.get(name);
-    if (committed === undefined) {
-      committed = { batches: [], endOffset: 0 };
-      this.#committed.set(name, committed);
-    }
-    return committed;
   }
 }
 
@@ -303,28 +197,14 @@ export class ReplicaRules {
 interface LeaderSeen {
   readonly leaderEpoch: number;
   readonly highWatermark: number;
-  readonly term: { readonly isr: readonly number[]; readonly minInsyncReplicas: number };
+  readonly term: {
+    readonly isr: readonly number[];
+    readonly minInsyncReplicas: number;
+    readonly partitionEpoch: number;
+  };
   latestOffset(): number | undefined;
 }
 
 function nameOf({ topicId, partition }: PartitionReplica): string {
   return `${topicId}-${partition}`;
-}
-
-/** The first batch that ends at the offset or beyond. */
-function indexAt(batches: readonly StoredBatch[], offset: number): number {
-  let low = 0;
-  let high = batches.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((batches[middle]?.lastOffset ?? 0) < offset) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-function show(batch: StoredBatch | undefined): string {
-  if (batch === undefined) return "nothing there";
-  const { baseOffset, crc, epoch, lastOffset } = batch;
-  return `${baseOffset}..${lastOffset} of epoch ${epoch} (crc ${crc.toString(16)})`;
 }

@@ -1,7 +1,9 @@
 import { OttlaError } from "@ottla/errors";
 import { defaultSettings, type Settings } from "@ottla/runtime";
+import { Administration } from "./administration.ts";
 import { Clients, type TopicPlan } from "./clients.ts";
 import { SimulatedCluster } from "./cluster.ts";
+import { DiskReplicas } from "./disk-replicas.ts";
 import { History } from "./history.ts";
 import { MetadataRules } from "./metadata-rules.ts";
 import { type Mutant, NO_MUTANTS } from "./mutants.ts";
@@ -29,7 +31,8 @@ export interface RunReport {
   readonly checks: ReadonlyMap<string, number>;
 }
 
-const REPLICATION_FACTOR = 1;
+const REPLICATION_FACTOR = 3;
+const MIN_INSYNC_REPLICAS = 2;
 const LOAD_MS = 25_000;
 const START_LIMIT_MS = 30_000;
 /** Within this time after the last fault the cluster has recovered by itself. */
@@ -64,7 +67,7 @@ export async function runSimulation(options: RunOptions): Promise<RunReport> {
 let settings: Promise<Settings> | undefined;
 
 function settingsOf(): Promise<Settings> {
-  settings ??= defaultSettings({});
+  settings ??= defaultSettings({ storage: { replicaLagTimeMaxMs: 3_000 } });
   return settings;
 }
 
@@ -79,16 +82,32 @@ class SimulationRun {
   readonly #clients: Clients;
   readonly #nemesis: Nemesis;
   readonly #replicaRules: ReplicaRules;
+  readonly #administration: Administration;
 
   constructor(simulation: Simulation, settings: Settings) {
     this.#simulation = simulation;
     this.history = new History(simulation);
-    this.#cluster = new SimulatedCluster({ simulation, settings, replicationFactor: REPLICATION_FACTOR });
+    const storageNodes = simulation.random("size").float() < 0.25 ? 4 : 3;
+    this.#cluster = new SimulatedCluster({
+      simulation,
+      settings,
+      replicationFactor: REPLICATION_FACTOR,
+      storageNodes,
+    });
     this.#clients = new Clients({ simulation, history: this.history, topics: this.#topics });
-    this.#nemesis = new Nemesis(simulation, this.#cluster);
     const metadata = new MetadataRules(simulation, this.#cluster.keys);
-    const machines = this.#cluster.storages;
-    this.#replicaRules = new ReplicaRules({ simulation, metadata, history: this.history, machines });
+    const cluster = this.#cluster;
+    const disks = new DiskReplicas({ metadata, history: this.history, machines: cluster.storages });
+    this.#replicaRules = new ReplicaRules({ simulation, metadata, disks, machines: cluster.storages });
+    this.#nemesis = new Nemesis({ simulation, cluster, disks, metadata });
+    this.#administration = new Administration({
+      simulation,
+      cluster,
+      history: this.history,
+      metadata,
+      topics: this.#topics,
+      admin: this.#clients.admin("administrator"),
+    });
   }
 
   async run(): Promise<Error | undefined> {
@@ -100,6 +119,7 @@ class SimulationRun {
       await this.#during("topics are created", START_LIMIT_MS, () => this.#createTopics());
       this.#clients.startLoad(PRODUCERS, READERS);
       this.#nemesis.start();
+      this.#administration.start();
       const endMs = this.#simulation.nowMs + LOAD_MS;
       await this.#until("the load ends", LOAD_MS + 1, () => this.#simulation.nowMs >= endMs);
       await this.#recover();
@@ -114,6 +134,7 @@ class SimulationRun {
   async #recover(): Promise<void> {
     this.#simulation.say("run", () => "the faults end");
     this.#nemesis.stop();
+    this.#administration.stop();
     await this.#until("the cluster recovers", RECOVERY_LIMIT_MS, () => {
       for (const node of this.#cluster.nodes) if (node.isDown) node.start();
       return this.#whyNotRecovered() === undefined;
@@ -141,8 +162,11 @@ class SimulationRun {
             name,
             partitions,
             replicationFactor: REPLICATION_FACTOR,
-            // Clocks jump by years here.
-            configs: { "message.timestamp.after.max.ms": Number.MAX_SAFE_INTEGER },
+            configs: {
+              "min.insync.replicas": MIN_INSYNC_REPLICAS,
+              // Clocks jump by hours here.
+              "message.timestamp.after.max.ms": Number.MAX_SAFE_INTEGER,
+            },
           });
           break;
         } catch (thrown) {
@@ -158,9 +182,8 @@ class SimulationRun {
     for (const { name, partitions } of this.#topics) {
       for (let partition = 0; partition < partitions; partition += 1) {
         number += 1;
-        const records = await this.#clients.readAll(name, partition, number);
-        const logStart = Math.min(...records.keys());
-        this.history.finally(name, partition, records.size === 0 ? 0 : logStart, records);
+        const { logStart, records } = await this.#clients.readAll(name, partition, number);
+        this.history.finally(name, partition, logStart, records);
       }
     }
   }

@@ -21,12 +21,16 @@ const ROOT = "/data";
  * The three services as `services/standalone` composes them, over what the simulation has
  * in place of a machine.
  */
-export function storageService(nodeId: number, disk: MemoryDisk, options: ServiceOptions): StartService {
+export function storageService(
+  nodeId: number,
+  disk: () => MemoryDisk,
+  options: ServiceOptions,
+): StartService {
   const { settings } = options;
   return async (around) => {
     const { process, clusterId, logger, random, view } = around;
     const { clock } = process;
-    const processDisk = diskOf(process, disk);
+    const processDisk = diskOf(process, disk());
     const directory = await openDataDirectory({
       root: ROOT,
       disk: processDisk,
@@ -48,6 +52,7 @@ export function storageService(nodeId: number, disk: MemoryDisk, options: Servic
       topicDefaults: settings.topicDefaults,
       view,
       controllerTransport: () => around.toController(),
+      checkpointIntervalMs: CHECKPOINT_INTERVAL_MS,
       mutants: replicationMutants(options.mutants),
     });
     return {
@@ -115,6 +120,7 @@ export function gatewayService(
   };
 }
 
+const CHECKPOINT_INTERVAL_MS = 2_000;
 /** What the disk guard keeps free: little, so that disks fill up for good. */
 const HEADROOM_BYTES = 64 * 1024;
 const STOP_GRACE_MS = 2_000;

@@ -91,24 +91,16 @@ export class PartitionWriter {
     this.latest = new LatestPartitions(term.view);
   }
 
-  /**
-   * For what is asked for from outside: throws THROTTLING_QUOTA_EXCEEDED when too many changes wait. One
-   * outcome for each change, in their order.
-   */
-  request(changes: readonly PartitionChange[]): Promise<PartitionOutcome[]> {
+  /** One outcome for each change, in their order. Throws THROTTLING_QUOTA_EXCEEDED when too many wait. */
+  apply(changes: readonly PartitionChange[]): Promise<PartitionOutcome[]> {
     const limit = this.#term.limits.maxWaitingChanges;
-    if (this.#waitingCount + changes.length > limit) {
+    if (this.#waitingCount > 0 && this.#waitingCount + changes.length > limit) {
       throw new OttlaError(
         "THROTTLING_QUOTA_EXCEEDED",
         `${this.#waitingCount} changes of partitions wait for the metadata store, the limit is ${limit}`,
         { metadata: { limit: String(limit) } },
       );
     }
-    return this.apply(changes);
-  }
-
-  /** The same for rounds, which come one after another and change each partition once at the most. */
-  apply(changes: readonly PartitionChange[]): Promise<PartitionOutcome[]> {
     return Promise.all(changes.map((change) => this.#add(change)));
   }
 

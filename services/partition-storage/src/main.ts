@@ -81,7 +81,7 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
     clock,
     logger,
     retentionCheckIntervalMs: settings.retentionCheckIntervalMs,
-    checkpointIntervalMs: CHECKPOINT_INTERVAL_MS,
+    checkpointIntervalMs: options.checkpointIntervalMs ?? CHECKPOINT_INTERVAL_MS,
     spaceGuard: directory.spaceGuard,
   });
 

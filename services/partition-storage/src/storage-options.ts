@@ -41,6 +41,11 @@ export interface PartitionStorageOptions {
   /** The node's own values for topic settings that a topic does not set. */
   readonly topicDefaults: Readonly<Record<string, string>>;
   readonly limits?: Partial<StorageLimits>;
+  /**
+   * How often high watermark and recovery point are put down. Damage at rest beyond them looks like what a
+   * crash left, if there is one before they are put down again. Default 60 s.
+   */
+  readonly checkpointIntervalMs?: number;
   /** A connection to the active coordinator; throws NOT_CONTROLLER where there is none. */
   readonly controllerTransport: () => Transport;
   /** A connection of its own to another storage node; throws where it cannot be reached now. */

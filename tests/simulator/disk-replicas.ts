@@ -1,0 +1,198 @@
+import type { StorageMachine } from "./cluster.ts";
+import type { History } from "./history.ts";
+import { type BatchPlace, isSameBatch, LogMirror, type StoredBatch } from "./log-mirror.ts";
+import type { MetadataRules } from "./metadata-rules.ts";
+
+/** All that any leader has ever shown below its high watermark: it grows, and it never changes. */
+export interface CommittedLog {
+  readonly batches: StoredBatch[];
+  endOffset: number;
+}
+
+/** One replica of a partition on one disk, as the disk has it. */
+interface DiskReplica {
+  readonly visible: LogMirror;
+  readonly durable: LogMirror;
+  /** Up to there what is durable was compared with what is committed. */
+  comparedTo: number;
+  /** Why it may lack records: until it is no member any more, or has them again. */
+  excuse: "lost" | "damaged" | undefined;
+}
+
+export interface DiskReplicasOptions {
+  readonly metadata: MetadataRules;
+  readonly history: History;
+  readonly machines: readonly StorageMachine[];
+}
+
+/** What lies on all disks, and what should. Partitions go by topicId-partition. */
+export class DiskReplicas {
+  readonly #options: DiskReplicasOptions;
+  readonly #committed = new Map<string, CommittedLog>();
+  readonly #disks = new Map<string, DiskReplica>();
+
+  constructor(options: DiskReplicasOptions) {
+    this.#options = options;
+  }
+
+  committed(name: string): CommittedLog {
+    let committed = this.#committed.get(name);
+    if (committed === undefined) {
+      committed = { batches: [], endOffset: 0 };
+      this.#committed.set(name, committed);
+    }
+    return committed;
+  }
+
+  /** What a leader adds to what is committed; undefined where its disk has nothing at that offset. */
+  firstOffset(nodeId: number, name: string): number {
+    return this.#refreshed(nodeId, name).visible.startOffset ?? 0;
+  }
+
+  batchAt(nodeId: number, name: string, offset: number): StoredBatch | undefined {
+    const { excuse, visible } = this.#refreshed(nodeId, name);
+    // A leader that does not know yet of a wrong bit: the others have what it stands for.
+    return visible.at(offset) ?? (excuse === "damaged" ? this.#anyBatchAt(name, offset) : undefined);
+  }
+
+  /** Its whole disk is gone. */
+  lostDisk(nodeId: number): void {
+    for (const [name] of this.#options.metadata.partitions()) this.#disk(nodeId, name).excuse = "lost";
+  }
+
+  /** The batches of a replica whose damage at rest can be told from what a crash leaves. */
+  batchesAtRest(nodeId: number, name: string): BatchPlace[] {
+    const { durable } = this.#refreshed(nodeId, name);
+    const files = this.#options.machines[nodeId]?.disk.inspect(directoryOf(name), "durable") ?? [];
+    const checkpoint = files.find((file) => file.name === "log-checkpoint");
+    const text = Buffer.from(checkpoint?.bytes ?? []).toString();
+    return [...durable.placesBefore(Number(/recovery-point: (\d+)/.exec(text)?.[1] ?? 0))];
+  }
+
+  /** A bit of the replica is wrong. */
+  damaged(nodeId: number, name: string): void {
+    this.#disk(nodeId, name).excuse = "damaged";
+  }
+
+  isExcused(nodeId: number, name: string): boolean {
+    return this.#disk(nodeId, name).excuse !== undefined;
+  }
+
+  /**
+   * Whether all that is committed is elsewhere too, on disks that are whole: no rule
+   * could bring back the last copy.
+   */
+  mayLose(nodeId: number, only?: string): boolean {
+    for (const [name, state] of this.#options.metadata.partitions()) {
+      if (only !== undefined && name !== only) continue;
+      const { eligibleReplicas, isr, minInsyncReplicas, replicas } = state;
+      if (replicas.some((replica) => this.isExcused(replica, name))) return false;
+      if (!replicas.includes(nodeId)) continue;
+      const others = [...isr, ...eligibleReplicas].filter((member) => member !== nodeId);
+      if (minInsyncReplicas < 2 || others.length === 0) return false;
+    }
+    return true;
+  }
+
+  /** Who is in sync and eligible has changed, or more was committed: whose excuse is over? */
+  reviewExcuse(nodeId: number, name: string, isMember: boolean): void {
+    const disk = this.#disk(nodeId, name);
+    if (disk.excuse === undefined) return;
+    const isOver = isMember
+      ? this.lacks(nodeId, name) === undefined && this.#isClean(nodeId, name)
+      : disk.excuse === "lost" || this.#isClean(nodeId, name);
+    if (isOver) disk.excuse = undefined;
+  }
+
+  /** Why the disk does not hold all that is committed; undefined when it does. */
+  lacks(nodeId: number, name: string, endOffset = this.committed(name).endOffset): string | undefined {
+    const disk = this.#refreshed(nodeId, name);
+    const { batches } = this.committed(name);
+    if (disk.comparedTo >= endOffset) return undefined;
+    const deletedBefore = this.#deletedBefore(name);
+    const start = disk.durable.startOffset ?? deletedBefore;
+    if (start > Math.max(deletedBefore, batches[0]?.baseOffset ?? 0)) {
+      return `begins at ${start}; deleted is what is below ${deletedBefore}`;
+    }
+    for (let index = indexAt(batches, Math.max(disk.comparedTo, start)); ; index += 1) {
+      const batch = batches[index];
+      if (batch === undefined || batch.baseOffset >= endOffset) break;
+      if (batch.lastOffset < deletedBefore && batch.lastOffset < start) continue;
+      const stored = disk.durable.at(batch.baseOffset);
+      if (!isSameBatch(batch, stored)) return `has ${show(stored)}, committed is ${show(batch)}`;
+    }
+    disk.comparedTo = endOffset;
+    return undefined;
+  }
+
+  /** Whether what it has, however little, is right. */
+  #isClean(nodeId: number, name: string): boolean {
+    const { durable } = this.#refreshed(nodeId, name);
+    const files = this.#options.machines[nodeId]?.disk.inspect(directoryOf(name), "durable") ?? [];
+    const logs = files.filter((file) => file.name.endsWith(".log"));
+    const sizeBytes = logs.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    if (sizeBytes !== durable.sizeBytes) return false;
+    const end = Math.min(durable.endOffset ?? 0, this.committed(name).endOffset);
+    return this.lacks(nodeId, name, end) === undefined;
+  }
+
+  #anyBatchAt(name: string, offset: number): StoredBatch | undefined {
+    const { machines, metadata } = this.#options;
+    const members = metadata.partition(name)?.isr ?? [];
+    for (const { node } of machines) {
+      if (!members.includes(node.nodeId)) continue;
+      const batch = this.#refreshed(node.nodeId, name).durable.at(offset);
+      if (batch !== undefined) return batch;
+    }
+    return undefined;
+  }
+
+  #deletedBefore(name: string): number {
+    const { history, metadata } = this.#options;
+    const dash = name.lastIndexOf("-");
+    return history.deletedBefore(metadata.topicName(name.slice(0, dash)), Number(name.slice(dash + 1)));
+  }
+
+  #refreshed(nodeId: number, name: string): DiskReplica {
+    const disk = this.#disk(nodeId, name);
+    const machine = this.#options.machines[nodeId];
+    if (machine === undefined) return disk;
+    const directory = directoryOf(name);
+    disk.visible.refresh(machine.disk.inspect(directory, "visible"));
+    const changedFrom = disk.durable.refresh(machine.disk.inspect(directory, "durable"));
+    disk.comparedTo = Math.min(disk.comparedTo, changedFrom);
+    return disk;
+  }
+
+  #disk(nodeId: number, name: string): DiskReplica {
+    const key = `${nodeId}/${name}`;
+    let disk = this.#disks.get(key);
+    if (disk === undefined) {
+      disk = { visible: new LogMirror(), durable: new LogMirror(), comparedTo: 0, excuse: undefined };
+      this.#disks.set(key, disk);
+    }
+    return disk;
+  }
+}
+
+export function directoryOf(name: string): string {
+  return `/data/topics/${name}`;
+}
+
+/** The first batch that ends at the offset or beyond. */
+function indexAt(batches: readonly StoredBatch[], offset: number): number {
+  let low = 0;
+  let high = batches.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((batches[middle]?.lastOffset ?? 0) < offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function show(batch: StoredBatch | undefined): string {
+  if (batch === undefined) return "nothing there";
+  const { baseOffset, crc, epoch, lastOffset } = batch;
+  return `${baseOffset}..${lastOffset} of epoch ${epoch} (crc ${crc.toString(16)})`;
+}
