@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { createLogResources, DEFAULT_LOG_CONFIG, SegmentedLog, verifyLog } from "@ottla/log";
+import { CompactionPace, createLogResources, DEFAULT_LOG_CONFIG, SegmentedLog, verifyLog } from "@ottla/log";
 import { COMPRESSIONS, encodeBatch } from "@ottla/records";
 import { NodeDisk, nullLogger, SeededRandom, systemClock, systemRandom } from "@ottla/runtime";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -36,10 +36,10 @@ describe.runIf(haveTools("java", "mvn"))("Kafka's DumpLogSegments reads our file
     return run("java", ["-Xmx256m", ...logging, ...main, ...options], { maxBuffer: 256 * 1024 * 1024 });
   }
 
-  async function files(suffix: string): Promise<string> {
-    const names = (await readdir(join(directory, "t-0"))).filter((name) => name.endsWith(suffix));
+  async function files(suffix: string, partition = "t-0"): Promise<string> {
+    const names = (await readdir(join(directory, partition))).filter((name) => name.endsWith(suffix));
     expect(names.length).toBeGreaterThan(1);
-    return names.map((name) => join(directory, "t-0", name)).join(",");
+    return names.map((name) => join(directory, partition, name)).join(",");
   }
 
   test("every record of every codec in every segment, CRCs valid", async () => {
@@ -66,6 +66,27 @@ describe.runIf(haveTools("java", "mvn"))("Kafka's DumpLogSegments reads our file
     const sanity = await dump("--index-sanity-check", "--files", await files("index"));
     expect(sanity.stdout).toContain("passed sanity check");
     expect(sanity.stderr).not.toMatch(/Exception/);
+  });
+
+  test("a compacted log: gaps, tombstones with their delete horizon, emptied batches", async () => {
+    const kept = await writeCompactedLog(join(directory, "t-1"));
+    const { stdout, stderr } = await dump(
+      "--deep-iteration",
+      "--print-data-log",
+      "--files",
+      await files(".log", "t-1"),
+    );
+    // It says of gaps that records are not consecutive: that is what they are.
+    expect(stderr).not.toMatch(/Exception/);
+    expect(stdout).not.toMatch(/isvalid: false|not valid/i);
+    expect(stdout.match(/^\| offset: /gm)).toHaveLength(kept);
+    expect(stdout).toMatch(/deleteHorizonMs: OptionalLong\[\d+\]/);
+    expect(stdout).toMatch(/count: 0 .*producerId: 77/);
+    const indexes = await dump(
+      "--files",
+      `${await files(".index", "t-1")},${await files(".timeindex", "t-1")}`,
+    );
+    expect(indexes.stderr).not.toMatch(/Mismatch|mismatch|out of order|Exception/);
   });
 
   test("producer snapshots", async () => {
@@ -109,4 +130,47 @@ async function writeLog(directory: string): Promise<number> {
   expect(found.problems).toEqual([]);
   expect(found.recordCount).toBe(recordCount);
   return recordCount;
+}
+
+/** Many values of few keys, some of them tombstones, compacted; returns how many records are left. */
+async function writeCompactedLog(directory: string): Promise<number> {
+  const disk = new NodeDisk();
+  const log = await SegmentedLog.open({
+    directory,
+    resources: createLogResources({ disk, clock: systemClock, random: systemRandom, logger: nullLogger }),
+    config: {
+      ...DEFAULT_LOG_CONFIG,
+      segmentBytes: 100_000,
+      indexIntervalBytes: 2000,
+      cleanupPolicy: ["compact"],
+    },
+  });
+  const random = new SeededRandom(8);
+  const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+  let sequence = 0;
+  for (let index = 0; index < BATCHES; index += 1) {
+    const count = 1 + random.integer(20);
+    const records = Array.from({ length: count }, () => ({
+      timestampMs: systemClock.now() - random.integer(5000),
+      key: bytes(`key ${random.integer(200)}`),
+      value: random.integer(10) === 0 ? null : random.bytes(random.integer(400)),
+    }));
+    const compression = COMPRESSIONS[index % COMPRESSIONS.length] ?? "none";
+    // The last batches of a producer that has gone: all their keys come again.
+    const producer = index < 20 ? { producerId: 77, producerEpoch: 3, baseSequence: sequence } : {};
+    sequence += count;
+    const options = { leaderEpoch: 7, validated: false, origin: "client" } as const;
+    log.append(encodeBatch(records, { compression, ...producer }), options);
+  }
+  await log.flush();
+  const pace = new CompactionPace({ clock: systemClock, maxBytesPerSecond: Infinity });
+  const work = { nowMs: systemClock.now(), highWatermark: log.logEndOffset, pace, maxMapBytes: 1_000_000 };
+  const { removedRecords } = await log.compact(work);
+  expect(removedRecords).toBeGreaterThan(BATCHES);
+  const { logEndOffset } = log;
+  await log.close();
+  const found = await verifyLog(directory, disk);
+  expect(found.problems).toEqual([]);
+  expect(found.recordCount).toBe(logEndOffset - removedRecords);
+  return found.recordCount;
 }

@@ -22,6 +22,11 @@ export interface AppendOptions {
    * PRODUCER_FENCED, one that has not begun with INVALID_REQUEST.
    */
   readonly ownerEpoch?: number | undefined;
+  /**
+   * A replica's batches: the leader's log is known to go on where this one ends, so that offsets which are
+   * missing were compacted away. Otherwise they are lost (R12), unless the topic is compacted.
+   */
+  readonly allowsGaps?: boolean | undefined;
   /** The bytes are the control batch that the owner begins with. */
   readonly beginsOwnership?: boolean | undefined;
 }
@@ -112,11 +117,18 @@ export function checkExpectedEnd(expected: number | undefined, endOffset: number
   if (expected !== undefined && expected !== endOffset) throw endOffsetMismatch(expected, endOffset);
 }
 
-/** R12: what a leader sends goes on where the log ends. */
-export function checkContinuity(headers: readonly BatchHeader[], endOffset: number): void {
+/** R12: what a leader sends goes on where the log ends. Returns whether there are gaps in it. */
+export function checkContinuity(
+  headers: readonly BatchHeader[],
+  endOffset: number,
+  allowsGaps: boolean,
+): boolean {
   let expected = endOffset;
+  let hasGaps = false;
   for (const header of headers) {
-    if (header.baseOffset !== expected) {
+    const isGap = header.baseOffset > expected;
+    hasGaps ||= isGap;
+    if (header.baseOffset < expected || (isGap && !allowsGaps)) {
       throw new OttlaError(
         "CORRUPT_MESSAGE",
         `a replicated batch has base offset ${header.baseOffset}, but the log ends at ${expected}`,
@@ -124,6 +136,7 @@ export function checkContinuity(headers: readonly BatchHeader[], endOffset: numb
     }
     expected = header.lastOffset + 1;
   }
+  return hasGaps;
 }
 
 export function batchOf(bytes: Uint8Array, header: BatchHeader): Uint8Array {

@@ -42,6 +42,8 @@ export interface BatchScannerOptions {
   readonly chunkBytes?: number;
   /** Where to read to; fresh memory unless it is given. */
   readonly buffers?: ReadBuffers;
+  /** What was read goes back to `buffers` when more is read: a batch's bytes are there until the next. */
+  readonly givesBack?: boolean;
 }
 
 /** Reads the batches of a segment one after another and checks each one's structure and CRC (R12). */
@@ -50,6 +52,7 @@ export class BatchScanner {
   readonly #endPosition: number;
   readonly #chunkBytes: number;
   readonly #buffers: ReadBuffers | undefined;
+  readonly #givesBack: boolean;
   #position: number;
   #chunk: Uint8Array = new Uint8Array(0);
   #chunkPosition = 0;
@@ -60,6 +63,7 @@ export class BatchScanner {
     this.#endPosition = options.endPosition;
     this.#chunkBytes = options.chunkBytes ?? DEFAULT_CHUNK_BYTES;
     this.#buffers = options.buffers;
+    this.#givesBack = options.givesBack ?? false;
   }
 
   /** Where the next batch begins. */
@@ -114,9 +118,16 @@ export class BatchScanner {
     if (start >= 0 && start + length <= this.#chunk.byteLength) return true;
     const chunkBytes = Math.max(length, Math.min(this.#chunkBytes, this.budgetBytes));
     const wanted = Math.min(chunkBytes, this.#endPosition - this.#position);
+    if (this.#givesBack) this.giveBack();
     this.#chunk = await this.#read(this.#position, wanted);
     this.#chunkPosition = this.#position;
     return this.#chunk.byteLength >= length;
+  }
+
+  /** Nobody looks at what was read any more. */
+  giveBack(): void {
+    this.#buffers?.giveBack(this.#chunk);
+    this.#chunk = new Uint8Array(0);
   }
 
   async #read(position: number, length: number): Promise<Uint8Array> {

@@ -4,6 +4,10 @@ export const LOG_SUFFIX = ".log";
 export const INDEX_SUFFIX = ".index";
 export const TIME_INDEX_SUFFIX = ".timeindex";
 export const SNAPSHOT_SUFFIX = ".snapshot";
+/** Compaction writes it; it counts for nothing yet. */
+export const CLEANED_SUFFIX = ".cleaned";
+/** Compaction has written it whole: it takes its segments' place, now or at the next start. */
+export const SWAP_SUFFIX = ".swap";
 export const DELETED_SUFFIX = ".deleted";
 export const TEMPORARY_SUFFIX = ".tmp";
 export const LEADER_EPOCH_CHECKPOINT = "leader-epoch-checkpoint";

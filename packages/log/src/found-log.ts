@@ -1,4 +1,7 @@
+import { CLEANER_CHECKPOINT, readCleanerCheckpoint } from "./compaction/cleaner-checkpoint.ts";
+import { completeSwaps } from "./compaction/segment-swap.ts";
 import {
+  CLEANED_SUFFIX,
   DELETED_SUFFIX,
   INDEX_SUFFIX,
   LOG_SUFFIX,
@@ -38,18 +41,30 @@ export interface FoundLog {
   /** The file of owners is damaged: the last segment has to be scanned for them, too. */
   readonly lacksOwners: boolean;
   readonly producers: ProducerState;
+  readonly hasGaps: boolean;
+  /** Where gaps between offsets are no damage. */
   readonly allowGaps: boolean;
+  /** Up to where the log was compacted. */
+  readonly cleanedOffset: number;
 }
 
 export async function findLog(options: LoadLogOptions): Promise<FoundLog> {
   const { directory, resources, config } = options;
   const { disk, logger } = resources;
-  const bases = await cleanDirectory(options);
+  await completeSwaps(directory, resources);
+  const { bases, isCleaned } = await cleanDirectory(options);
+  const cleanedOffset = isCleaned ? await readCleanerCheckpoint(disk, directory) : 0;
   const checkpoint = await readLogCheckpoint(disk, directory);
   if (checkpoint === "damaged")
     logger.warn({ directory }, "the log checkpoint is damaged: scanning everything");
   const known = typeof checkpoint === "object" ? checkpoint : undefined;
-  const logStartOffset = Math.max(known?.logStartOffset ?? 0, bases[0] ?? options.startOffset);
+  const hasGaps = known?.hasGaps === true || cleanedOffset > 0;
+  const allowGaps = hasGaps || config.cleanupPolicy.includes("compact");
+  const beginOffset = bases[0] ?? options.startOffset;
+  // Compaction may have taken all from the log start on, up to the first segment.
+  const logStartOffset = allowGaps
+    ? (known?.logStartOffset ?? beginOffset)
+    : Math.max(known?.logStartOffset ?? 0, beginOffset);
   const segments = await openSegments(options, bases, logStartOffset);
   const epochs = await readLeaderEpochs(disk, directory);
   const owners = await readOwnerEpochs(disk, directory);
@@ -68,12 +83,19 @@ export async function findLog(options: LoadLogOptions): Promise<FoundLog> {
       expirationMs: config.producerIdExpirationMs,
       maxProducers: config.maxProducers,
     }),
-    allowGaps: config.cleanupPolicy.includes("compact"),
+    hasGaps,
+    allowGaps,
+    cleanedOffset,
   };
 }
 
-/** Removes what a crash left half done; returns the base offsets of the segments, ascending. */
-async function cleanDirectory(options: LoadLogOptions): Promise<number[]> {
+/**
+ * Removes what a crash left half done; returns the base offsets of the segments, ascending, and whether the
+ * log was ever compacted.
+ */
+async function cleanDirectory(
+  options: LoadLogOptions,
+): Promise<{ readonly bases: readonly number[]; readonly isCleaned: boolean }> {
   const { directory, resources } = options;
   const entries = await resources.disk.list(directory);
   const names = new Set(entries.map(({ name }) => name));
@@ -81,14 +103,16 @@ async function cleanDirectory(options: LoadLogOptions): Promise<number[]> {
   for (const { name } of entries) {
     const base = parseOffsetFileName(name, LOG_SUFFIX);
     if (base !== undefined) bases.push(base);
-    const isLeftOver = name.endsWith(DELETED_SUFFIX) || name.endsWith(TEMPORARY_SUFFIX);
+    const isLeftOver = [DELETED_SUFFIX, TEMPORARY_SUFFIX, CLEANED_SUFFIX].some((suffix) =>
+      name.endsWith(suffix),
+    );
     const isOrphan = [INDEX_SUFFIX, TIME_INDEX_SUFFIX].some(
       (suffix) =>
         parseOffsetFileName(name, suffix) !== undefined && !names.has(name.slice(0, 20) + LOG_SUFFIX),
     );
     if (isLeftOver || isOrphan) await resources.disk.remove(`${directory}/${name}`);
   }
-  return bases;
+  return { bases, isCleaned: names.has(CLEANER_CHECKPOINT) };
 }
 
 /**

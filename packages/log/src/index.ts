@@ -1,4 +1,7 @@
 export type { Appended, AppendOptions } from "./append-checks.ts";
+export type { CompactionBacklog } from "./compaction/cleanable-range.ts";
+export { CompactionPace, type CompactionPaceOptions } from "./compaction/compaction-pace.ts";
+export type { CompactionReport, CompactOptions } from "./compaction/log-compactor.ts";
 export {
   type CleanShutdown,
   DataDirectory,

@@ -74,11 +74,13 @@ export class LogAppender implements AppendQueueOwner {
     }
     const endOffset = this.#state.segments.active.assignedEndOffset;
     checkExpectedEnd(options.expectedEndOffset, endOffset);
-    if (isReplica) checkContinuity(headers, endOffset);
+    const allowsGaps = options.allowsGaps === true || this.#state.allowsGaps;
+    const hasGaps = isReplica && checkContinuity(headers, endOffset, allowsGaps);
     // A leader keeps an append together; a follower gets many at once, which need not fit one segment.
     const units = isReplica ? headers.map((header) => [header]) : [headers];
     for (const unit of units) checkSegmentSize(sum(unit), config);
     if (isReplica) this.#followEpoch(headers[0]?.partitionLeaderEpoch ?? -1, endOffset);
+    if (hasGaps) this.#noteGaps();
     const setsTime = !isReplica && config.messageTimestampType === "LogAppendTime";
     const logAppendTimeMs = setsTime ? nowMs : undefined;
     for (const unit of units) this.#enqueue(bytes, unit, { ...options, logAppendTimeMs, nowMs });
@@ -107,6 +109,13 @@ export class LogAppender implements AppendQueueOwner {
     this.#begunEpoch = -1;
     const { epochs } = this.#state;
     if (epoch < (epochs.latestEpoch ?? -1)) epochs.truncateFromEnd(endOffset);
+  }
+
+  #noteGaps(): void {
+    this.#state.noteGaps().catch((error: unknown) => {
+      const { logger } = this.#state.resources;
+      logger.warn({ directory: this.#state.directory, err: error }, "cannot note that the log has gaps");
+    });
   }
 
   /**
@@ -218,7 +227,9 @@ export class LogAppender implements AppendQueueOwner {
         if (header.producerId >= 0) {
           if (options.origin === "client") producers.check(header);
           const stored = { ...header, maxTimestamp: options.logAppendTimeMs ?? header.maxTimestamp };
-          undo.unshift(...producers.apply(stored, nextOffset, options.nowMs));
+          // A replica's batches have their offsets, with gaps between them where the leader has compacted.
+          const offset = options.origin === "replica" ? header.baseOffset : nextOffset;
+          undo.unshift(...producers.apply(stored, offset, options.nowMs));
         }
         nextOffset += header.lastOffsetDelta + 1;
       }

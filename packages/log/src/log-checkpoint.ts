@@ -11,12 +11,14 @@ export interface LogCheckpoint {
   readonly highWatermark: number;
   /** R12: from here on records of this replica are lost or damaged; absent when it is whole. */
   readonly damagedFrom?: number | undefined;
+  /** Compaction, here or on the leader, has taken batches: gaps between offsets are no damage. */
+  readonly hasGaps?: boolean | undefined;
 }
 
 const MAX_BYTES = 4096;
 const PATTERN = new RegExp(
   "^version: 1\\nrecovery-point: (\\d+)\\nlog-start-offset: (\\d+)\\nhigh-watermark: (\\d+)\\n" +
-    "(?:damaged-from: (\\d+)\\n)?crc: ([0-9a-f]{8})\\n$",
+    "(?:damaged-from: (\\d+)\\n)?(has-gaps: true\\n)?crc: ([0-9a-f]{8})\\n$",
 );
 
 export async function writeLogCheckpoint(disk: Disk, directory: string, value: LogCheckpoint): Promise<void> {
@@ -37,7 +39,8 @@ export function encodeLogCheckpoint(value: LogCheckpoint): string {
   const body =
     `version: 1\nrecovery-point: ${value.recoveryPoint}\n` +
     `log-start-offset: ${value.logStartOffset}\nhigh-watermark: ${value.highWatermark}\n` +
-    (value.damagedFrom === undefined ? "" : `damaged-from: ${value.damagedFrom}\n`);
+    (value.damagedFrom === undefined ? "" : `damaged-from: ${value.damagedFrom}\n`) +
+    (value.hasGaps === true ? "has-gaps: true\n" : "");
   return `${body}crc: ${checksum(body)}\n`;
 }
 
@@ -45,12 +48,13 @@ export function parseLogCheckpoint(text: string): LogCheckpoint | "damaged" {
   const match = PATTERN.exec(text);
   if (match === null) return "damaged";
   const body = text.slice(0, text.indexOf("crc: "));
-  if (checksum(body) !== match[5]) return "damaged";
+  if (checksum(body) !== match[6]) return "damaged";
   return {
     recoveryPoint: Number(match[1]),
     logStartOffset: Number(match[2]),
     highWatermark: Number(match[3]),
     ...(match[4] !== undefined && { damagedFrom: Number(match[4]) }),
+    ...(match[5] !== undefined && { hasGaps: true }),
   };
 }
 

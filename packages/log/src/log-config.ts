@@ -26,6 +26,14 @@ export interface LogConfig {
   readonly timestampAfterMaxMs: number;
   /** `cleanup.policy`. */
   readonly cleanupPolicy: readonly ("delete" | "compact")[];
+  /** `delete.retention.ms`: how long compaction keeps a tombstone that it has come to. */
+  readonly deleteRetentionMs: number;
+  /** `min.compaction.lag.ms`: younger records are not compacted. */
+  readonly minCompactionLagMs: number;
+  /** `max.compaction.lag.ms`: older records are compacted, however few they are. */
+  readonly maxCompactionLagMs: number;
+  /** `min.cleanable.dirty.ratio`: the share of the log that must wait for compaction before it begins. */
+  readonly minCleanableDirtyRatio: number;
   /** `file.delete.delay.ms`: how long a deleted segment's files stay, renamed, for readers that hold them. */
   readonly fileDeleteDelayMs: number;
   /** `producer.id.expiration.ms` of the node: a producer not seen for so long is forgotten. */
@@ -51,6 +59,10 @@ export const DEFAULT_LOG_CONFIG: LogConfig = {
   timestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
   timestampAfterMaxMs: 3_600_000,
   cleanupPolicy: ["delete"],
+  deleteRetentionMs: DAY_MS,
+  minCompactionLagMs: 0,
+  maxCompactionLagMs: Number.MAX_SAFE_INTEGER,
+  minCleanableDirtyRatio: 0.5,
   fileDeleteDelayMs: 60_000,
   producerIdExpirationMs: DAY_MS,
   maxProducers: 50_000,

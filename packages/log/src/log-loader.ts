@@ -21,6 +21,9 @@ export interface LoadedLog {
   readonly epochs: LeaderEpochCache;
   readonly owners: OwnerEpochCache;
   readonly producers: ProducerState;
+  readonly hasGaps: boolean;
+  /** Up to where the log was compacted. */
+  readonly cleanedOffset: number;
   readonly report: RecoveryReport;
 }
 
@@ -113,6 +116,7 @@ async function createLog(options: LoadLogOptions, found: FoundLog): Promise<Load
     logStartOffset: baseOffset,
     highWatermark: Math.min(found.highWatermark, baseOffset),
     damagedFrom,
+    hasGaps: found.hasGaps,
   });
   const damagedRanges: DamagedRange[] = [];
   if (found.recoveryPoint > found.logStartOffset) {
@@ -133,12 +137,13 @@ async function createLog(options: LoadLogOptions, found: FoundLog): Promise<Load
 }
 
 async function finish(found: FoundLog, report: RecoveryReport): Promise<LoadedLog> {
-  const { segments, epochs, owners, producers, damagedFrom } = found;
+  const { segments, epochs, owners, producers, damagedFrom, hasGaps, cleanedOffset } = found;
   for (const segment of segments.slice(0, -1)) segment.isClosed = true;
-  const logStartOffset = Math.max(found.logStartOffset, segments[0]?.baseOffset ?? 0);
+  const firstBase = segments[0]?.baseOffset ?? 0;
+  const logStartOffset = found.allowGaps ? found.logStartOffset : Math.max(found.logStartOffset, firstBase);
   const firstBatchOffset = await findFirstBatch(segments, logStartOffset);
   const endOffset = segments.at(-1)?.writtenEndOffset ?? logStartOffset;
   const highWatermark = Math.min(Math.max(found.highWatermark, logStartOffset), endOffset);
   const offsets = { logStartOffset, firstBatchOffset, highWatermark, damagedFrom };
-  return { segments, ...offsets, epochs, owners, producers, report };
+  return { segments, ...offsets, epochs, owners, producers, hasGaps, cleanedOffset, report };
 }

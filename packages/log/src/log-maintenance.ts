@@ -1,6 +1,9 @@
 import { OttlaError } from "@ottla/errors";
 import type { Timer } from "@ottla/runtime";
 import { findBoundary, findFirstBatch } from "./batch-boundaries.ts";
+import { writeCleanerCheckpoint } from "./compaction/cleaner-checkpoint.ts";
+import type { SegmentSwapper } from "./compaction/log-compactor.ts";
+import { INDEX_SUFFIX, LOG_SUFFIX, offsetFileName, SWAP_SUFFIX, TIME_INDEX_SUFFIX } from "./file-names.ts";
 import type { LogAppender } from "./log-appender.ts";
 import { logClosed, outOfRange } from "./log-errors.ts";
 import type { LogState } from "./log-state.ts";
@@ -13,7 +16,7 @@ import { refreshTimestamps } from "./segment-batches.ts";
 import { Serial } from "./serial.ts";
 
 /** What changes a log beside appends: truncation, deletion, retention, closing. One of them at a time. */
-export class LogMaintenance {
+export class LogMaintenance implements SegmentSwapper {
   readonly #state: LogState;
   readonly #appender: LogAppender;
   readonly #serial = new Serial();
@@ -40,6 +43,7 @@ export class LogMaintenance {
       }
       // A crash on the way must not take the shorter log for one that lost synced records.
       this.#state.highWatermark = Math.min(this.#state.highWatermark, cut.offset);
+      await this.#forgetCleaned(cut.offset);
       await this.#state.writeCheckpoint({
         recoveryPoint: Math.min(cut.offset, this.#state.flusher.flushedEndOffset),
       });
@@ -189,7 +193,8 @@ export class LogMaintenance {
   async #startAnew(startOffset: number): Promise<void> {
     const { segments, resources, directory, epochs, owners, producers } = this.#state;
     this.#state.highWatermark = startOffset;
-    await this.#state.writeCheckpoint({ recoveryPoint: 0 });
+    await this.#forgetCleaned(startOffset);
+    await this.#state.writeCheckpoint({ recoveryPoint: 0, logStartOffset: startOffset });
     this.#forget(0);
     const all = [...segments.all];
     for (const gone of [...all].reverse()) await this.#dispose(gone);
@@ -197,8 +202,6 @@ export class LogMaintenance {
     await fresh.create();
     segments.remove(all);
     segments.push(fresh);
-    // R14: below the log start that was, offsets are only filled again so that both logs are the same.
-    this.#state.logStartOffset = Math.max(startOffset, this.#state.logStartOffset);
     this.#state.firstBatchOffset = this.#state.logStartOffset;
     epochs.clear();
     owners.truncateTo(startOffset);
@@ -221,9 +224,92 @@ export class LogMaintenance {
     this.#state.progressed();
   }
 
+  swapSegments(sources: readonly Segment[], fresh: Segment, truncations: number): Promise<boolean> {
+    return this.#serially(async () => {
+      const { segments, tail } = this.#state;
+      const { all } = segments;
+      const begin = all.indexOf(sources[0] ?? fresh);
+      const isThere = begin >= 0 && sources.every((source, index) => all[begin + index] === source);
+      const next = all[begin + sources.length];
+      if (!isThere || next === undefined || truncations !== this.#state.truncations) return false;
+      const firstBatchOffset = await this.#firstBatchWith(fresh, next.baseOffset);
+      // Where nothing is left, the segment before reaches up to the next; the log's first one always stays.
+      const previous = fresh.writtenBytes === 0 ? all[begin - 1] : undefined;
+      try {
+        if (previous === undefined) await this.#swapFiles(sources, fresh);
+        else for (const source of [...sources].reverse()) await this.#dispose(source);
+      } catch (error) {
+        // What the directory says is not known: the next start ends the swap.
+        this.#state.fail(error);
+        throw error;
+      }
+      const kept = previous ?? fresh;
+      kept.noteClosed(kept.writtenBytes, next.baseOffset);
+      kept.isClosed = true;
+      if (previous === undefined) segments.replace(sources, fresh);
+      else segments.remove(sources);
+      this.#state.generation += 1;
+      this.#state.firstBatchOffset = firstBatchOffset;
+      tail.forgetBefore(next.baseOffset);
+      await this.#removeSnapshots(previous === undefined ? sources.slice(1) : sources);
+      return true;
+    });
+  }
+
+  /** Where the log's first batch will begin when `fresh`, which ends at `endOffset`, is part of it. */
+  async #firstBatchWith(fresh: Segment, endOffset: number): Promise<number> {
+    const { firstBatchOffset, logStartOffset } = this.#state;
+    const holdsStart = fresh.baseOffset <= logStartOffset && logStartOffset < endOffset;
+    return holdsStart ? findFirstBatch([fresh], logStartOffset) : firstBatchOffset;
+  }
+
+  /** Of segments that are no more; what is left over does no harm. */
+  async #removeSnapshots(gone: readonly Segment[]): Promise<void> {
+    const { resources, directory } = this.#state;
+    const offsets = new Set(gone.map(({ baseOffset }) => baseOffset));
+    try {
+      await removeProducerSnapshots(resources.disk, directory, (offset) => offsets.has(offset));
+    } catch (error) {
+      resources.logger.warn({ directory, err: error }, "cannot remove producer snapshots");
+    }
+  }
+
+  /** See `compaction/segment-swap.ts`. */
+  async #swapFiles(sources: readonly Segment[], fresh: Segment): Promise<void> {
+    const { directory, resources } = this.#state;
+    const { disk } = resources;
+    const path = (suffix: string): string => `${directory}/${offsetFileName(fresh.baseOffset, suffix)}`;
+    await disk.syncDirectory(directory);
+    await fresh.renameLog(path(LOG_SUFFIX + SWAP_SUFFIX));
+    await disk.syncDirectory(directory);
+    for (const source of [...sources].reverse()) await this.#dispose(source);
+    await fresh.offsetIndex.file.rename(path(INDEX_SUFFIX));
+    await fresh.timeIndex.file.rename(path(TIME_INDEX_SUFFIX));
+    await disk.syncDirectory(directory);
+    await fresh.renameLog(path(LOG_SUFFIX));
+    await disk.syncDirectory(directory);
+  }
+
+  noteCleaned(offset: number, truncations: number): Promise<boolean> {
+    return this.#serially(async () => {
+      if (truncations !== this.#state.truncations) return false;
+      await writeCleanerCheckpoint(this.#state.resources.disk, this.#state.directory, offset);
+      this.#state.cleanedOffset = offset;
+      return true;
+    });
+  }
+
+  /** What comes in the place of truncated records is not compacted, whatever was there. */
+  async #forgetCleaned(offset: number): Promise<void> {
+    if (offset >= this.#state.cleanedOffset) return;
+    await writeCleanerCheckpoint(this.#state.resources.disk, this.#state.directory, offset);
+    this.#state.cleanedOffset = offset;
+  }
+
   /** Readers and the tail cache lose sight of what begins at `offset`. */
   #forget(offset: number): void {
     this.#state.generation += 1;
+    this.#state.truncations += 1;
     this.#state.tail.truncateTo(offset);
     this.#state.releaseWriteFile();
   }

@@ -122,7 +122,8 @@ export class LogReader {
   async #readDisk(offset: number, options: DiskRead): Promise<ReadResult> {
     const { segments, epochs, resources } = this.#state;
     const { allowsGaps: allowGaps } = this.#state;
-    let segment: Segment | undefined = segments.floor(offset);
+    // Compaction may have taken all from the log start up to the first segment.
+    let segment: Segment | undefined = segments.floor(offset) ?? (allowGaps ? segments.all[0] : undefined);
     while (segment !== undefined) {
       const { indexWrong, ...result } = await readSegment(segment, {
         ...options,

@@ -98,9 +98,12 @@ async function checkpointRecovery(
     await found.owners.write(resources.disk, directory);
     await writeLogCheckpoint(resources.disk, directory, {
       recoveryPoint: endOffset,
-      logStartOffset: Math.max(found.logStartOffset, kept[0]?.baseOffset ?? 0),
+      logStartOffset: found.allowGaps
+        ? found.logStartOffset
+        : Math.max(found.logStartOffset, kept[0]?.baseOffset ?? 0),
       highWatermark: Math.min(found.highWatermark, endOffset),
       damagedFrom,
+      hasGaps: found.hasGaps,
     });
   } catch (error) {
     if (!isDiskFull(error)) throw error;

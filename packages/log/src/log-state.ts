@@ -35,8 +35,16 @@ export class LogState {
   firstBatchOffset: number;
   highWatermark: number;
   damagedFrom: number | undefined;
+  /** Batches were compacted away, here or on a leader; kept for ever. */
+  hasGaps: boolean;
+  /** Up to where the log was compacted. */
+  cleanedOffset: number;
+  /** When the first tombstone of the compacted part may go, as far as this run knows. */
+  tombstonesDueMs = Number.POSITIVE_INFINITY;
   /** Rises when records disappear, so that a reader that was under way looks again. */
   generation = 0;
+  /** Rises with each truncation. */
+  truncations = 0;
   failure: OttlaError | undefined;
   /** The file being written; kept open until all in it is synced. */
   #writeLease: { readonly segment: Segment; readonly lease: FileLease } | undefined;
@@ -63,6 +71,8 @@ export class LogState {
     this.firstBatchOffset = loaded.firstBatchOffset;
     this.highWatermark = loaded.highWatermark;
     this.damagedFrom = loaded.damagedFrom;
+    this.hasGaps = loaded.hasGaps;
+    this.cleanedOffset = loaded.cleanedOffset;
     this.tail = resources.tailCache.openTail();
     this.flusher = new LogFlusher({
       clock: resources.clock,
@@ -78,7 +88,7 @@ export class LogState {
 
   /** Compaction leaves gaps between batches; anywhere else a gap is a lost record. */
   get allowsGaps(): boolean {
-    return this.config.cleanupPolicy.includes("compact");
+    return this.hasGaps || this.config.cleanupPolicy.includes("compact");
   }
 
   /** A batch has its offsets: it may be the one that holds the log start. */
@@ -88,10 +98,17 @@ export class LogState {
       this.firstBatchOffset = batch.baseOffset;
   }
 
-  newSegment(baseOffset: number): Segment {
+  /** The first gap is noted on disk, because the topic may cease to be compacted. */
+  async noteGaps(): Promise<void> {
+    if (this.hasGaps) return;
+    this.hasGaps = true;
+    await this.writeCheckpoint();
+  }
+
+  newSegment(baseOffset: number, suffix = ""): Segment {
     const { directory, resources } = this;
     const { indexIntervalBytes } = this.config;
-    return new Segment({ directory, baseOffset, resources, indexIntervalBytes });
+    return new Segment({ directory, baseOffset, resources, indexIntervalBytes, suffix });
   }
 
   async openWriteFile(segment: Segment): Promise<FileLease["file"]> {
@@ -133,8 +150,8 @@ export class LogState {
       await this.epochs.write(this.resources.disk, this.directory);
       await this.owners.write(this.resources.disk, this.directory);
       const logStartOffset = Math.max(change.logStartOffset ?? 0, this.logStartOffset);
-      const { highWatermark, damagedFrom } = this;
-      const checkpoint = { recoveryPoint, logStartOffset, highWatermark, damagedFrom };
+      const { highWatermark, damagedFrom, hasGaps } = this;
+      const checkpoint = { recoveryPoint, logStartOffset, highWatermark, damagedFrom, hasGaps };
       await writeLogCheckpoint(this.resources.disk, this.directory, checkpoint);
       // Here and not by the caller: a checkpoint that waits for this one must not write the old value again.
       this.logStartOffset = logStartOffset;

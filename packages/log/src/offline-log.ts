@@ -1,10 +1,12 @@
 import { type Disk, readWholeFile } from "@ottla/runtime";
+import { endOffsetOf } from "./compaction/segment-swap.ts";
 import {
   INDEX_SUFFIX,
   LOG_SUFFIX,
   offsetFileName,
   parseOffsetFileName,
   SNAPSHOT_SUFFIX,
+  SWAP_SUFFIX,
   TIME_INDEX_SUFFIX,
 } from "./file-names.ts";
 import type { OffsetPosition } from "./offset-index.ts";
@@ -17,6 +19,8 @@ export interface OfflineSegment {
   readonly indexFile: string;
   readonly timeIndexFile: string;
   readonly sizeBytes: number;
+  /** A compaction was interrupted: the next start puts the file in its place and makes its indexes anew. */
+  readonly isSwap: boolean;
 }
 
 const MAX_INDEX_BYTES = 2 ** 31 - 1;
@@ -42,21 +46,33 @@ function isLogFile({ name }: { readonly name: string }): boolean {
   return parseOffsetFileName(name, LOG_SUFFIX) !== undefined;
 }
 
+/** The segments as the next start takes them: compacted ones that a crash kept from their place are in it. */
 export async function listOfflineSegments(directory: string, disk: Disk): Promise<OfflineSegment[]> {
-  const segments: OfflineSegment[] = [];
-  for (const { name } of await disk.list(directory)) {
-    const baseOffset = parseOffsetFileName(name, LOG_SUFFIX);
-    if (baseOffset === undefined) continue;
+  const found = new Map<number, OfflineSegment>();
+  const names = (await disk.list(directory)).map(({ name }) => name);
+  const add = async (baseOffset: number, name: string, isSwap: boolean): Promise<void> => {
     const logFile = `${directory}/${name}`;
-    segments.push({
+    found.set(baseOffset, {
       baseOffset,
       logFile,
       indexFile: `${directory}/${offsetFileName(baseOffset, INDEX_SUFFIX)}`,
       timeIndexFile: `${directory}/${offsetFileName(baseOffset, TIME_INDEX_SUFFIX)}`,
       sizeBytes: (await disk.stat(logFile))?.sizeBytes ?? 0,
+      isSwap,
     });
+  };
+  for (const name of names) {
+    const baseOffset = parseOffsetFileName(name, LOG_SUFFIX);
+    if (baseOffset !== undefined) await add(baseOffset, name, false);
   }
-  return segments;
+  for (const name of names) {
+    const baseOffset = parseOffsetFileName(name, LOG_SUFFIX + SWAP_SUFFIX);
+    if (baseOffset === undefined) continue;
+    const endOffset = await endOffsetOf(disk, `${directory}/${name}`, baseOffset);
+    for (const base of found.keys()) if (base > baseOffset && base < endOffset) found.delete(base);
+    await add(baseOffset, name, true);
+  }
+  return [...found.values()].sort((left, right) => left.baseOffset - right.baseOffset);
 }
 
 export async function listOfflineSnapshots(directory: string, disk: Disk): Promise<string[]> {

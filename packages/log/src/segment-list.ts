@@ -43,6 +43,15 @@ export class SegmentList {
     this.#segments = this.#segments.filter((segment) => !gone.has(segment));
   }
 
+  /** Puts one segment in the place of some that follow one another. */
+  replace(segments: readonly Segment[], fresh: Segment): void {
+    const gone = new Set(segments);
+    this.#segments = this.#segments.flatMap((segment) => {
+      if (segment === segments[0]) return [fresh];
+      return gone.has(segment) ? [] : [segment];
+    });
+  }
+
   get writtenBytes(): number {
     let sum = 0;
     for (const segment of this.#segments) sum += segment.writtenBytes;

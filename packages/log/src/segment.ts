@@ -18,6 +18,8 @@ export interface SegmentOptions {
   readonly baseOffset: number;
   readonly indexIntervalBytes: number;
   readonly resources: LogResources;
+  /** Behind the names of its files, until they get their own. */
+  readonly suffix?: string;
 }
 
 /** Unsaved index entries beyond this go to the file with the next write. */
@@ -56,13 +58,13 @@ export class Segment {
   indexIntervalBytes: number;
 
   constructor(options: SegmentOptions) {
-    const { directory, baseOffset, resources } = options;
+    const { directory, baseOffset, resources, suffix = "" } = options;
     this.baseOffset = baseOffset;
     this.indexIntervalBytes = options.indexIntervalBytes;
     this.writtenEndOffset = baseOffset;
     this.assignedEndOffset = baseOffset;
     this.#resources = resources;
-    this.#logPath = `${directory}/${offsetFileName(baseOffset, LOG_SUFFIX)}`;
+    this.#logPath = `${directory}/${offsetFileName(baseOffset, LOG_SUFFIX + suffix)}`;
     const shared = {
       baseOffset,
       disk: resources.disk,
@@ -71,16 +73,27 @@ export class Segment {
     };
     this.offsetIndex = new OffsetIndex({
       ...shared,
-      path: `${directory}/${offsetFileName(baseOffset, INDEX_SUFFIX)}`,
+      path: `${directory}/${offsetFileName(baseOffset, INDEX_SUFFIX + suffix)}`,
     });
     this.timeIndex = new TimeIndex({
       ...shared,
-      path: `${directory}/${offsetFileName(baseOffset, TIME_INDEX_SUFFIX)}`,
+      path: `${directory}/${offsetFileName(baseOffset, TIME_INDEX_SUFFIX + suffix)}`,
     });
   }
 
   get logPath(): string {
     return this.#logPath;
+  }
+
+  /** The larger of both indexes. */
+  async indexBytes(): Promise<number> {
+    const { offsetIndex, timeIndex } = this;
+    await offsetIndex.file.open();
+    await timeIndex.file.open();
+    return Math.max(
+      offsetIndex.file.entryCount * OFFSET_INDEX_ENTRY_BYTES,
+      timeIndex.file.entryCount * TIME_INDEX_ENTRY_BYTES,
+    );
   }
 
   openLog(mode: "read" | "write"): Promise<FileLease> {
@@ -260,15 +273,20 @@ export class Segment {
 
   /** Takes the files' names away; readers that hold the file read on. */
   async renameToDeleted(): Promise<void> {
-    const from = this.#logPath;
-    this.#logPath = from + DELETED_SUFFIX;
-    this.#resources.openFiles.forget(from);
+    const { logPath } = this;
     try {
-      await this.#resources.disk.rename(from, this.#logPath);
+      await this.renameLog(logPath + DELETED_SUFFIX);
     } catch (error) {
       if (!(error instanceof DiskError) || error.code !== "ENOENT") throw error;
     }
     for (const { file } of [this.offsetIndex, this.timeIndex]) await file.rename(file.path + DELETED_SUFFIX);
+  }
+
+  async renameLog(path: string): Promise<void> {
+    const from = this.#logPath;
+    this.#logPath = path;
+    this.#resources.openFiles.forget(from);
+    await this.#resources.disk.rename(from, path);
   }
 
   async removeFiles(): Promise<void> {

@@ -2,6 +2,8 @@ import type { OttlaError } from "@ottla/errors";
 import type { ReplicaLog } from "@ottla/replication";
 
 import type { Appended, AppendOptions } from "./append-checks.ts";
+import type { CompactionBacklog } from "./compaction/cleanable-range.ts";
+import { type CompactionReport, type CompactOptions, LogCompactor } from "./compaction/log-compactor.ts";
 import { LogAppender } from "./log-appender.ts";
 import type { LogConfig } from "./log-config.ts";
 import { loadLog } from "./log-loader.ts";
@@ -42,6 +44,7 @@ export class SegmentedLog implements ReplicaLog {
   readonly #state: LogState;
   readonly #appender: LogAppender;
   readonly #maintenance: LogMaintenance;
+  readonly #compactor: LogCompactor;
   readonly #reader: LogReader;
 
   private constructor(state: LogState, report: RecoveryReport, options: OpenLogOptions) {
@@ -49,6 +52,7 @@ export class SegmentedLog implements ReplicaLog {
     this.recoveryReport = report;
     this.#appender = new LogAppender(state, options);
     this.#maintenance = new LogMaintenance(state, this.#appender);
+    this.#compactor = new LogCompactor(state, this.#maintenance);
     this.#reader = new LogReader(state);
   }
 
@@ -248,6 +252,19 @@ export class SegmentedLog implements ReplicaLog {
     return this.#maintenance.runRetention(nowMs, highWatermark, spaceIsShort);
   }
 
+  /** What waits for compaction, and whether it is due; for a topic whose `cleanup.policy` has `compact`. */
+  compactionBacklog(nowMs: number, highWatermark: number): Promise<CompactionBacklog> {
+    return this.#compactor.backlog(nowMs, highWatermark);
+  }
+
+  /**
+   * Keeps of each key the last record, in all that is closed and committed. Appends, reads and truncations go
+   * on meanwhile. Throws CORRUPT_MESSAGE when it comes upon damage, and changes nothing there.
+   */
+  compact(options: CompactOptions): Promise<CompactionReport> {
+    return this.#compactor.compact(options);
+  }
+
   /**
    * Writes recovery point, log start offset and the given high watermark; called now and then by the owner.
    */
@@ -277,14 +294,16 @@ export class SegmentedLog implements ReplicaLog {
   }
 
   /** Writes all there is and closes. A log closed so opens without a scan. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#reader.close();
+    await this.#compactor.close();
     return this.#maintenance.close();
   }
 
   /** Stops as in a crash: nothing more is written. Resolves when what is in flight has ended. */
-  abandon(): Promise<void> {
+  async abandon(): Promise<void> {
     this.#reader.close();
+    await this.#compactor.close();
     return this.#maintenance.abandon();
   }
 }

@@ -127,6 +127,11 @@ export class LogTail {
     }
   }
 
+  /** Forgets batches that end before `offset`. */
+  forgetBefore(offset: number): void {
+    while ((this.#entries[this.#first]?.batch.lastOffset ?? Infinity) < offset) this.dropOldest();
+  }
+
   clear(): void {
     for (let index = this.#first; index < this.#entries.length; index += 1) {
       this.#cache.remove(this.#entries[index] as CacheEntry);

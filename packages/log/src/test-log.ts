@@ -32,6 +32,14 @@ export class TestLog {
     return SegmentedLog.open({ directory, config, resources: this.resources(), ...options });
   }
 
+  /** The power or the process goes: what the log had under way does nothing more to the disk. */
+  async crash(log: SegmentedLog, unsynced: "kept" | "lost" | "random" = "random"): Promise<void> {
+    this.disk.crash({ unsynced });
+    this.disk.faults.fail({ operation: "any" });
+    await log.abandon();
+    this.disk.faults.clear();
+  }
+
   /** One batch of records whose values are the given texts. */
   batch(texts: readonly string[], options: TestBatchOptions = {}): Uint8Array {
     const { timestampMs = this.clock.now(), ...rest } = options;

@@ -43,6 +43,7 @@ export interface VerifyLogOptions {
 }
 
 const EMPTY = "an empty file before the last segment; the next start removes it";
+const INTERRUPTED = "a compaction was interrupted; the next start ends it";
 const MAX_SNAPSHOT_BYTES = 256 * 1024 * 1024;
 
 /**
@@ -61,7 +62,7 @@ class LogVerifier {
   readonly #directory: string;
   readonly #disk: Disk;
   readonly #problems: LogProblems;
-  readonly #allowGaps: boolean;
+  #allowGaps: boolean;
   #recoveryPoint = 0;
   #logStartOffset = 0;
   #epochs = new LeaderEpochCache();
@@ -84,7 +85,8 @@ class LogVerifier {
     const segments = all.filter((segment) => segment.sizeBytes > 0 || segment === all.at(-1));
     await this.#readSmallFiles();
     for (const segment of all) {
-      if (segments.includes(segment) || segment.baseOffset < this.#logStartOffset) continue;
+      const isCompacted = this.#allowGaps || segment.baseOffset < this.#logStartOffset;
+      if (segments.includes(segment) || isCompacted) continue;
       this.#warning({ file: segment.logFile, problem: EMPTY });
     }
     this.#expectedOffset = segments[0]?.baseOffset ?? 0;
@@ -122,6 +124,7 @@ class LogVerifier {
       this.#error({ file: `${this.#directory}/${LOG_CHECKPOINT}`, problem: "the checkpoint is damaged" });
     } else if (checkpoint !== undefined) {
       this.#recoveryPoint = checkpoint.recoveryPoint;
+      this.#allowGaps ||= checkpoint.hasGaps === true;
       this.#logStartOffset = checkpoint.logStartOffset;
     }
     if ((await readOwnerEpochs(this.#disk, this.#directory)) === "damaged") {
@@ -138,7 +141,8 @@ class LogVerifier {
   }
 
   async #verifySegment(segment: OfflineSegment, next: OfflineSegment | undefined): Promise<void> {
-    const { baseOffset, logFile } = segment;
+    const { baseOffset, logFile, isSwap } = segment;
+    if (isSwap) this.#warning({ file: logFile, problem: INTERRUPTED });
     const isHole =
       baseOffset !== this.#expectedOffset && !(this.#allowGaps && baseOffset > this.#expectedOffset);
     if (isHole) {
@@ -149,7 +153,7 @@ class LogVerifier {
     }
     this.#expectedOffset = baseOffset;
     // Indexes at or behind the recovery point are made anew by the next start after a crash.
-    const isProven = next !== undefined && next.baseOffset <= this.#recoveryPoint;
+    const isProven = !isSwap && next !== undefined && next.baseOffset <= this.#recoveryPoint;
     const report = (problem: Omit<LogProblem, "severity">): void =>
       this.#problems.add({ ...problem, severity: isProven ? "error" : "warning" });
     const index = await readOffsetIndex(segment, this.#disk);

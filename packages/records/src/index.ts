@@ -5,6 +5,7 @@ export {
   MAX_BATCH_BYTES,
   type ProducerFields,
 } from "./batch-builder.ts";
+export { BatchFilter, emptiedBatch, type FilteredBatch } from "./batch-filter.ts";
 export {
   addToSequence,
   BATCH_PREFIX_BYTES,

@@ -1,0 +1,150 @@
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import { BatchBuilder, encodeBatch } from "./batch-builder.ts";
+import { BatchFilter, emptiedBatch } from "./batch-filter.ts";
+import { readBatchHeader, setLogAppendTime, validateBatch } from "./batch-header.ts";
+import { COMPRESSIONS } from "./compression.ts";
+import { decodeRecords } from "./decode-records.ts";
+import type { DecodedRecord } from "./record.ts";
+
+const HORIZON_MS = 5_000_000_000_000;
+
+function bytesOf(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+/** Keeps the records that `wanted` wants, and says what the walk saw. */
+function filter(batch: Uint8Array, wanted: (offset: number) => boolean) {
+  const header = readBatchHeader(batch);
+  const records = new BatchFilter(batch, header);
+  const seen: { offset: number; key: string | null; hasValue: boolean }[] = [];
+  while (records.next()) {
+    const { offset, key, hasValue } = records;
+    seen.push({ offset, key: key && new TextDecoder().decode(key), hasValue });
+    if (wanted(offset)) records.keep();
+  }
+  return { seen, result: records.finish(HORIZON_MS) };
+}
+
+const record = fc.record({
+  timestampMs: fc.integer({ min: 0, max: 2_000_000_000_000 }),
+  key: fc.option(fc.uint8Array({ maxLength: 20 })),
+  value: fc.option(fc.uint8Array({ maxLength: 300 })),
+  headers: fc.array(
+    fc.record({ key: fc.string({ maxLength: 5 }), value: fc.option(fc.uint8Array({ maxLength: 5 })) }),
+    {
+      maxLength: 2,
+    },
+  ),
+});
+
+test("what is kept is as it was, at its offset, and all else of the batch stays", () => {
+  const property = fc.property(
+    fc.array(fc.tuple(record, fc.boolean(), fc.integer({ min: 1, max: 100 })), {
+      minLength: 1,
+      maxLength: 40,
+    }),
+    fc.constantFrom(...COMPRESSIONS),
+    fc.constantFrom("CreateTime" as const, "LogAppendTime" as const),
+    fc.boolean(),
+    (records, compression, timestampType, hasHorizon) => {
+      const options = { compression, timestampType, baseOffset: 1000, partitionLeaderEpoch: 7 };
+      const builder = new BatchBuilder({
+        ...options,
+        producerId: 5,
+        producerEpoch: 1,
+        baseSequence: 3,
+        ...(hasHorizon && { deleteHorizonMs: 77 }),
+      });
+      let delta = -1;
+      const wanted = new Set<number>();
+      for (const [input, isWanted, gap] of records) {
+        delta += gap;
+        builder.append(input, delta);
+        if (isWanted) wanted.add(1000 + delta);
+      }
+      const batch = builder.build();
+      const before = [...decodeRecords(batch)];
+      const { seen, result } = filter(batch, (offset) => wanted.has(offset));
+      expect(seen.map(({ offset }) => offset)).toEqual(before.map(({ offset }) => offset));
+      expect(seen.map(({ hasValue }) => hasValue)).toEqual(before.map(({ value }) => value !== null));
+      const kept = before.filter(({ offset }) => wanted.has(offset));
+      expectKept(batch, before, kept, result);
+    },
+  );
+  fc.assert(property, { numRuns: 200 });
+});
+
+function expectKept(
+  batch: Uint8Array,
+  before: readonly DecodedRecord[],
+  kept: readonly DecodedRecord[],
+  result: ReturnType<typeof filter>["result"],
+): void {
+  const header = readBatchHeader(batch);
+  const setsHorizon = !header.hasDeleteHorizon && kept.some(({ value }) => value === null);
+  const isUnchanged = kept.length === before.length && !setsHorizon;
+  expect(result.kind).toBe(kept.length === 0 ? "empty" : isUnchanged ? "unchanged" : "changed");
+  if (result.kind !== "changed") return;
+  const after = validateBatch(result.bytes);
+  expect([...decodeRecords(result.bytes)]).toEqual(kept);
+  expect(after).toMatchObject({
+    baseOffset: header.baseOffset,
+    lastOffset: header.lastOffset,
+    partitionLeaderEpoch: header.partitionLeaderEpoch,
+    compression: header.compression,
+    timestampType: header.timestampType,
+    producerId: header.producerId,
+    producerEpoch: header.producerEpoch,
+    baseSequence: header.baseSequence,
+    lastSequence: header.lastSequence,
+    recordCount: kept.length,
+    hasDeleteHorizon: header.hasDeleteHorizon || setsHorizon,
+    maxTimestamp: Math.max(...kept.map(({ timestampMs }) => timestampMs)),
+  });
+  expect(after.baseTimestamp).toBe(setsHorizon ? HORIZON_MS : header.baseTimestamp);
+  expect(result.maxTimestampMs).toBe(after.maxTimestamp);
+}
+
+test("an emptied batch keeps its offsets and its producer's sequence, and clients pass over it", () => {
+  const batch = setLogAppendTime(
+    encodeBatch(
+      ["a", "b"].map((text) => ({ timestampMs: 5, key: bytesOf(text), value: bytesOf(text) })),
+      { compression: "zstd", baseOffset: 40, producerId: 5, producerEpoch: 1, baseSequence: 3 },
+    ),
+    99,
+  );
+  const empty = emptiedBatch(batch, readBatchHeader(batch));
+  expect(validateBatch(empty)).toMatchObject({
+    baseOffset: 40,
+    lastOffset: 41,
+    lastSequence: 4,
+    recordCount: 0,
+    compression: "none",
+    maxTimestamp: 99,
+    timestampType: "LogAppendTime",
+  });
+  expect([...decodeRecords(empty)]).toEqual([]);
+  expect(filter(empty, () => true).result.kind).toBe("empty");
+});
+
+test("malformed records are refused, whatever bytes are wrong", () => {
+  const batch = encodeBatch(
+    ["a", "b", "c"].map((text) => ({ timestampMs: 5, key: bytesOf(text), value: bytesOf(text) })),
+  );
+  const property = fc.property(fc.integer({ min: 61, max: batch.length - 1 }), fc.nat(255), (at, byte) => {
+    const damaged = new Uint8Array(batch);
+    damaged[at] = byte;
+    expect(["accepted", "INVALID_RECORD"]).toContain(refusalOf(() => filter(damaged, () => true)));
+  });
+  fc.assert(property, { numRuns: 500 });
+});
+
+function refusalOf(call: () => unknown): string {
+  try {
+    call();
+  } catch (error) {
+    return (error as { readonly code?: string }).code ?? String(error);
+  }
+  return "accepted";
+}
