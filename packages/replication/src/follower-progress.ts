@@ -16,6 +16,9 @@ export class FollowerProgress {
   positionVersion = -1;
   /** The leader has found that the logs agree up to the follower's position of this version. */
   isAligned = false;
+  /** When it left the ISR, or was refused there; counts from the begin of the term for who was outside then. */
+  putOffAtMs = Number.NEGATIVE_INFINITY;
+  #isMember: boolean | undefined;
   #acknowledgement: Acknowledgement | undefined;
   #lastCaughtUpAtMs: number;
   /** Where the leader's log ended when the follower spoke last, and when that was. */
@@ -35,6 +38,16 @@ export class FollowerProgress {
 
   get logStartOffset(): number | undefined {
     return this.#acknowledgement?.logStartOffset;
+  }
+
+  /** Whether it is in the ISR as committed. */
+  noteMember(isMember: boolean, nowMs: number): void {
+    if (!isMember && this.#isMember !== false) this.putOff(nowMs);
+    this.#isMember = isMember;
+  }
+
+  putOff(nowMs: number): void {
+    this.putOffAtMs = nowMs;
   }
 
   /** The follower asks anew: what it had acknowledged is for the new position to say. */

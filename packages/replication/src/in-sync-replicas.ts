@@ -70,6 +70,11 @@ export class InSyncReplicas {
     return this.#term;
   }
 
+  /** What the coordinator was asked and has not answered. */
+  get attempt(): IsrProposal | undefined {
+    return this.#attempt;
+  }
+
   get committed(): readonly number[] {
     return this.#term.isr;
   }

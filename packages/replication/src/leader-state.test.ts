@@ -219,6 +219,25 @@ describe("a leader's ISR", () => {
     }
   });
 
+  it("takes nobody in again for a while who was taken out or refused, so that the rest goes on", () => {
+    const log = logOf(1, 1, 3);
+    const limits = { replicaLagTimeMaxMs: 10_000, isrRetryBackoffMs: 100, rejoinDelayMs: 1_000 };
+    const leader = lead(log, {}, { limits });
+    leader.onFollowerUpdate(ask(log, 2, 3), 0);
+    leader.onFollowerUpdate(ask(log, 3, 3), 0);
+    // Node 3 is about to stop: the coordinator has taken it out, and it still has everything.
+    const without3 = { ...TERM, isr: [1, 2], partitionEpoch: 8 };
+    expect(proposed(leader.onTerm(without3, 5_000))).toBeUndefined();
+    expect(proposed(leader.onTick(5_900))).toBeUndefined();
+    const again = proposed(leader.onTick(6_000));
+    expect(again?.added).toEqual([{ nodeId: 3, nodeEpoch: 13 }]);
+    const refused = { kind: "refused", reason: "ineligible-replica" } as const;
+    expect(proposed(leader.onIsrOutcome(again?.proposalId ?? -1, refused, 6_010))).toBeUndefined();
+    expect(leader.hasUnknownOutcome).toBe(true);
+    // The next attempt only settles what is unknown.
+    expect(proposed(leader.onTick(6_200))).toMatchObject({ isr: [1, 2], added: [] });
+  });
+
   it("gives up at once who acknowledges less than the high watermark, and not as eligible (R12)", () => {
     const log = logOf(1, 1, 1);
     const leader = lead(log);

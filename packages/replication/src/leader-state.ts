@@ -14,11 +14,17 @@ import type {
   PositionOutcome,
   ReplicationRefusal,
 } from "./replication-messages.ts";
+import { wantedIsr } from "./wanted-isr.ts";
 
 export interface LeaderLimits {
   /** `replica.lag.time.max.ms`: a member of the ISR that was not at the log's end for so long leaves it. */
   readonly replicaLagTimeMaxMs: number;
   readonly isrRetryBackoffMs: number;
+  /**
+   * How long who has left the ISR, or was refused, is not proposed again. A node that stops is taken out while
+   * it has everything still: each proposal to take it in again would make the high watermark wait for it (R4).
+   */
+  readonly rejoinDelayMs?: number;
 }
 
 export interface LeaderStateOptions {
@@ -79,7 +85,7 @@ export class LeaderState {
     this.#highWatermark = Math.max(options.highWatermark, log.logStartOffset);
     this.#lowWatermark = 0;
     this.#logEndOffset = log.logEndOffset;
-    this.#keepFollowersOf(term);
+    this.#keepFollowersOf(term, nowMs);
   }
 
   get term(): PartitionTerm {
@@ -93,6 +99,11 @@ export class LeaderState {
   /** All in-sync replicas begin there or later (R14). */
   get lowWatermark(): number {
     return this.#lowWatermark;
+  }
+
+  /** Until what was not accepted is settled, its members hold up the high watermark: ticks are to come soon. */
+  get hasUnknownOutcome(): boolean {
+    return this.#isr.hasUnknownOutcome;
   }
 
   get hasLease(): boolean {
@@ -157,7 +168,7 @@ export class LeaderState {
     if (term.leaderEpoch !== this.leaderEpoch || term.partitionEpoch <= this.term.partitionEpoch)
       return NOTHING;
     this.#isr.adopt(term);
-    this.#keepFollowersOf(term);
+    this.#keepFollowersOf(term, nowMs);
     return this.#goOn(nowMs);
   }
 
@@ -182,7 +193,12 @@ export class LeaderState {
   }
 
   onIsrOutcome(proposalId: number, outcome: IsrOutcome, nowMs: number): readonly LeaderEffect[] {
+    const added = this.#isr.attempt?.added ?? [];
     if (!this.#isr.settle(proposalId, outcome, nowMs)) return NOTHING;
+    if (outcome.kind === "accepted") this.#keepFollowersOf(this.term, nowMs);
+    if (outcome.kind === "refused" && outcome.reason === "ineligible-replica") {
+      for (const { nodeId } of added) this.#followers.get(nodeId)?.putOff(nowMs);
+    }
     if (outcome.kind === "refused" && outcome.reason === "fenced-leader-epoch") return this.resign("fenced");
     return this.#goOn(nowMs);
   }
@@ -310,18 +326,18 @@ export class LeaderState {
     if (!this.#hasLease && !this.#mutants.has("lease-ignored")) return;
     if (!this.#isr.mayPropose(nowMs)) return;
     const { committed } = this.#isr;
-    const isr: number[] = [];
-    const added: NodeIdentity[] = [];
-    const lostRecords: number[] = [];
-    for (const nodeId of this.term.replicas) {
-      const isMember = committed.includes(nodeId);
-      if (nodeId === this.#options.node.nodeId) isr.push(nodeId);
-      else if (isMember && this.#hasLostRecords(nodeId)) lostRecords.push(nodeId);
-      else if (isMember ? this.#mayStay(nodeId, nowMs) : this.#mayJoin(nodeId, nowMs)) {
-        isr.push(nodeId);
-        if (!isMember) added.push({ nodeId, nodeEpoch: this.#joiningNodeEpoch(nodeId) });
-      }
-    }
+    const { isr, added, lostRecords } = wantedIsr({
+      term: this.term,
+      nodeId: this.#options.node.nodeId,
+      nodes: this.#nodes,
+      followers: this.#followers,
+      limits: this.#options.limits,
+      logEndOffset: this.#log.logEndOffset,
+      highWatermark: this.#highWatermark,
+      epochStartOffset: this.epochStartOffset,
+      nowMs,
+      mutants: this.#mutants,
+    });
     const isSame = added.length === 0 && isr.length === committed.length;
     // After an unknown outcome even the same ISR is proposed: once the partition epoch
     // has moved, nothing is unknown.
@@ -329,44 +345,15 @@ export class LeaderState {
     effects.push({ kind: "proposeIsr", proposal: this.#isr.propose({ isr, added, lostRecords }) });
   }
 
-  /** R12: an in-sync replica that acknowledges less than the high watermark has lost what it had. */
-  #hasLostRecords(nodeId: number): boolean {
-    const acknowledged = this.acknowledgedEndOffset(nodeId);
-    return acknowledged !== undefined && acknowledged < this.#highWatermark;
-  }
-
-  #mayStay(nodeId: number, nowMs: number): boolean {
-    const { replicaLagTimeMaxMs } = this.#options.limits;
-    const follower = this.#followers.get(nodeId);
-    return follower?.keepsUp(this.#log.logEndOffset, nowMs, replicaLagTimeMaxMs) ?? false;
-  }
-
-  /** R7. A node that is fenced is not among those registered. */
-  #mayJoin(nodeId: number, nowMs: number): boolean {
-    const follower = this.#followers.get(nodeId);
-    const acknowledged = follower?.syncedEndOffset;
-    if (follower === undefined || acknowledged === undefined) return false;
-    const registered = this.#nodes.get(nodeId);
-    const isKnown = registered === follower.nodeEpoch || this.#mutants.has("stale-node-epoch-accepted");
-    if (registered === undefined || !isKnown) return false;
-    // Who could not stay is not taken in: else it would come and go.
-    if (!this.#mayStay(nodeId, nowMs)) return false;
-    const needsEpochStart = !this.#mutants.has("epoch-start-ignored");
-    if (needsEpochStart && acknowledged < this.epochStartOffset) return false;
-    return acknowledged >= this.#highWatermark || this.#mutants.has("joins-below-high-watermark");
-  }
-
-  #joiningNodeEpoch(nodeId: number): number {
-    return this.#nodes.get(nodeId) ?? -1;
-  }
-
-  #keepFollowersOf(term: PartitionTerm): void {
+  #keepFollowersOf(term: PartitionTerm, nowMs: number): void {
     for (const nodeId of this.#followers.keys()) {
       if (!term.replicas.includes(nodeId)) this.#followers.delete(nodeId);
     }
     for (const nodeId of term.replicas) {
-      if (nodeId === this.#options.node.nodeId || this.#followers.has(nodeId)) continue;
-      this.#followers.set(nodeId, new FollowerProgress(this.#beganAtMs));
+      if (nodeId === this.#options.node.nodeId) continue;
+      const follower = this.#followers.get(nodeId) ?? new FollowerProgress(this.#beganAtMs);
+      this.#followers.set(nodeId, follower);
+      follower.noteMember(term.isr.includes(nodeId), nowMs);
     }
   }
 

@@ -19,7 +19,6 @@ import { Upkeep } from "./upkeep.ts";
 const OPEN_CONCURRENCY = 8;
 const MAX_WAITING_FETCHES = 20_000;
 const CHECKPOINT_INTERVAL_MS = 60_000;
-const REPLICA_TICK_MS = 500;
 const DEFAULT_LIMITS: StorageLimits = {
   appendCreditBytes: 64 * 1024 * 1024,
   maxConcurrentReads: 8,
@@ -73,7 +72,7 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
     throw thrown;
   });
   watchdog.start();
-  const ticks = new ReplicaTicks({ store, clock, intervalMs: REPLICA_TICK_MS });
+  const ticks = new ReplicaTicks({ store, restless: node.restless, clock });
 
   addGauges(metrics, store, directory, clock);
   const upkeep = new Upkeep({

@@ -127,6 +127,8 @@ export class OpenReplica implements FollowedReplica {
   /** It waits for an answer, or to ask again: ticks are to come soon. */
   get isRestless(): boolean {
     const { role } = this.#state;
+    if (this.#isClosed) return false;
+    if (role.kind === "leader") return role.leader.hasUnknownOutcome;
     return role.kind === "follower" && role.follower.phase === "aligning";
   }
 
@@ -209,6 +211,7 @@ export class OpenReplica implements FollowedReplica {
       this.#options.onFailed(toOttlaError(thrown));
     } finally {
       this.#isBusy = false;
+      if (this.isRestless) this.#options.node.restless.add(this);
     }
   }
 

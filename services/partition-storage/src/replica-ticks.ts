@@ -1,14 +1,17 @@
 import type { Clock, Timer } from "@ottla/runtime";
 import type { PartitionStore } from "./partition-store.ts";
+import type { RestlessReplica } from "./replication-node.ts";
 
 export interface ReplicaTicksOptions {
   readonly store: Pick<PartitionStore, "replicas">;
+  /** Those who wait to ask again. */
+  readonly restless: Set<RestlessReplica>;
   readonly clock: Clock;
-  readonly intervalMs: number;
 }
 
-/** Those who wait to ask their leader again are looked at this much more often. */
-const RESTLESS_RATIO = 10;
+const RESTLESS_TICK_MS = 25;
+/** How many of those ticks make one for all replicas. */
+const TICKS_FOR_ALL = 20;
 
 /** Time for all replicas, from one timer: members of the ISR that lag leave it, what was put off is done. */
 export class ReplicaTicks {
@@ -27,16 +30,18 @@ export class ReplicaTicks {
   }
 
   #next(): void {
-    const { clock, intervalMs } = this.#options;
-    this.#timer = clock.setTimer(intervalMs / RESTLESS_RATIO, () => this.#tick(), { background: true });
+    this.#timer = this.#options.clock.setTimer(RESTLESS_TICK_MS, () => this.#tick(), { background: true });
   }
 
   #tick(): void {
+    const { restless, store } = this.#options;
     this.#count += 1;
-    const isForAll = this.#count % RESTLESS_RATIO === 0;
-    for (const { open } of this.#options.store.replicas()) {
-      if (open !== undefined && (isForAll || open.isRestless)) open.onTick();
+    if (this.#count % TICKS_FOR_ALL === 0) {
+      for (const { open } of store.replicas()) open?.onTick();
+    } else {
+      for (const replica of restless) replica.onTick();
     }
+    for (const replica of restless) if (!replica.isRestless) restless.delete(replica);
     this.#next();
   }
 }

@@ -20,6 +20,12 @@ export type ReplicaReport =
   /** This node leads in that epoch no longer. */
   | { readonly kind: "resigned"; readonly leaderEpoch: number };
 
+/** A replica that waits to ask again, as long as it says so. */
+export interface RestlessReplica {
+  readonly isRestless: boolean;
+  onTick(): void;
+}
+
 /** What all replicas of a node share: who the node is, and how they reach others. */
 export interface ReplicationNode {
   readonly nodeId: number;
@@ -29,6 +35,8 @@ export interface ReplicationNode {
   readonly nodes: RegisteredNodes;
   readonly limits: ReplicaLimits;
   readonly mutants: Mutants | undefined;
+  /** Replicas put themselves here. */
+  readonly restless: Set<RestlessReplica>;
   readonly followerStreams: FollowerStreams;
   readonly leaderStreams: LeaderStreams;
   /** `done` is called exactly once, never at once. */

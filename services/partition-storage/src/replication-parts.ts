@@ -14,7 +14,8 @@ export interface ReplicationParts {
 }
 
 const ISR_RETRY_BACKOFF_MS = 200;
-const REFUSED_BACKOFF_MS = 50;
+const REFUSED_BACKOFF_MS = 25;
+const REJOIN_DELAY_MS = 1_000;
 const COORDINATOR_TIMEOUT_MS = 3_000;
 
 export function createReplication(
@@ -49,6 +50,7 @@ export function createReplication(
       replicaLagTimeMaxMs: settings.replicaLagTimeMaxMs,
       isrRetryBackoffMs: ISR_RETRY_BACKOFF_MS,
       refusedBackoffMs: REFUSED_BACKOFF_MS,
+      rejoinDelayMs: REJOIN_DELAY_MS,
     },
     followerStreams: server,
     leaderStreams: client,
