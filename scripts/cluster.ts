@@ -86,8 +86,6 @@ async function startOttla(programs: Programs, directory: string, endpoints: stri
     OTTLA_ETCD_ENDPOINTS: endpoints,
     OTTLA_CLUSTER_SECRET_FILE: join(directory, "cluster-secret"),
     OTTLA_LOG_FORMAT: "pretty",
-    OTTLA_DEFAULT_REPLICATION_FACTOR: "3",
-    OTTLA_TOPIC_DEFAULTS: "min.insync.replicas=2",
   };
   const serve = (role: string, nodeId: number, httpPort: number, flags: readonly string[]): void => {
     const common = ["serve", `--target=${role}`, `--node-id=${nodeId}`, `--http-port=${httpPort}`];
