@@ -78,6 +78,18 @@ describe.runIf(haveClients("java"))("groups with Apache Kafka's command-line too
     expect(rowOf(await groups("--describe --group reset"), "reset", "orders", "1")).toBeUndefined();
   });
 
+  test("the consumer protocol: a console consumer reads on, and its group is described", async () => {
+    const protocol = "--consumer-property group.protocol=consumer";
+    await consume("modern", 4, protocol);
+    await produceLines(["modern"]);
+    expect(await consume("modern", 1, protocol)).toBe("modern\n");
+    expect(rowOf(await groups("--list --type consumer"), "modern")).toBeDefined();
+    expect(await groups("--describe --group modern --state")).toMatch(/modern\s.*\suniform\s+Empty\s/);
+    expect(rowOf(await groups("--describe --group modern"), "modern", "orders")).toBeDefined();
+    await groups("--delete --group modern");
+    expect(await groups("--list")).not.toContain("modern");
+  });
+
   test("kafka-consumer-groups deletes a group, and says what it cannot delete", async () => {
     await consume("deleted", 4);
     expect(await groups("--delete --group deleted")).toContain("Deletion of requested consumer groups");

@@ -1,12 +1,4 @@
 import { OttlaError } from "@ottla/errors";
-import {
-  groupIsGone,
-  rebalanceInProgress,
-  unknownMember,
-  wrongGeneration,
-} from "./classic/classic-errors.ts";
-import type { ClassicGroup } from "./classic/classic-group.ts";
-import { requireMember } from "./classic/require-member.ts";
 import type { CommittedOffset } from "./committed-offsets.ts";
 import type { GroupRecord } from "./group-record.ts";
 import type { GroupTable } from "./group-table.ts";
@@ -41,7 +33,7 @@ export async function commitOffsets(
     throw new OttlaError("ILLEGAL_GENERATION", `there is no group "${groupId}" (any more)`);
   }
   const group = table.findOrCreate(groupId);
-  checkMayCommit(group.classic, request);
+  group.membership.checkMayCommit(request);
   const nowMs = clock.now();
   const records: GroupRecord[] = [];
   const changes: {
@@ -62,19 +54,6 @@ export async function commitOffsets(
   await journal.append(records);
   for (const { topic, partition, committed } of changes) group.offsets.end(topic, partition, committed);
   return refusals;
-}
-
-/** Members commit in their generation; who is no member only where there are none. */
-function checkMayCommit(group: ClassicGroup, request: CommitRequest): void {
-  const { memberId, instanceId, generationOrEpoch } = request;
-  if (group.state === "Dead") throw groupIsGone(group.groupId);
-  if (generationOrEpoch < 0 && group.state === "Empty") return;
-  if (generationOrEpoch < 0 && memberId === "" && instanceId === undefined) throw unknownMember(memberId);
-  const member = requireMember(group, memberId, instanceId);
-  if (generationOrEpoch !== group.generation) throw wrongGeneration(group.generation, generationOrEpoch);
-  // It has its generation and not yet its assignment: what it commits may be another's by now.
-  if (group.state === "CompletingRebalance") throw rebalanceInProgress();
-  member.session?.heard();
 }
 
 function refusalOf({ offset, metadata }: OffsetToCommit, maxBytes: number): OttlaError | undefined {

@@ -1,6 +1,4 @@
 import { OttlaError } from "@ottla/errors";
-import { groupIsGone } from "./classic/classic-errors.ts";
-import { CONSUMER_PROTOCOL_TYPE } from "./classic/classic-group.ts";
 import type { OffsetPlace } from "./committed-offsets.ts";
 import type { Group } from "./group.ts";
 import type { GroupRecord } from "./group-record.ts";
@@ -9,8 +7,7 @@ import type { GroupTable } from "./group-table.ts";
 /** Deletes a group without members, with all its offsets. */
 export async function deleteGroup(table: GroupTable, groupId: string): Promise<void> {
   const group = table.get(groupId);
-  if (group.classic.state === "Dead") throw groupIsGone(groupId);
-  if (group.classic.state !== "Empty") {
+  if (!group.membership.isEmpty) {
     throw new OttlaError("NON_EMPTY_GROUP", `group "${groupId}" has members: stop them first`);
   }
   const tombstones = tombstonesOf(group);
@@ -22,7 +19,7 @@ export async function deleteGroup(table: GroupTable, groupId: string): Promise<v
 export function tombstonesOf(group: Group): GroupRecord[] {
   const { groupId } = group;
   const offsets = [...group.offsets.places()].map((place) => offsetTombstone(groupId, place));
-  return group.classic.generation > 0 ? [...offsets, { kind: "group", groupId, value: null }] : offsets;
+  return [...offsets, ...group.membership.tombstones()];
 }
 
 export function offsetTombstone(groupId: string, { topic, partition }: OffsetPlace): GroupRecord {
@@ -36,13 +33,12 @@ export async function deleteOffsets(
   places: readonly OffsetPlace[],
 ): Promise<(OttlaError | undefined)[]> {
   const group = table.get(groupId);
-  const { classic } = group;
-  const hasMembers = classic.state !== "Empty" && classic.state !== "Dead";
-  if (hasMembers && classic.protocolType !== CONSUMER_PROTOCOL_TYPE) {
+  const { membership } = group;
+  if (places.some(({ topic }) => membership.uses(topic) === undefined)) {
     throw new OttlaError("NON_EMPTY_GROUP", `group "${groupId}" has members: stop them first`);
   }
   const refusals = places.map(({ topic }) =>
-    hasMembers && classic.isSubscribedTo(topic)
+    membership.uses(topic) === true
       ? new OttlaError("GROUP_SUBSCRIBED_TO_TOPIC", `group "${groupId}" is subscribed to topic "${topic}"`)
       : undefined,
   );

@@ -1,45 +1,10 @@
 import type { Group } from "./group.ts";
+import type { DescribedGroup } from "./group-membership.ts";
 import type { GroupTable } from "./group-table.ts";
 
-export interface DescribedGroup {
-  readonly type: string;
-  readonly state: string;
-  readonly protocolType: string;
-  readonly protocol: string;
-  readonly generation: number;
-  readonly members: readonly DescribedMember[];
-}
-
-export interface DescribedMember {
-  readonly memberId: string;
-  readonly instanceId: string | undefined;
-  readonly clientId: string;
-  readonly clientHost: string;
-  readonly metadata: Uint8Array;
-  readonly assignment: Uint8Array;
-}
-
-const NO_BYTES = new Uint8Array(0);
-
-/** Throws GROUP_ID_NOT_FOUND. What members say and got is shown where the group agrees on it. */
+/** Throws GROUP_ID_NOT_FOUND. */
 export function describeGroup(table: GroupTable, groupId: string): DescribedGroup {
-  const { classic } = table.get(groupId);
-  const isStable = classic.state === "Stable";
-  return {
-    type: "classic",
-    state: classic.state,
-    protocolType: classic.protocolType ?? "",
-    protocol: isStable ? (classic.protocolName ?? "") : "",
-    generation: classic.generation,
-    members: classic.members().map((member) => ({
-      memberId: member.memberId,
-      instanceId: member.instanceId,
-      clientId: member.clientId,
-      clientHost: member.clientHost,
-      metadata: isStable ? member.metadataFor(classic.protocolName) : NO_BYTES,
-      assignment: isStable ? member.assignment : NO_BYTES,
-    })),
-  };
+  return table.get(groupId).membership.describe();
 }
 
 export interface ListedGroup {
@@ -63,8 +28,9 @@ export function listGroups(
   });
 }
 
-function listed({ groupId, classic }: Group): ListedGroup {
-  return { groupId, protocolType: classic.protocolType ?? "", state: classic.state, type: "classic" };
+function listed({ groupId, membership }: Group): ListedGroup {
+  const { protocolType, state, type } = membership;
+  return { groupId, protocolType, state, type };
 }
 
 function lowerCased(texts: readonly string[]): ReadonlySet<string> {

@@ -40,22 +40,14 @@ async function expireGroup(table: GroupTable, group: Group): Promise<void> {
   if (tombstones.length > 0) await journal.append(tombstones);
 }
 
-/** KIP-211: the time runs from when the last member left, or from the commit where there never was one. */
 function isExpired(
-  { classic }: Group,
+  { membership }: Group,
   topic: string,
   { committedAtMs, expiresAtMs }: CommittedOffset,
   nowMs: number,
   retentionMs: number,
 ): boolean {
-  const isUsed = classic.state !== "Empty" && (classic.state !== "Stable" || classic.isSubscribedTo(topic));
-  if (isUsed) return false;
-  // A group with a protocol of its own tells nobody which topics it uses.
-  if (classic.state === "Stable" && classic.protocolType !== "consumer") return false;
-  if (expiresAtMs >= 0) return nowMs >= expiresAtMs;
-  const sinceMs =
-    classic.state === "Empty" && classic.protocolType !== undefined
-      ? Math.max(committedAtMs, classic.stateSinceMs)
-      : committedAtMs;
-  return nowMs - sinceMs >= retentionMs;
+  const sinceMs = membership.unusedSinceMs(topic, committedAtMs);
+  if (sinceMs === undefined) return false;
+  return expiresAtMs >= 0 ? nowMs >= expiresAtMs : nowMs - sinceMs >= retentionMs;
 }

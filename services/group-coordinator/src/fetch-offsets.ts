@@ -19,7 +19,10 @@ export interface FetchedOffset extends OffsetPlace {
 
 /** Committed offsets that are durable; -1 where there is none, also for a group that nobody knows. */
 export function fetchOffsets(table: GroupTable, request: FetchOffsetsRequest): FetchedOffset[] {
-  const offsets = table.find(request.groupId)?.offsets;
+  const group = table.find(request.groupId);
+  const { memberId = "", memberEpoch: generationOrEpoch } = request;
+  group?.membership.checkMayFetch({ memberId, generationOrEpoch });
+  const offsets = group?.offsets;
   if (request.all) {
     return [...(offsets?.committed() ?? [])].map(({ committed, ...place }) => fetched(place, committed));
   }

@@ -1,20 +1,25 @@
-import type { OttlaError } from "@ottla/errors";
+import { OttlaError } from "@ottla/errors";
 import type { GroupCoordinatorService } from "@ottla/proto/ottla/internal/v1/groups";
 import type { ServiceImplementation } from "@ottla/rpc";
 import { errorToMessage } from "@ottla/rpc";
 import type { Random } from "@ottla/runtime";
 import { unknownMember } from "./classic/classic-errors.ts";
 import type { JoinOutcome } from "./classic/classic-member.ts";
+import type { ClassicRebalance } from "./classic/classic-rebalance.ts";
 import { heartbeat } from "./classic/heartbeat.ts";
 import { checkJoin, joinGroup } from "./classic/join-group.ts";
 import { leaveGroup } from "./classic/leave-group.ts";
 import { syncGroup } from "./classic/sync-group.ts";
 import { commitOffsets } from "./commit-offsets.ts";
+import { consumerHeartbeat } from "./consumer/consumer-heartbeat.ts";
+import { JOIN_EPOCH } from "./consumer/consumer-member.ts";
+import type { ConsumerMembership } from "./consumer/consumer-membership.ts";
+import type { TopicPartitionList } from "./consumer/topic-partitions.ts";
 import { deleteGroup, deleteOffsets } from "./delete-groups.ts";
-import { type DescribedMember, describeGroup, listGroups } from "./describe-groups.ts";
+import { describeGroup, listGroups } from "./describe-groups.ts";
 import { fetchOffsets } from "./fetch-offsets.ts";
-import type { Group } from "./group.ts";
 import type { GroupLimits } from "./group-limits.ts";
+import type { DescribedMember } from "./group-membership.ts";
 import type { GroupTable } from "./group-table.ts";
 import type { OwnedPartitions } from "./owned-partitions.ts";
 
@@ -25,33 +30,23 @@ export interface GroupCoordinatorServiceOptions {
 }
 
 /** `ottla.internal.v1.GroupCoordinatorService`: turns messages into calls of the group's table. */
-export function groupCoordinatorService(
-  options: GroupCoordinatorServiceOptions,
-): ServiceImplementation<typeof GroupCoordinatorService> {
-  const { partitions, limits, random } = options;
+export function groupCoordinatorService(options: GroupCoordinatorServiceOptions): Methods {
+  const { partitions } = options;
   const tableOf = (groupId: string): GroupTable => partitions.tableOf(groupId);
   return {
-    joinGroup: async (request) => {
+    ...classicMethods(options),
+    consumerHeartbeat: async (request) => {
       const table = tableOf(request.groupId);
-      checkJoin(request, limits);
-      const isNew = request.memberId === "";
-      const group = isNew ? table.findOrCreate(request.groupId) : knownGroup(table, request);
-      return joinedMessage(
-        await joinGroup(group.rebalance, request, { random, limits, journal: table.options.journal }),
-      );
-    },
-    syncGroup: async (request) => syncGroup(knownGroup(tableOf(request.groupId), request).rebalance, request),
-    heartbeat: async (request) => {
-      heartbeat(knownGroup(tableOf(request.groupId), request).classic, request);
-      return {};
-    },
-    leaveGroup: async (request) => {
-      const group = tableOf(request.groupId).find(request.groupId);
-      const left =
-        group === undefined
-          ? request.members.map(({ memberId }) => ({ memberId, error: unknownMember(memberId) }))
-          : leaveGroup(group.rebalance, request.members);
-      return { members: left.map(({ memberId, error }) => ({ memberId, ...(error && failed(error)) })) };
+      const membership = consumersOf(table, request);
+      const answer = await consumerHeartbeat(membership, {
+        ...request,
+        client: request.client ?? { clientId: "", clientHost: "" },
+        subscribedTopicNames: request.subscribedTopics?.names,
+        subscribedTopicRegex: request.subscribedRegex,
+        owned: request.owned?.topics,
+      });
+      const { assignment, ...rest } = answer;
+      return { ...rest, ...(assignment && { assignment: { topics: topicMessages(assignment) } }) };
     },
     commitOffsets: async (request) => {
       const offsets = request.offsets.map((offset) => ({ ...offset, offset: Number(offset.offset) }));
@@ -85,14 +80,59 @@ export function groupCoordinatorService(
   };
 }
 
+type Methods = ServiceImplementation<typeof GroupCoordinatorService>;
+
+/** The requests of members of classic groups. */
+function classicMethods({
+  partitions,
+  limits,
+  random,
+}: GroupCoordinatorServiceOptions): Pick<Methods, "joinGroup" | "syncGroup" | "heartbeat" | "leaveGroup"> {
+  const tableOf = (groupId: string): GroupTable => partitions.tableOf(groupId);
+  return {
+    joinGroup: async (request) => {
+      const table = tableOf(request.groupId);
+      checkJoin(request, limits);
+      const isNew = request.memberId === "";
+      const rebalance = isNew ? table.classicGroup(request.groupId) : knownGroup(table, request);
+      const context = { random, limits, journal: table.options.journal };
+      return joinedMessage(await joinGroup(rebalance, request, context));
+    },
+    syncGroup: async (request) => syncGroup(knownGroup(tableOf(request.groupId), request), request),
+    heartbeat: async (request) => {
+      heartbeat(knownGroup(tableOf(request.groupId), request).group, request);
+      return {};
+    },
+    leaveGroup: async (request) => {
+      const rebalance = tableOf(request.groupId).find(request.groupId)?.rebalance;
+      const left =
+        rebalance === undefined
+          ? request.members.map(({ memberId }) => ({ memberId, error: unknownMember(memberId) }))
+          : leaveGroup(rebalance, request.members);
+      return { members: left.map(({ memberId, error }) => ({ memberId, ...(error && failed(error)) })) };
+    },
+  };
+}
+
 /** A group that nobody knows has no members: UNKNOWN_MEMBER_ID makes its clients join anew. */
 function knownGroup(
   table: GroupTable,
   request: { readonly groupId: string; readonly memberId: string },
-): Group {
-  const group = table.find(request.groupId);
-  if (group === undefined) throw unknownMember(request.memberId);
-  return group;
+): ClassicRebalance {
+  const rebalance = table.find(request.groupId)?.rebalance;
+  if (rebalance === undefined) throw unknownMember(request.memberId);
+  return rebalance;
+}
+
+/** Who joins makes the group; all others have to be in it. */
+function consumersOf(
+  table: GroupTable,
+  { groupId, memberEpoch }: { readonly groupId: string; readonly memberEpoch: number },
+): ConsumerMembership {
+  if (memberEpoch === JOIN_EPOCH) return table.consumerGroup(groupId);
+  const membership = table.get(groupId).consumers;
+  if (membership !== undefined) return membership;
+  throw new OttlaError("GROUP_ID_NOT_FOUND", `the members of group "${groupId}" use the classic protocol`);
 }
 
 const NO_ERROR = { reason: "" };
@@ -117,6 +157,19 @@ function joinedMessage({ protocolName, members, ...outcome }: JoinOutcome) {
   };
 }
 
-function describedMessage({ instanceId, ...member }: DescribedMember) {
-  return { ...member, ...(instanceId !== undefined && { instanceId }) };
+function describedMessage({ instanceId, rackId, subscribedRegex, ...member }: DescribedMember) {
+  const { subscribedTopics = [], assigned = [], target = [], ...rest } = member;
+  return {
+    ...rest,
+    subscribedTopics: [...subscribedTopics],
+    assigned: topicMessages(assigned),
+    target: topicMessages(target),
+    ...(instanceId !== undefined && { instanceId }),
+    ...(rackId !== undefined && { rackId }),
+    ...(subscribedRegex !== undefined && { subscribedRegex }),
+  };
+}
+
+function topicMessages<T extends TopicPartitionList>(topics: readonly T[]) {
+  return topics.map((topic) => ({ ...topic, partitions: [...topic.partitions] }));
 }

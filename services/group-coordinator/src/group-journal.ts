@@ -8,4 +8,6 @@ export interface GroupJournal {
    * memory is of no use any more.
    */
   append(records: readonly GroupRecord[]): Promise<void>;
+  /** Resolves when all that was appended before is durable. */
+  flushed(): Promise<void>;
 }

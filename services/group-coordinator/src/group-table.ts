@@ -1,11 +1,17 @@
 import { OttlaError } from "@ottla/errors";
 import type { Clock, Deadlines, Logger, Random } from "@ottla/runtime";
 import { ClassicGroup } from "./classic/classic-group.ts";
+import { ClassicMembership } from "./classic/classic-membership.ts";
 import { ClassicRebalance } from "./classic/classic-rebalance.ts";
+import { ConsumerGroup } from "./consumer/consumer-group.ts";
+import { ConsumerMembership } from "./consumer/consumer-membership.ts";
 import { Group } from "./group.ts";
 import type { GroupJournal } from "./group-journal.ts";
 import { type GroupLimits, MAX_ID_BYTES } from "./group-limits.ts";
-import type { GroupMetadataValue, ReadRecord } from "./group-record.ts";
+import { GroupLoading } from "./group-loading.ts";
+import type { GroupMembership } from "./group-membership.ts";
+import type { ReadRecord } from "./group-record.ts";
+import type { TopicCatalog } from "./topic-catalog.ts";
 
 export interface GroupTableOptions {
   readonly journal: GroupJournal;
@@ -14,6 +20,7 @@ export interface GroupTableOptions {
   readonly deadlines: Deadlines;
   readonly limits: GroupLimits;
   readonly logger: Logger;
+  readonly catalog: TopicCatalog;
   /** How many groups this node keeps in all its partitions. */
   readonly groupCount: () => number;
   /** Whether a topic was deleted: only when that is known for sure. */
@@ -24,8 +31,7 @@ export interface GroupTableOptions {
 export class GroupTable {
   readonly options: GroupTableOptions;
   readonly #groups = new Map<string, Group>();
-  /** Members as read from the log: they are set up when all is read, and their sessions begin then. */
-  #loading: Map<string, GroupMetadataValue> | undefined = new Map();
+  #loading: GroupLoading | undefined = new GroupLoading();
 
   constructor(options: GroupTableOptions) {
     this.options = options;
@@ -48,15 +54,15 @@ export class GroupTable {
     const known = this.#groups.get(groupId);
     if (known !== undefined) return known;
     checkGroupId(groupId);
-    const { maxGroups } = this.options.limits;
-    if (this.options.groupCount() >= maxGroups) {
+    const { limits, clock, groupCount } = this.options;
+    if (groupCount() >= limits.maxGroups) {
       throw new OttlaError(
         "GROUP_MAX_SIZE_REACHED",
-        `this node has ${maxGroups} groups, which is groups.max-groups: delete some or add nodes`,
-        { metadata: { limit: String(maxGroups) } },
+        `this node has ${limits.maxGroups} groups, which is groups.max-groups: delete some or add nodes`,
+        { metadata: { limit: String(limits.maxGroups) } },
       );
     }
-    return this.#add(groupId, new ClassicGroup(groupId, this.options.clock.now()));
+    return this.#add(groupId, this.#classic(new ClassicGroup(groupId, clock.now())));
   }
 
   /** Throws GROUP_ID_NOT_FOUND. */
@@ -66,16 +72,39 @@ export class GroupTable {
     return group;
   }
 
+  /** The group with members of the classic protocol; one without members changes to it. */
+  classicGroup(groupId: string): ClassicRebalance {
+    const group = this.findOrCreate(groupId);
+    if (group.rebalance === undefined && group.membership.isEmpty) {
+      const { clock } = this.options;
+      this.#replace(group, this.#classic(new ClassicGroup(groupId, clock.now())));
+    }
+    if (group.rebalance !== undefined) return group.rebalance;
+    throw new OttlaError(
+      "INCONSISTENT_GROUP_PROTOCOL",
+      `the members of group "${groupId}" use the consumer protocol (group.protocol=consumer)`,
+    );
+  }
+
+  /** The group with members of the consumer protocol; one without members changes to it. */
+  consumerGroup(groupId: string): ConsumerMembership {
+    const group = this.findOrCreate(groupId);
+    if (group.consumers === undefined && group.membership.isEmpty) {
+      this.#replace(group, this.#consumer(new ConsumerGroup(groupId)));
+    }
+    if (group.consumers !== undefined) return group.consumers;
+    throw new OttlaError("GROUP_ID_NOT_FOUND", `the members of group "${groupId}" use the classic protocol`);
+  }
+
   remove(group: Group): void {
     if (this.#groups.get(group.groupId) === group) this.#groups.delete(group.groupId);
-    group.rebalance.close(new OttlaError("COORDINATOR_NOT_AVAILABLE", "the group was deleted"));
+    group.membership.close(new OttlaError("COORDINATOR_NOT_AVAILABLE", "the group was deleted"));
   }
 
   /** Takes in what the log says, record by record, before `loaded`. */
   replay(record: ReadRecord): void {
-    if (record.kind === "group") {
-      if (record.value === null) this.#loading?.delete(record.groupId);
-      else this.#loading?.set(record.groupId, record.value);
+    if (record.kind !== "offset") {
+      this.#loading?.take(record);
       return;
     }
     const { groupId, topic, partition, value } = record;
@@ -84,7 +113,7 @@ export class GroupTable {
       known?.offsets.remove(topic, partition);
       return;
     }
-    const group = known ?? this.#add(groupId, new ClassicGroup(groupId, -1));
+    const group = known ?? this.#add(groupId, this.#classic(new ClassicGroup(groupId, -1)));
     group.offsets.put(topic, partition, {
       offset: value.offset,
       leaderEpoch: value.leaderEpoch,
@@ -95,31 +124,51 @@ export class GroupTable {
     });
   }
 
-  /** All is read: members of before may be heard of from now on. */
+  /** All is read: members of before may be heard of from now on, and their sessions begin. */
   loaded(): void {
-    const { clock } = this.options;
-    for (const [groupId, value] of this.#loading ?? []) {
-      const offsets = this.#groups.get(groupId)?.offsets;
-      const group = this.#add(groupId, ClassicGroup.fromRecord(groupId, value, clock.now()));
-      for (const { topic, partition, committed } of offsets?.committed() ?? []) {
-        group.offsets.put(topic, partition, committed);
-      }
+    const nowMs = this.options.clock.now();
+    for (const [groupId, value] of this.#loading?.classic ?? []) {
+      this.#setMembership(groupId, this.#classic(ClassicGroup.fromRecord(groupId, value, nowMs)));
+    }
+    for (const [groupId, group] of this.#loading?.consumer ?? []) {
+      this.#setMembership(groupId, this.#consumer(group));
     }
     this.#loading = undefined;
-    for (const group of this.#groups.values())
-      if (group.isVoid && group.classic.generation === 0) this.remove(group);
+    for (const group of this.#groups.values()) {
+      if (group.isVoid && !group.membership.isStored) this.remove(group);
+    }
   }
 
   /** Fails everybody who waits: this node does not own the groups any more, or has to read them anew. */
   close(reason: OttlaError): void {
-    for (const group of this.#groups.values()) group.rebalance.close(reason);
+    for (const group of this.#groups.values()) group.membership.close(reason);
     this.#groups.clear();
   }
 
-  #add(groupId: string, classic: ClassicGroup): Group {
-    const { journal, clock, deadlines, limits, logger } = this.options;
-    const rebalance = new ClassicRebalance({ group: classic, journal, clock, deadlines, limits, logger });
-    const group = new Group(groupId, rebalance);
+  #setMembership(groupId: string, membership: GroupMembership): void {
+    const known = this.#groups.get(groupId);
+    if (known === undefined) this.#add(groupId, membership);
+    else known.membership = membership;
+  }
+
+  /** A failure concerns the whole partition, which then reads its groups anew. */
+  #replace(group: Group, membership: GroupMembership): void {
+    const tombstones = group.membership.tombstones();
+    group.membership.close(new OttlaError("COORDINATOR_NOT_AVAILABLE", "the group has changed its protocol"));
+    group.membership = membership;
+    if (tombstones.length > 0) this.options.journal.append(tombstones).catch(() => undefined);
+  }
+
+  #classic(group: ClassicGroup): ClassicMembership {
+    return new ClassicMembership(new ClassicRebalance({ ...this.options, group }));
+  }
+
+  #consumer(group: ConsumerGroup): ConsumerMembership {
+    return new ConsumerMembership({ ...this.options, group });
+  }
+
+  #add(groupId: string, membership: GroupMembership): Group {
+    const group = new Group(groupId, membership);
     this.#groups.set(groupId, group);
     return group;
   }

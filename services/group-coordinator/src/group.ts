@@ -1,24 +1,33 @@
-import type { ClassicGroup } from "./classic/classic-group.ts";
+import { ClassicMembership } from "./classic/classic-membership.ts";
 import type { ClassicRebalance } from "./classic/classic-rebalance.ts";
 import { CommittedOffsets } from "./committed-offsets.ts";
+import { ConsumerMembership } from "./consumer/consumer-membership.ts";
+import type { GroupMembership } from "./group-membership.ts";
 
-/** One consumer group: its members, and its offsets, which may be there without members. */
+/** One consumer group: its members, by one of the two protocols, and its offsets. */
 export class Group {
   readonly groupId: string;
-  readonly rebalance: ClassicRebalance;
   readonly offsets = new CommittedOffsets();
+  /** Changes only while there are no members. */
+  membership: GroupMembership;
 
-  constructor(groupId: string, rebalance: ClassicRebalance) {
+  constructor(groupId: string, membership: GroupMembership) {
     this.groupId = groupId;
-    this.rebalance = rebalance;
+    this.membership = membership;
   }
 
-  get classic(): ClassicGroup {
-    return this.rebalance.group;
+  /** Undefined where its members use the other protocol. */
+  get rebalance(): ClassicRebalance | undefined {
+    return this.membership instanceof ClassicMembership ? this.membership.rebalance : undefined;
   }
 
-  /** Nobody would miss it: it has neither members nor offsets, and nobody is about to join. */
+  /** Undefined where its members use the other protocol. */
+  get consumers(): ConsumerMembership | undefined {
+    return this.membership instanceof ConsumerMembership ? this.membership : undefined;
+  }
+
+  /** Nobody would miss it. */
   get isVoid(): boolean {
-    return this.classic.state === "Empty" && this.classic.pendingMembers.size === 0 && this.offsets.isEmpty;
+    return this.membership.isEmpty && this.offsets.isEmpty;
   }
 }

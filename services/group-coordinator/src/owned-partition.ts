@@ -8,6 +8,7 @@ import type { GroupLimits } from "./group-limits.ts";
 import { GroupTable } from "./group-table.ts";
 import { PartitionJournal } from "./partition-journal.ts";
 import { replayLog } from "./replay-log.ts";
+import type { TopicCatalog } from "./topic-catalog.ts";
 
 export interface PartitionOwnerOptions {
   readonly router: PartitionRouter;
@@ -18,6 +19,7 @@ export interface PartitionOwnerOptions {
   readonly logger: Logger;
   readonly groupCount: () => number;
   readonly isDeleted: (topicId: string) => boolean;
+  readonly catalog: TopicCatalog;
   /** How long reading a partition's groups took. */
   readonly onLoaded: (durationMs: number, records: number) => void;
 }

@@ -4,8 +4,10 @@ import { groupPartition } from "@ottla/routing";
 import { expireOffsets } from "./expire-offsets.ts";
 import type { GroupTable } from "./group-table.ts";
 import { OwnedPartition, type PartitionOwnerOptions } from "./owned-partition.ts";
+import { ViewCatalog } from "./view-catalog.ts";
 
-export interface OwnedPartitionsOptions extends Omit<PartitionOwnerOptions, "groupCount" | "isDeleted"> {
+export interface OwnedPartitionsOptions
+  extends Omit<PartitionOwnerOptions, "groupCount" | "isDeleted" | "catalog"> {
   readonly view: ClusterView;
   readonly nodeId: number;
 }
@@ -14,6 +16,7 @@ export interface OwnedPartitionsOptions extends Omit<PartitionOwnerOptions, "gro
 export class OwnedPartitions {
   readonly #options: OwnedPartitionsOptions;
   readonly #partitions = new Map<number, OwnedPartition>();
+  readonly #catalog: ViewCatalog;
   readonly #closing = new AbortController();
   readonly #unsubscribe: () => void;
   /** Of the present registration; -1 while there is none: then nothing is owned. */
@@ -21,9 +24,12 @@ export class OwnedPartitions {
 
   constructor(options: OwnedPartitionsOptions) {
     this.#options = options;
+    this.#catalog = new ViewCatalog(options.view);
     this.#unsubscribe = options.view.onChange((change) => {
       if (change.groupPartitions.length > 0 || this.#concerns(change.topicIds)) this.#follow();
-      if (change.topicIds.size > 0) this.#forgetDeleted(change.topicIds);
+      if (change.topicIds.size === 0) return;
+      this.#catalog.changed();
+      this.#forgetDeleted(change.topicIds);
     });
   }
 
@@ -89,6 +95,7 @@ export class OwnedPartitions {
           topicId: topic.topicId,
           partition,
           ownerEpoch,
+          catalog: this.#catalog,
           groupCount: () => this.groupCount,
           isDeleted: (topicId) => this.#isDeleted(topicId),
         }),

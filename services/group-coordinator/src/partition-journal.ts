@@ -41,6 +41,8 @@ export class PartitionJournal implements GroupJournal {
   #waiting: Waiting[] = [];
   #waitingBytes = 0;
   #isAppending = false;
+  /** The newest append, while it is not durable. */
+  #last: Promise<void> | undefined;
   #ended: OttlaError | undefined;
 
   constructor(options: PartitionJournalOptions) {
@@ -56,11 +58,21 @@ export class PartitionJournal implements GroupJournal {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#waiting.push({ records: encoded, sizeBytes, resolve, reject });
     this.#waitingBytes += sizeBytes;
+    this.#last = promise;
+    const forget = (): void => {
+      if (this.#last === promise) this.#last = undefined;
+    };
+    promise.then(forget, forget);
     if (!this.#isAppending) {
       this.#isAppending = true;
       this.#options.clock.nextTurn(() => void this.#run());
     }
     return promise;
+  }
+
+  flushed(): Promise<void> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    return this.#last ?? Promise.resolve();
   }
 
   /** Nothing more is appended; who waits is told why. */

@@ -1,5 +1,6 @@
 import { Deadlines, nullLogger, SeededRandom, VirtualClock } from "@ottla/runtime";
 import type { JoinOutcome, SyncOutcome } from "./classic/classic-member.ts";
+import type { ClassicRebalance } from "./classic/classic-rebalance.ts";
 import { checkJoin, type JoinRequest, joinGroup } from "./classic/join-group.ts";
 import { type LeavingMember, leaveGroup } from "./classic/leave-group.ts";
 import { type SyncRequest, syncGroup } from "./classic/sync-group.ts";
@@ -12,6 +13,7 @@ import {
   type GroupRecord,
 } from "./group-record.ts";
 import { GroupTable } from "./group-table.ts";
+import type { CatalogTopic, TopicCatalog } from "./topic-catalog.ts";
 
 export const GROUP = "orders";
 
@@ -45,6 +47,13 @@ export class MemoryJournal implements GroupJournal {
     return promise;
   }
 
+  flushed(): Promise<void> {
+    if (this.#held === undefined) return Promise.resolve();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#held.push(resolve);
+    return promise;
+  }
+
   /** Nothing becomes durable until `release`. */
   hold(): void {
     this.#held = [];
@@ -57,11 +66,42 @@ export class MemoryJournal implements GroupJournal {
   }
 }
 
+/** Topics of a test: each change is seen at once. */
+export class TestCatalog implements TopicCatalog {
+  readonly #topics = new Map<string, CatalogTopic>();
+  version = 0;
+
+  set(name: string, partitionCount: number): void {
+    this.#topics.set(name, { topicId: topicIdOf(name), partitionCount });
+    this.version += 1;
+  }
+
+  find(name: string): CatalogTopic | undefined {
+    return this.#topics.get(name);
+  }
+
+  nameOf(topicId: string): string | undefined {
+    return this.names().find((name) => topicIdOf(name) === topicId);
+  }
+
+  names(): readonly string[] {
+    return [...this.#topics.keys()];
+  }
+}
+
+/** The id that a test's topic of that name has. */
+export function topicIdOf(name: string): string {
+  return Buffer.from(name.padEnd(16, "_"))
+    .toString("hex")
+    .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
 /** The groups of one partition on virtual time, as a test's clients see them. */
 export class TestGroups {
   readonly clock = new VirtualClock();
   readonly journal = new MemoryJournal();
   readonly limits: GroupLimits;
+  readonly catalog = new TestCatalog();
   readonly deletedTopics = new Set<string>();
   readonly #random = new SeededRandom(1);
   table: GroupTable;
@@ -82,6 +122,11 @@ export class TestGroups {
     this.table.loaded();
   }
 
+  /** The group of the tests, with members of the classic protocol. */
+  get classic(): ClassicRebalance {
+    return this.table.classicGroup(GROUP);
+  }
+
   async join(request: Partial<JoinRequest> = {}): Promise<JoinOutcome> {
     const full: JoinRequest = {
       groupId: GROUP,
@@ -96,8 +141,11 @@ export class TestGroups {
       ...request,
     };
     checkJoin(full, this.limits);
-    const { rebalance } = this.table.findOrCreate(full.groupId);
-    return joinGroup(rebalance, full, { random: this.#random, limits: this.limits, journal: this.journal });
+    return joinGroup(this.table.classicGroup(full.groupId), full, {
+      random: this.#random,
+      limits: this.limits,
+      journal: this.journal,
+    });
   }
 
   async sync(
@@ -105,7 +153,7 @@ export class TestGroups {
     assignments: Readonly<Record<string, string>> = {},
     more: Partial<SyncRequest> = {},
   ): Promise<SyncOutcome> {
-    return syncGroup(this.table.get(GROUP).rebalance, {
+    return syncGroup(this.classic, {
       groupId: GROUP,
       memberId: member.memberId,
       generation: member.generation,
@@ -118,7 +166,7 @@ export class TestGroups {
   }
 
   leave(...members: LeavingMember[]) {
-    return leaveGroup(this.table.get(GROUP).rebalance, members);
+    return leaveGroup(this.classic, members);
   }
 
   /** One member, in its generation and with its assignment. */
@@ -137,6 +185,7 @@ export class TestGroups {
       deadlines: new Deadlines({ clock }),
       limits,
       logger: nullLogger,
+      catalog: this.catalog,
       groupCount: () => this.table?.size ?? 0,
       isDeleted: (topicId) => this.deletedTopics.has(topicId),
     });

@@ -154,6 +154,19 @@ def check_metadata(bootstrap, protocol):
     assert committed[0].offset == 1 and committed[0].metadata == "half-way", committed
 
 
+def check_pattern(bootstrap, protocol):
+    first, second = f"py-pattern-{protocol}-1", f"py-pattern-{protocol}-2"
+    create_topic(bootstrap, first, 1)
+    member = Member(bootstrap, protocol, "py-pattern", f"^py-pattern-{protocol}-.*")
+    poll_until(lambda: member.assignments > 0, member)
+    produce(bootstrap, first, 0, 1, 1)
+    poll_until(lambda: member.values == [0], member)
+    create_topic(bootstrap, second, 1)
+    produce(bootstrap, second, 1, 1, 1)
+    poll_until(lambda: member.values == [0, 1], member)
+    member.close()
+
+
 def check_fenced(bootstrap, protocol):
     topic = f"py-fenced-{protocol}"
     create_topic(bootstrap, topic)

@@ -29,6 +29,8 @@ import { listPartitionReassignmentsHandler } from "./46-list-partition-reassignm
 import { offsetDeleteHandler } from "./47-offset-delete.ts";
 import { describeClusterHandler } from "./60-describe-cluster.ts";
 import { describeProducersHandler } from "./61-describe-producers.ts";
+import { consumerGroupHeartbeatHandler } from "./68-consumer-group-heartbeat.ts";
+import { consumerGroupDescribeHandler } from "./69-consumer-group-describe.ts";
 import { describeTopicPartitionsHandler } from "./75-describe-topic-partitions.ts";
 import type { AnyKafkaHandler } from "./handler.ts";
 import type { KafkaServices } from "./kafka-services.ts";
@@ -67,6 +69,8 @@ export function kafkaHandlers(services: KafkaServices): readonly AnyKafkaHandler
     offsetDeleteHandler(services),
     describeClusterHandler(services),
     describeProducersHandler(services),
+    consumerGroupHeartbeatHandler(services),
+    consumerGroupDescribeHandler(services),
     describeTopicPartitionsHandler(services),
   ];
   return handlers;

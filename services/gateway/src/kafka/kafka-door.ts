@@ -91,6 +91,7 @@ export async function startKafkaDoor(options: KafkaDoorOptions): Promise<KafkaDo
     changes: new TopicChanges(options),
     fetchSessions: new FetchSessions({ random: options.random, maxPartitions: MAX_SESSION_PARTITIONS }),
     clock,
+    random: options.random,
     metrics: options.gatewayMetrics,
     produceBudget: new ByteBudget(settings.maxProduceBytes),
     readBuffers: listen.readBuffers ?? new ReadBuffers(),

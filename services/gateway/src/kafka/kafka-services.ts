@@ -1,7 +1,7 @@
 import { toOttlaError } from "@ottla/errors";
 import type { ClusterView, TopicConfigMap } from "@ottla/metadata";
 import type { GroupRouter, PartitionRouter } from "@ottla/routing";
-import type { Clock, ReadBuffers } from "@ottla/runtime";
+import type { Clock, Random, ReadBuffers } from "@ottla/runtime";
 import type { ByteBudget } from "../byte-budget.ts";
 import type { GatewayMetrics } from "../gateway-metrics.ts";
 import type { ProducerIds } from "../log-service/producer-ids.ts";
@@ -24,6 +24,7 @@ export interface KafkaServices {
   readonly changes: TopicChanges;
   readonly fetchSessions: FetchSessions;
   readonly clock: Clock;
+  readonly random: Random;
   readonly metrics: GatewayMetrics;
   /** Bytes of batches on their way to leaders, over all connections. */
   readonly produceBudget: ByteBudget;

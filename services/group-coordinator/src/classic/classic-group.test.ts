@@ -13,7 +13,7 @@ async function refusalOf(work: () => unknown): Promise<string> {
 }
 
 function beat(groups: TestGroups, memberId: string, generation: number, instanceId?: string): void {
-  heartbeat(groups.table.get(GROUP).classic, { groupId: GROUP, memberId, generation, instanceId });
+  heartbeat(groups.classic.group, { groupId: GROUP, memberId, generation, instanceId });
 }
 
 describe("a classic group", () => {
@@ -24,7 +24,7 @@ describe("a classic group", () => {
     expect(member.members.map(({ metadata }) => Buffer.from(metadata).toString())).toEqual(["about range"]);
     const synced = await groups.sync(member, { [member.memberId]: "all" });
     expect(Buffer.from(synced.assignment).toString()).toBe("all");
-    expect(groups.table.get(GROUP).classic.state).toBe("Stable");
+    expect(groups.classic.group.state).toBe("Stable");
   });
 
   test("a second member makes the first join again, and each gets its share", async () => {
@@ -88,7 +88,7 @@ describe("a classic group", () => {
     await groups.clock.advance(9_000);
     beat(groups, other.memberId, 2);
     await groups.clock.advance(1_020);
-    expect(groups.table.get(GROUP).classic.has(silent.memberId)).toBe(false);
+    expect(groups.classic.group.has(silent.memberId)).toBe(false);
     expect(await groups.join({ memberId: other.memberId })).toMatchObject({
       generation: 3,
       leaderId: other.memberId,
@@ -116,7 +116,7 @@ describe("a classic group", () => {
     });
     await groups.sync(leader, {});
     await groups.clock.advance(20_020);
-    expect(groups.table.get(GROUP).classic.has((await mute).memberId)).toBe(false);
+    expect(groups.classic.group.has((await mute).memberId)).toBe(false);
     expect(await refusalOf(() => beat(groups, leader.memberId, 2))).toBe("REBALANCE_IN_PROGRESS");
   });
 
@@ -144,9 +144,9 @@ describe("a classic group", () => {
     expect(groups.leave({ memberId: member.memberId })).toEqual([
       { memberId: member.memberId, error: undefined },
     ]);
-    expect(groups.table.get(GROUP).classic).toMatchObject({ state: "Empty", generation: 2, size: 0 });
+    expect(groups.classic.group).toMatchObject({ state: "Empty", generation: 2, size: 0 });
     groups.takeOver();
-    expect(groups.table.get(GROUP).classic).toMatchObject({ state: "Empty", generation: 2, size: 0 });
+    expect(groups.classic.group).toMatchObject({ state: "Empty", generation: 2, size: 0 });
   });
 
   test("members choose the assignor that most like best of those that all have", async () => {
@@ -175,7 +175,7 @@ describe("a classic group", () => {
     const follower = await joining;
     expect(await groups.join({ memberId: follower.memberId })).toEqual(follower);
     expect(await refusalOf(() => groups.sync({ ...leader, generation: 1 }))).toBe("ILLEGAL_GENERATION");
-    expect(groups.table.get(GROUP).classic.generation).toBe(2);
+    expect(groups.classic.group.generation).toBe(2);
   });
 
   test("a group is full at its limit, and its own members may still join again", async () => {
@@ -194,6 +194,6 @@ describe("a classic group", () => {
     const synced = await groups.sync(member, {}, { instanceId: "a" });
     expect(Buffer.from(synced.assignment).toString()).toBe("all");
     await groups.clock.advance(10_020);
-    expect(groups.table.get(GROUP).classic.state).toBe("Empty");
+    expect(groups.classic.group.state).toBe("Empty");
   });
 });

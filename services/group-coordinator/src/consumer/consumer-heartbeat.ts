@@ -1,0 +1,230 @@
+import { OttlaError } from "@ottla/errors";
+import { type ConsumerHeartbeat, checkHeartbeat } from "./check-heartbeat.ts";
+import {
+  type ConsumerMember,
+  JOIN_EPOCH,
+  LEAVE_EPOCH,
+  LEFT_FOR_A_WHILE_EPOCH,
+  MemberState,
+  newMember,
+} from "./consumer-member.ts";
+import type { ConsumerMembership } from "./consumer-membership.ts";
+import { ConsumerChanges } from "./consumer-records.ts";
+import { metadataHash, updateTarget } from "./consumer-target.ts";
+import { reconcileMember } from "./reconcile-member.ts";
+import { checkRegex, resolveRegexes } from "./subscribed-regexes.ts";
+import {
+  fromLists,
+  isAmong,
+  NO_PARTITIONS,
+  samePartitions,
+  type TopicPartitionList,
+  toLists,
+} from "./topic-partitions.ts";
+
+export interface ConsumerHeartbeatAnswer {
+  readonly memberId: string;
+  readonly memberEpoch: number;
+  readonly heartbeatIntervalMs: number;
+  /** What it may have now; undefined when that has not changed. */
+  readonly assignment: readonly TopicPartitionList[] | undefined;
+}
+
+/**
+ * Everything that a member of a consumer group says comes as a heartbeat (KIP-848): joining, leaving,
+ * changing its subscription, giving partitions up. Answered when all that it brought about is durable.
+ */
+export async function consumerHeartbeat(
+  membership: ConsumerMembership,
+  heartbeat: ConsumerHeartbeat,
+): Promise<ConsumerHeartbeatAnswer> {
+  checkHeartbeat(heartbeat);
+  if (heartbeat.memberEpoch < JOIN_EPOCH) return leave(membership, heartbeat);
+  const { group, options } = membership;
+  const { catalog, clock, journal, limits } = options;
+  const { subscribedTopicRegex: regex } = heartbeat;
+  if (regex !== undefined && regex !== "") checkRegex(regex);
+  const before = findMember(membership, heartbeat, limits.maxSize);
+  const changes = new ConsumerChanges(group);
+  const member = replaced(membership, before, heartbeat, changes);
+  const updated = withHeartbeat(member, heartbeat);
+  const isSubscriptionNew =
+    group.member(member.memberId) === undefined || subscriptionDiffers(member, updated);
+  if (isSubscriptionNew || metadataDiffers(member, updated)) changes.memberMetadata(updated);
+  if (
+    resolveRegexes(group, catalog, changes, clock.now()) ||
+    isSubscriptionNew ||
+    membership.isCatalogNew()
+  ) {
+    const hash = metadataHash(group, catalog);
+    if (isSubscriptionNew || hash !== group.metadataHash) changes.groupEpoch(group.groupEpoch + 1, hash);
+  }
+  if (group.groupEpoch > group.targetEpoch) updateTarget(group, catalog, changes, clock.now());
+  const present = group.member(member.memberId) ?? updated;
+  const reconciled = reconcileMember(present, {
+    targetEpoch: group.targetEpoch,
+    target: group.targetOf(member.memberId),
+    owned: heartbeat.owned && fromLists(heartbeat.owned),
+    isHeld: (topicId, partition) => group.isHeld(topicId, partition),
+  });
+  if (reconciled !== present) changes.current(reconciled);
+  membership.watch(reconciled);
+  await changes.store(journal);
+  const isTold =
+    heartbeat.memberEpoch === JOIN_EPOCH ||
+    isWhole(heartbeat) ||
+    !samePartitions(before?.assigned ?? NO_PARTITIONS, reconciled.assigned);
+  return {
+    memberId: reconciled.memberId,
+    memberEpoch: reconciled.memberEpoch,
+    heartbeatIntervalMs: limits.consumerHeartbeatIntervalMs,
+    assignment: isTold ? toLists(reconciled.assigned) : undefined,
+  };
+}
+
+/** The member as it is known, or undefined for one that may join. Throws why it may not go on. */
+function findMember(
+  { group }: ConsumerMembership,
+  { memberId, memberEpoch, instanceId, owned }: ConsumerHeartbeat,
+  maxSize: number,
+): ConsumerMember | undefined {
+  const joins = memberEpoch === JOIN_EPOCH;
+  const known = instanceId === undefined ? group.member(memberId) : group.staticMember(instanceId);
+  if (known === undefined) {
+    if (!joins) throw unknownMember(memberId);
+    if (group.size >= maxSize) throw full(maxSize);
+    return undefined;
+  }
+  if (joins && instanceId !== undefined && known.memberId !== memberId) {
+    if (known.memberEpoch === LEFT_FOR_A_WHILE_EPOCH) return known;
+    throw new OttlaError("UNRELEASED_INSTANCE_ID", `member ${known.memberId} still uses "${instanceId}"`);
+  }
+  if (known.memberId !== memberId) {
+    throw new OttlaError("FENCED_INSTANCE_ID", `member ${known.memberId} has taken over "${instanceId}"`);
+  }
+  if (joins && known.memberEpoch === LEFT_FOR_A_WHILE_EPOCH) return known;
+  checkEpoch(known, memberEpoch, owned);
+  return known;
+}
+
+/**
+ * The answer with the new epoch may have been lost: who comes with the one before, and has no more, goes on.
+ */
+function checkEpoch(
+  member: ConsumerMember,
+  given: number,
+  owned: readonly TopicPartitionList[] | undefined,
+): void {
+  if (given === member.memberEpoch) return;
+  const isLate = given < member.memberEpoch && given === member.previousMemberEpoch;
+  if (isLate && owned !== undefined && isAmong(fromLists(owned), member.assigned)) return;
+  throw new OttlaError(
+    "FENCED_MEMBER_EPOCH",
+    `epoch ${given} is not the member's, which is ${member.memberEpoch}: it has to give all up and join anew`,
+  );
+}
+
+/** A static member that has left for a while is back, perhaps under another id: it takes its own place. */
+function replaced(
+  membership: ConsumerMembership,
+  before: ConsumerMember | undefined,
+  { memberId }: ConsumerHeartbeat,
+  changes: ConsumerChanges,
+): ConsumerMember {
+  if (before === undefined) return newMember(memberId);
+  if (before.memberEpoch !== LEFT_FOR_A_WHILE_EPOCH) return before;
+  const { group } = membership;
+  const target = group.targetOf(before.memberId);
+  const back: ConsumerMember = {
+    ...before,
+    memberId,
+    memberEpoch: JOIN_EPOCH,
+    previousMemberEpoch: JOIN_EPOCH,
+    state: MemberState.STABLE,
+  };
+  if (before.memberId !== memberId) {
+    membership.unwatch(before.memberId);
+    changes.removeMember(before.memberId);
+    changes.memberMetadata(back);
+    changes.target(memberId, target);
+  }
+  changes.current(back);
+  return back;
+}
+
+function withHeartbeat(member: ConsumerMember, heartbeat: ConsumerHeartbeat): ConsumerMember {
+  const { instanceId, rackId, client, rebalanceTimeoutMs, serverAssignor } = heartbeat;
+  const { subscribedTopicNames: names, subscribedTopicRegex: regex } = heartbeat;
+  return {
+    ...member,
+    ...client,
+    instanceId: instanceId ?? member.instanceId,
+    rackId: rackId ?? member.rackId,
+    rebalanceTimeoutMs: rebalanceTimeoutMs < 0 ? member.rebalanceTimeoutMs : rebalanceTimeoutMs,
+    serverAssignor: serverAssignor ?? member.serverAssignor,
+    subscribedTopicNames: names === undefined ? member.subscribedTopicNames : [...new Set(names)].toSorted(),
+    subscribedTopicRegex: regex === undefined ? member.subscribedTopicRegex : regex === "" ? null : regex,
+  };
+}
+
+function subscriptionDiffers(left: ConsumerMember, right: ConsumerMember): boolean {
+  return (
+    left.subscribedTopicRegex !== right.subscribedTopicRegex ||
+    left.subscribedTopicNames.length !== right.subscribedTopicNames.length ||
+    left.subscribedTopicNames.some((name, index) => name !== right.subscribedTopicNames[index])
+  );
+}
+
+function metadataDiffers(left: ConsumerMember, right: ConsumerMember): boolean {
+  return (
+    left.instanceId !== right.instanceId ||
+    left.rackId !== right.rackId ||
+    left.clientId !== right.clientId ||
+    left.clientHost !== right.clientHost ||
+    left.rebalanceTimeoutMs !== right.rebalanceTimeoutMs ||
+    left.serverAssignor !== right.serverAssignor
+  );
+}
+
+/** It says everything, as after an error: so it is told everything. */
+function isWhole(heartbeat: ConsumerHeartbeat): boolean {
+  const { rebalanceTimeoutMs, subscribedTopicNames, subscribedTopicRegex, owned } = heartbeat;
+  const subscribes = subscribedTopicNames !== undefined || subscribedTopicRegex !== undefined;
+  return rebalanceTimeoutMs >= 0 && subscribes && owned !== undefined;
+}
+
+async function leave(
+  membership: ConsumerMembership,
+  { memberId, memberEpoch, instanceId }: ConsumerHeartbeat,
+): Promise<ConsumerHeartbeatAnswer> {
+  const { group, options } = membership;
+  const known = instanceId === undefined ? group.member(memberId) : group.staticMember(instanceId);
+  if (known === undefined) throw unknownMember(memberId);
+  if (known.memberId !== memberId) {
+    throw new OttlaError("FENCED_INSTANCE_ID", `member ${known.memberId} has taken over "${instanceId}"`);
+  }
+  if (memberEpoch === LEAVE_EPOCH) await membership.remove(memberId);
+  else {
+    const changes = new ConsumerChanges(group);
+    const away = { ...known, memberEpoch: LEFT_FOR_A_WHILE_EPOCH, pendingRevocation: NO_PARTITIONS };
+    changes.current(away);
+    membership.watch({ ...away, state: MemberState.STABLE });
+    await changes.store(options.journal);
+  }
+  const { consumerHeartbeatIntervalMs: heartbeatIntervalMs } = options.limits;
+  return { memberId, memberEpoch, heartbeatIntervalMs, assignment: undefined };
+}
+
+function unknownMember(memberId: string): OttlaError {
+  return new OttlaError("UNKNOWN_MEMBER_ID", `the group does not know the member "${memberId}"`);
+}
+
+function full(maxSize: number): OttlaError {
+  return new OttlaError(
+    "GROUP_MAX_SIZE_REACHED",
+    `the group has ${maxSize} members, which is groups.max-size`,
+    {
+      metadata: { limit: String(maxSize) },
+    },
+  );
+}

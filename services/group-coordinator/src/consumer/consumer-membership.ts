@@ -1,0 +1,208 @@
+import { OttlaError } from "@ottla/errors";
+import type { Clock, Deadline, Deadlines, Logger } from "@ottla/runtime";
+import type { GroupJournal } from "../group-journal.ts";
+import type { GroupLimits } from "../group-limits.ts";
+import type { DescribedGroup, DescribedTopic, GroupMembership, OffsetClient } from "../group-membership.ts";
+import type { GroupRecord } from "../group-record.ts";
+import { Session } from "../session.ts";
+import type { TopicCatalog } from "../topic-catalog.ts";
+import type { ConsumerGroup } from "./consumer-group.ts";
+import { type ConsumerMember, MemberState } from "./consumer-member.ts";
+import { ConsumerChanges } from "./consumer-records.ts";
+import { metadataHash, preferredAssignor } from "./consumer-target.ts";
+import { type TopicPartitions, toLists } from "./topic-partitions.ts";
+
+export interface ConsumerMembershipOptions {
+  readonly group: ConsumerGroup;
+  readonly journal: GroupJournal;
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+  readonly limits: GroupLimits;
+  readonly logger: Logger;
+  readonly catalog: TopicCatalog;
+}
+
+interface Timers {
+  readonly session: Session;
+  /** Until when it has to give partitions up. */
+  revocation: Deadline | undefined;
+}
+
+/** The members of a group of the consumer protocol in time: who has fallen silent, who gives nothing up. */
+export class ConsumerMembership implements GroupMembership {
+  readonly type = "consumer";
+  readonly protocolType = "consumer";
+  readonly group: ConsumerGroup;
+  readonly options: ConsumerMembershipOptions;
+  readonly #timers = new Map<string, Timers>();
+  #catalogVersion = -1;
+  #isClosed = false;
+
+  constructor(options: ConsumerMembershipOptions) {
+    this.options = options;
+    this.group = options.group;
+    for (const member of this.group.members()) this.watch(member);
+  }
+
+  get state(): string {
+    return this.#isClosed ? "Dead" : this.group.state;
+  }
+
+  get isEmpty(): boolean {
+    return this.group.isEmpty;
+  }
+
+  get isStored(): boolean {
+    return this.group.groupEpoch > 0;
+  }
+
+  /** Whether topics may have changed since this was asked last. */
+  isCatalogNew(): boolean {
+    const { version } = this.options.catalog;
+    if (version === this.#catalogVersion) return false;
+    this.#catalogVersion = version;
+    return true;
+  }
+
+  /** It was heard, and may have to give partitions up: its times run from now. */
+  watch(member: ConsumerMember): void {
+    const { memberId, memberEpoch, state, rebalanceTimeoutMs } = member;
+    const { clock, deadlines, limits } = this.options;
+    let timers = this.#timers.get(memberId);
+    if (timers === undefined) {
+      const onSilence = (): boolean => {
+        this.#fence(memberId, "fell silent");
+        return true;
+      };
+      const timeoutMs = limits.consumerSessionTimeoutMs;
+      timers = { session: new Session({ clock, deadlines, timeoutMs, onSilence }), revocation: undefined };
+      this.#timers.set(memberId, timers);
+    }
+    timers.session.heard();
+    if (state !== MemberState.UNREVOKED_PARTITIONS) {
+      timers.revocation?.cancel();
+      timers.revocation = undefined;
+    } else if (timers.revocation === undefined) {
+      timers.revocation = deadlines.set(rebalanceTimeoutMs, () => {
+        const now = this.group.member(memberId);
+        if (now?.state !== MemberState.UNREVOKED_PARTITIONS || now.memberEpoch !== memberEpoch) return;
+        this.#fence(memberId, "did not give partitions up in time");
+      });
+    }
+  }
+
+  unwatch(memberId: string): void {
+    const timers = this.#timers.get(memberId);
+    timers?.session.end();
+    timers?.revocation?.cancel();
+    this.#timers.delete(memberId);
+  }
+
+  /** Takes a member out; its partitions are free from then on. */
+  async remove(memberId: string): Promise<void> {
+    const { group } = this;
+    const { catalog, journal } = this.options;
+    this.unwatch(memberId);
+    const changes = new ConsumerChanges(group);
+    changes.removeMember(memberId);
+    changes.groupEpoch(group.groupEpoch + 1, metadataHash(group, catalog));
+    await changes.store(journal);
+  }
+
+  checkMayCommit({ memberId, instanceId, generationOrEpoch }: OffsetClient): void {
+    // Tools may, while there are no members.
+    if (generationOrEpoch < 0 && this.group.isEmpty) return;
+    const member = this.group.member(memberId);
+    if (member === undefined) throw this.#unknownMember(memberId);
+    if (instanceId !== undefined && member.instanceId !== null && member.instanceId !== instanceId) {
+      throw new OttlaError("FENCED_INSTANCE_ID", `the member's instance id is not "${instanceId}"`);
+    }
+    this.#checkEpoch(member, generationOrEpoch);
+  }
+
+  checkMayFetch({ memberId, generationOrEpoch }: OffsetClient): void {
+    if (memberId === "" && generationOrEpoch < 0) return;
+    const member = this.group.member(memberId);
+    if (member === undefined) throw this.#unknownMember(memberId);
+    this.#checkEpoch(member, generationOrEpoch);
+  }
+
+  uses(topic: string): boolean {
+    return !this.group.isEmpty && this.group.isSubscribedTo(topic);
+  }
+
+  unusedSinceMs(topic: string, committedAtMs: number): number | undefined {
+    return this.uses(topic) ? undefined : committedAtMs;
+  }
+
+  describe(): DescribedGroup {
+    const { group } = this;
+    return {
+      type: this.type,
+      state: this.state,
+      protocolType: this.protocolType,
+      protocol: preferredAssignor(group),
+      generation: group.groupEpoch,
+      assignmentEpoch: group.targetEpoch,
+      members: [...group.members()].map((member) => ({
+        memberId: member.memberId,
+        instanceId: member.instanceId ?? undefined,
+        clientId: member.clientId,
+        clientHost: member.clientHost,
+        epoch: member.memberEpoch,
+        rackId: member.rackId ?? undefined,
+        subscribedTopics: member.subscribedTopicNames,
+        subscribedRegex: member.subscribedTopicRegex ?? undefined,
+        assigned: this.#described(member.assigned),
+        target: this.#described(group.targetOf(member.memberId)),
+      })),
+    };
+  }
+
+  tombstones(): GroupRecord[] {
+    if (!this.isStored) return [];
+    const { groupId } = this.group;
+    const regexes = [...this.group.regexes().keys()].map(
+      (regularExpression): GroupRecord => ({
+        kind: "consumer-regex",
+        groupId,
+        regularExpression,
+        value: null,
+      }),
+    );
+    return [
+      ...regexes,
+      { kind: "consumer-target", groupId, value: null },
+      { kind: "consumer-group", groupId, value: null },
+    ];
+  }
+
+  close(_reason: OttlaError): void {
+    this.#isClosed = true;
+    for (const memberId of this.#timers.keys()) this.unwatch(memberId);
+  }
+
+  #fence(memberId: string, why: string): void {
+    const { logger } = this.options;
+    logger.info({ groupId: this.group.groupId, memberId }, `a member ${why}: it is out`);
+    // A failure concerns the whole partition, which then reads its groups anew.
+    this.remove(memberId).catch(() => undefined);
+  }
+
+  #checkEpoch({ memberEpoch }: ConsumerMember, given: number): void {
+    if (given === memberEpoch) return;
+    throw new OttlaError("STALE_MEMBER_EPOCH", `epoch ${given} is not the member's, which is ${memberEpoch}`);
+  }
+
+  #unknownMember(memberId: string): OttlaError {
+    return new OttlaError("UNKNOWN_MEMBER_ID", `the group does not know the member "${memberId}"`);
+  }
+
+  #described(partitions: TopicPartitions): DescribedTopic[] {
+    const { catalog } = this.options;
+    return toLists(partitions).flatMap(({ topicId, partitions: ofTopic }) => {
+      const topic = catalog.nameOf(topicId);
+      return topic === undefined ? [] : [{ topicId, topic, partitions: ofTopic }];
+    });
+  }
+}
