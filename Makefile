@@ -4,7 +4,7 @@ NODE := sh scripts/node.sh
 BIN := node_modules
 
 .PHONY: help install up cluster test test-unit simulate conformance chaos chaos-short
-.PHONY: lint fix generate pack bundle image chart rendered
+.PHONY: lint fix generate pack bundle image chart rendered dashboards
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -66,6 +66,10 @@ chart: install ## Prove the Helm chart with helm and Kubernetes' own schemas (fe
 rendered: install ## Write k8s/rendered: the manifests of each profile of the chart
 	sh tests/chart/setup.sh
 	$(NODE) tests/chart/support/rendered.ts
+
+dashboards: install ## Write the dashboards for Grafana
+	$(NODE) scripts/dashboards.ts
+	$(NODE) $(BIN)/@biomejs/biome/bin/biome format --write charts/ottla/files/dashboards
 
 bundle: install ## Build Ottla as one program that runs without this tree, in dist/bundle
 	$(NODE) scripts/bundle.ts

@@ -33,7 +33,7 @@ export default defineConfig({
       {
         test: {
           name: "chart",
-          include: ["tests/chart/**/*.test.ts"],
+          include: ["tests/chart/**/*.test.ts", "tests/monitoring/**/*.test.ts"],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },

@@ -1,0 +1,206 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/**
+ * Writes the dashboards for Grafana (`make dashboards`): what is on them stands here once, the JSON follows.
+ */
+
+interface Panel {
+  readonly title: string;
+  readonly unit: "short" | "Bps" | "bytes" | "s" | "percentunit" | "ops";
+  /** PromQL, by legend. */
+  readonly queries: Readonly<Record<string, string>>;
+}
+
+interface Dashboard {
+  readonly name: string;
+  readonly title: string;
+  readonly panels: readonly Panel[];
+}
+
+const p99 = (metric: string, by: string): string =>
+  `histogram_quantile(0.99, sum by (${by}) (rate(${metric}_bucket[5m])))`;
+
+const OVERVIEW: Dashboard = {
+  name: "overview",
+  title: "Ottla / Overview",
+  panels: [
+    panel("Active coordinators", "short", { active: "sum(ottla_coordinator_active_state)" }),
+    panel("Partitions in trouble", "short", {
+      offline: "max(ottla_coordinator_offline_partitions)",
+      "under min ISR": "max(ottla_coordinator_under_min_isr_partitions)",
+      "under-replicated": "max(ottla_coordinator_under_replicated_partitions)",
+      moving: "max(ottla_coordinator_reassigning_partitions)",
+    }),
+    panel("Bytes in and out", "Bps", {
+      in: "sum(rate(ottla_gateway_received_bytes_total[5m]))",
+      out: "sum(rate(ottla_gateway_sent_bytes_total[5m]))",
+    }),
+    panel("Batches acknowledged", "ops", { batches: "sum(rate(ottla_gateway_appended_batches_total[5m]))" }),
+    panel("Time to acknowledge", "s", {
+      p50: "histogram_quantile(0.5, sum by (le) (rate(ottla_gateway_append_duration_seconds_bucket[5m])))",
+      p99: p99("ottla_gateway_append_duration_seconds", "le"),
+    }),
+    panel("Appends that failed, by reason", "ops", {
+      "{{reason}}": "sum by (reason) (rate(ottla_gateway_failed_appends_total[5m]))",
+    }),
+    panel("Kafka requests, by API", "ops", {
+      "{{api}}": "sum by (api) (rate(ottla_gateway_kafka_request_duration_seconds_count[5m]))",
+    }),
+    panel("Kafka request time (p99), by API", "s", {
+      "{{api}}": p99("ottla_gateway_kafka_request_duration_seconds", "api, le"),
+    }),
+    panel("gRPC calls, by method and code", "ops", {
+      "{{method}} {{code}}": "sum by (method, code) (rate(ottla_rpc_requests_total[5m]))",
+    }),
+    panel("gRPC call time (p99), by method", "s", {
+      "{{method}}": p99("ottla_rpc_request_duration_seconds", "method, le"),
+    }),
+    panel("Kafka connections", "short", { "{{instance}}": "ottla_gateway_kafka_connections" }),
+    panel("etcd: time to answer (p99)", "s", {
+      "{{operation}}": p99("ottla_metadata_etcd_latency_seconds", "operation, le"),
+    }),
+  ],
+};
+
+const TOPICS: Dashboard = {
+  name: "topics",
+  title: "Ottla / Topics",
+  panels: [
+    panel("Bytes in, by topic", "Bps", {
+      "{{topic}}": "topk(20, sum by (topic) (rate(ottla_gateway_received_bytes_total[5m])))",
+    }),
+    panel("Bytes out, by topic", "Bps", {
+      "{{topic}}": "topk(20, sum by (topic) (rate(ottla_gateway_sent_bytes_total[5m])))",
+    }),
+    panel("Records in, by topic", "ops", {
+      "{{topic}}": "topk(20, sum by (topic) (rate(kafka_topic_partition_current_offset[5m])))",
+    }),
+    panel("Records kept, by topic", "short", {
+      "{{topic}}":
+        "topk(20, sum by (topic) (max by (topic, partition) (kafka_topic_partition_current_offset) - " +
+        "max by (topic, partition) (kafka_topic_partition_oldest_offset)))",
+    }),
+    panel("Partitions, by topic", "short", { "{{topic}}": "max by (topic) (kafka_topic_partitions)" }),
+    panel("Topics and partitions", "short", {
+      topics: "max(ottla_coordinator_topics)",
+      partitions: "max(ottla_coordinator_partitions)",
+    }),
+  ],
+};
+
+const GROUPS: Dashboard = {
+  name: "groups",
+  title: "Ottla / Consumer groups",
+  panels: [
+    panel("Lag in records, by group", "short", {
+      "{{consumergroup}}": "topk(20, sum by (consumergroup) (kafka_consumergroup_lag))",
+    }),
+    panel("Lag in seconds, by group", "s", {
+      "{{consumergroup}}": "topk(20, max by (consumergroup) (kafka_consumergroup_lag_seconds))",
+    }),
+    panel("Members, by group", "short", {
+      "{{consumergroup}}": "sum by (consumergroup) (kafka_consumergroup_members)",
+    }),
+    panel("Records consumed, by group", "ops", {
+      "{{consumergroup}}": "topk(20, sum by (consumergroup) (rate(kafka_consumergroup_current_offset[5m])))",
+    }),
+    panel("Groups, by node", "short", { "{{instance}}": "ottla_group_coordinator_groups" }),
+    panel("Owned partitions of the groups' topic", "short", {
+      "{{instance}}": "ottla_group_coordinator_owned_partitions",
+      "loading on {{instance}}": "ottla_group_coordinator_loading_partitions",
+    }),
+  ],
+};
+
+const NODES: Dashboard = {
+  name: "nodes",
+  title: "Ottla / Nodes",
+  panels: [
+    panel("Leaders, by storage node", "short", { "{{instance}}": "ottla_partition_storage_leaders" }),
+    panel("Replicas, by storage node", "short", { "{{instance}}": "ottla_partition_storage_partitions" }),
+    panel("ISR changes", "ops", {
+      "{{change}} on {{instance}}":
+        "sum by (instance, change) (rate(ottla_partition_storage_isr_changes_total[5m]))",
+    }),
+    panel("Lag of the slowest in-sync follower", "short", {
+      "{{instance}}": "ottla_partition_storage_max_follower_lag_records",
+    }),
+    panel("Replication", "Bps", {
+      "from {{instance}}":
+        "sum by (instance) (rate(ottla_partition_storage_replication_sent_bytes_total[5m]))",
+      "catching up on {{instance}}":
+        "sum by (instance) (rate(ottla_partition_storage_replication_catch_up_received_bytes_total[5m]))",
+    }),
+    panel("Log write and sync time (p99)", "s", {
+      "write {{instance}}": p99("ottla_partition_storage_log_write_duration_seconds", "instance, le"),
+      "sync {{instance}}": p99("ottla_partition_storage_log_sync_duration_seconds", "instance, le"),
+    }),
+    panel("Free disk", "bytes", { "{{instance}}": "ottla_partition_storage_disk_free_bytes" }),
+    panel("Free disk in a day, at the present pace", "bytes", {
+      "{{instance}}": "predict_linear(ottla_partition_storage_disk_free_bytes[1h], 86400)",
+    }),
+    panel("CPU", "percentunit", { "{{instance}}": "rate(process_cpu_seconds_total[5m])" }),
+    panel("Memory", "bytes", { "{{instance}}": "process_resident_memory_bytes" }),
+    panel("Event loop delay (p99)", "s", { "{{instance}}": "nodejs_eventloop_lag_p99_seconds" }),
+    panel("Time in garbage collection", "percentunit", {
+      "{{instance}} {{kind}}": "sum by (instance, kind) (rate(nodejs_gc_duration_seconds_sum[5m]))",
+    }),
+  ],
+};
+
+export const DASHBOARDS: readonly Dashboard[] = [OVERVIEW, TOPICS, GROUPS, NODES];
+
+function panel(title: string, unit: Panel["unit"], queries: Panel["queries"]): Panel {
+  return { title, unit, queries };
+}
+
+const COLUMNS = 2;
+const WIDTH = 24 / COLUMNS;
+const HEIGHT = 8;
+
+function asGrafana({ name, title, panels }: Dashboard): object {
+  const datasource = { type: "prometheus", uid: "${datasource}" };
+  return {
+    uid: `ottla-${name}`,
+    title,
+    tags: ["ottla"],
+    timezone: "browser",
+    schemaVersion: 39,
+    refresh: "30s",
+    time: { from: "now-1h", to: "now" },
+    templating: {
+      list: [{ name: "datasource", type: "datasource", query: "prometheus", label: "Data source" }],
+    },
+    panels: panels.map((one, index) => ({
+      id: index + 1,
+      type: "timeseries",
+      title: one.title,
+      datasource,
+      gridPos: {
+        x: (index % COLUMNS) * WIDTH,
+        y: Math.floor(index / COLUMNS) * HEIGHT,
+        w: WIDTH,
+        h: HEIGHT,
+      },
+      fieldConfig: { defaults: { unit: one.unit, min: 0 }, overrides: [] },
+      options: { legend: { displayMode: "list", placement: "bottom" }, tooltip: { mode: "multi" } },
+      targets: Object.entries(one.queries).map(([legendFormat, expr], target) => ({
+        refId: String.fromCharCode(65 + target),
+        datasource,
+        expr,
+        legendFormat,
+      })),
+    })),
+  };
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const directory = fileURLToPath(new URL("../charts/ottla/files/dashboards", import.meta.url));
+  await mkdir(directory, { recursive: true });
+  for (const dashboard of DASHBOARDS) {
+    const path = join(directory, `${dashboard.name}.json`);
+    await writeFile(path, `${JSON.stringify(asGrafana(dashboard), null, 2)}\n`);
+  }
+}

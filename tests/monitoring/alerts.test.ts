@@ -1,0 +1,151 @@
+import { execFile } from "node:child_process";
+import { access, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { treeRoot } from "../support/ottla-server.ts";
+import { haveTools } from "../support/tools.ts";
+
+const run = promisify(execFile);
+const rulesPath = join(treeRoot, "charts/ottla/files/alerts.yaml");
+
+interface Rule {
+  readonly alert: string;
+  readonly for: string;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+const { groups } = parse(await readFile(rulesPath, "utf8")) as { groups: { rules: Rule[] }[] };
+const rules = groups.flatMap((group) => group.rules);
+
+/** Series of samples, one a minute, under which the alert fires, and others under which it does not. */
+interface Case {
+  readonly fires: Readonly<Record<string, string>>;
+  readonly staysQuiet: Readonly<Record<string, string>>;
+  /** When to look. Default one hour. */
+  readonly atMinutes?: number;
+}
+
+const node = (metric: string, labels = ""): string =>
+  `${metric}{instance="a",job="ottla"${labels === "" ? "" : `,${labels}`}}`;
+
+/** A gauge that is bad at one value and good at another. */
+function gauge(metric: string, bad: number, good: number): Case {
+  return {
+    fires: { [node(metric)]: `${bad}x120` },
+    staysQuiet: { [node(metric)]: `${good}x120` },
+  };
+}
+
+/** A histogram of which all observations of a minute are above, or below, what is allowed. */
+function histogram(metric: string, labels = ""): Case {
+  const buckets = (below: string): Record<string, string> => ({
+    [node(`${metric}_bucket`, [`le="0.25"`, labels].filter((part) => part !== "").join(","))]: below,
+    [node(`${metric}_bucket`, [`le="1"`, labels].filter((part) => part !== "").join(","))]: "0+60x120",
+    [node(`${metric}_bucket`, [`le="+Inf"`, labels].filter((part) => part !== "").join(","))]: "0+60x120",
+  });
+  return { fires: buckets("0x120"), staysQuiet: buckets("0+60x120") };
+}
+
+const CASES: Readonly<Record<string, Case>> = {
+  OttlaPartitionsOffline: gauge("ottla_coordinator_offline_partitions", 3, 0),
+  OttlaPartitionsUnderMinIsr: gauge("ottla_coordinator_under_min_isr_partitions", 3, 0),
+  OttlaPartitionsUnderReplicated: gauge("ottla_coordinator_under_replicated_partitions", 3, 0),
+  OttlaNoActiveCoordinator: gauge("ottla_coordinator_active_state", 0, 1),
+  OttlaMetadataStoreAway: gauge("ottla_metadata_store_state", 0, 1),
+  OttlaMetadataStoreSlow: histogram("ottla_metadata_etcd_latency_seconds"),
+  OttlaLogsFailed: gauge("ottla_partition_storage_failed_partitions", 1, 0),
+  OttlaDamagedRecords: {
+    fires: { [node("ottla_partition_storage_log_corrupt_reads_total")]: "0x50 1x70" },
+    staysQuiet: { [node("ottla_partition_storage_log_corrupt_reads_total")]: "4x120" },
+  },
+  OttlaUncleanElection: {
+    fires: { [node("ottla_coordinator_elections_total", 'kind="unclean"')]: "0x50 2x70" },
+    staysQuiet: { [node("ottla_coordinator_elections_total", 'kind="isr"')]: "0+5x120" },
+  },
+  OttlaInSyncReplicasChurn: {
+    fires: { [node("ottla_partition_storage_isr_changes_total", 'change="shrink"')]: "0+30x120" },
+    staysQuiet: { [node("ottla_partition_storage_isr_changes_total", 'change="shrink"')]: "0+1x120" },
+  },
+  OttlaDiskFillsUp: {
+    fires: { [node("ottla_partition_storage_disk_free_bytes")]: "1000000-2000x480" },
+    staysQuiet: { [node("ottla_partition_storage_disk_free_bytes")]: "1000000-1x480" },
+    atMinutes: 420,
+  },
+  OttlaDiskFull: {
+    fires: {
+      [node("ottla_partition_storage_failed_appends_total", 'reason="KAFKA_STORAGE_ERROR"')]: "0+5x120",
+    },
+    staysQuiet: {
+      [node("ottla_partition_storage_failed_appends_total", 'reason="INVALID_RECORD"')]: "0+5x120",
+    },
+  },
+  OttlaSyncsSlow: histogram("ottla_partition_storage_log_sync_duration_seconds"),
+  OttlaEventLoopBlocked: gauge("nodejs_eventloop_lag_p99_seconds", 1, 0.01),
+  OttlaRequestsFail: {
+    fires: {
+      [node("ottla_gateway_failed_appends_total", 'reason="NOT_ENOUGH_REPLICAS"')]: "0+10x120",
+      [node("ottla_gateway_appended_batches_total")]: "0+100x120",
+    },
+    staysQuiet: {
+      [node("ottla_gateway_failed_appends_total", 'reason="INVALID_RECORD"')]: "0+1x120",
+      [node("ottla_gateway_appended_batches_total")]: "0+1000x120",
+    },
+  },
+  OttlaStorageNodeUnreachable: gauge("ottla_gateway_ejected_nodes", 1, 0),
+};
+
+async function promtool(args: readonly string[]): Promise<string> {
+  const { stdout, stderr } = await run("promtool", args).catch((thrown: unknown) => {
+    const failed = thrown as { stdout: string; stderr: string };
+    throw new Error(`promtool ${args.join(" ")}:\n${failed.stdout}${failed.stderr}`);
+  });
+  return stdout + stderr;
+}
+
+/** Whether the alert fires at its time, as promtool's rule tests find out. */
+async function fires(alert: string, series: Case["fires"], atMinutes: number): Promise<boolean> {
+  const directory = await mkdtemp(join(tmpdir(), "ottla-alerts-"));
+  try {
+    const input = Object.entries(series).map(([name, values]) => ({ series: name, values }));
+    const file = join(directory, "test.json");
+    const expectsNone = { eval_time: `${atMinutes}m`, alertname: alert, exp_alerts: [] };
+    const tests = [{ interval: "1m", input_series: input, alert_rule_test: [expectsNone] }];
+    await writeFile(file, JSON.stringify({ rule_files: [rulesPath], evaluation_interval: "1m", tests }));
+    await promtool(["test", "rules", file]);
+    return false;
+  } catch (thrown) {
+    if (String(thrown).includes(`alertname="${alert}"`)) return true;
+    throw thrown;
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+describe("alerts", () => {
+  test("each has a case here and a runbook, and says what is wrong", async () => {
+    expect(rules.map(({ alert }) => alert).toSorted()).toEqual(Object.keys(CASES).toSorted());
+    for (const { annotations } of rules) {
+      await access(join(treeRoot, String(annotations["runbook_url"])));
+      expect(annotations["summary"]).toMatch(/\S/);
+      expect(annotations["description"]).toMatch(/\.$/);
+    }
+  });
+
+  const canRun = haveTools("promtool");
+
+  test.skipIf(!canRun)("Prometheus takes all of them", async () => {
+    await expect(promtool(["check", "rules", rulesPath])).resolves.toContain(`${rules.length} rules found`);
+  });
+
+  test.skipIf(!canRun).each(rules.map(({ alert }) => alert))(
+    "%s fires when it should, and only then",
+    async (alert) => {
+      const { fires: bad, staysQuiet: good, atMinutes = 60 } = CASES[alert] ?? { fires: {}, staysQuiet: {} };
+      expect(await fires(alert, bad, atMinutes)).toBe(true);
+      expect(await fires(alert, good, atMinutes)).toBe(false);
+    },
+  );
+});
