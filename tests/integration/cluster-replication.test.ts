@@ -59,7 +59,8 @@ describe.runIf(haveEtcd())("three replicas under the load of idempotent producer
   }
 
   async function untilAllInSync(): Promise<void> {
-    const smallest = async () => Math.min(...(await partitions()).map(({ inSyncReplicas }) => inSyncReplicas.length));
+    const smallest = async () =>
+      Math.min(...(await partitions()).map(({ inSyncReplicas }) => inSyncReplicas.length));
     await expect.poll(smallest, { timeout: 30_000 }).toBe(NODE_IDS.length);
   }
 
@@ -67,7 +68,7 @@ describe.runIf(haveEtcd())("three replicas under the load of idempotent producer
     return [1, 2].flatMap((nodeId) => load.takeErrors(cluster.node("gateway", nodeId).grpcPort));
   }
 
-  test("nodes that are stopped one after another are pauses, and ready when they are back in sync", async () => {
+  test("nodes that are stopped one by one are pauses, and ready when they are back in sync", async () => {
     for (const nodeId of NODE_IDS) {
       errors();
       expect(await storage(nodeId).end("SIGTERM")).toBe(0);
@@ -75,7 +76,9 @@ describe.runIf(haveEtcd())("three replicas under the load of idempotent producer
       await load.untilAllMoved();
       expect(errors()).toEqual([]);
       await storage(nodeId).launch();
-      expect((await partitions()).filter(({ inSyncReplicas }) => !inSyncReplicas.includes(nodeId))).toEqual([]);
+      expect((await partitions()).filter(({ inSyncReplicas }) => !inSyncReplicas.includes(nodeId))).toEqual(
+        [],
+      );
     }
   });
 
@@ -90,17 +93,21 @@ describe.runIf(haveEtcd())("three replicas under the load of idempotent producer
 
   test("a follower that is frozen past its lease leaves the ISR, and joins it again", async () => {
     storage(3).freeze();
-    const outOfSync = async () => (await partitions()).filter(({ inSyncReplicas }) => !inSyncReplicas.includes(3)).length;
+    const outOfSync = async () =>
+      (await partitions()).filter(({ inSyncReplicas }) => !inSyncReplicas.includes(3)).length;
     await expect.poll(outOfSync, { timeout: 20_000 }).toBe(PARTITIONS);
     await load.untilAllMoved();
     storage(3).resume();
     await untilAllInSync();
   });
 
-  test("with two of three replicas gone nothing is acknowledged, and all goes on when they are back", async () => {
+  test("with two of three gone nothing is acknowledged; all goes on when they are back", async () => {
     await Promise.all([storage(1).end("SIGKILL"), storage(2).end("SIGKILL")]);
     await expect
-      .poll(async () => Math.max(...(await partitions()).map(({ inSyncReplicas }) => inSyncReplicas.length)), { timeout: 20_000 })
+      .poll(
+        async () => Math.max(...(await partitions()).map(({ inSyncReplicas }) => inSyncReplicas.length)),
+        { timeout: 20_000 },
+      )
       .toBe(1);
     const records = { case: "records" as const, value: { records: [{ value: Buffer.from("refused") }] } };
     const append = gateway(2).log.append({ topic: TOPIC, payload: records }, { timeoutMs: 2_000 });

@@ -16,7 +16,7 @@ export class FollowerProgress {
   positionVersion = -1;
   /** The leader has found that the logs agree up to the follower's position of this version. */
   isAligned = false;
-  /** When it left the ISR, or was refused there; counts from the begin of the term for who was outside then. */
+  /** When it left the ISR, or was refused there; the begin of the term for who was outside then. */
   putOffAtMs = Number.NEGATIVE_INFINITY;
   #isMember: boolean | undefined;
   #acknowledgement: Acknowledgement | undefined;

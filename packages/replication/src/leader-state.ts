@@ -21,8 +21,9 @@ export interface LeaderLimits {
   readonly replicaLagTimeMaxMs: number;
   readonly isrRetryBackoffMs: number;
   /**
-   * How long who has left the ISR, or was refused, is not proposed again. A node that stops is taken out while
-   * it has everything still: each proposal to take it in again would make the high watermark wait for it (R4).
+   * How long who has left the ISR, or was refused, is not proposed again. A node that stops is taken out
+   * while it has everything still: each proposal to take it in again would make the high watermark wait for
+   * it (R4).
    */
   readonly rejoinDelayMs?: number;
 }
@@ -101,7 +102,7 @@ export class LeaderState {
     return this.#lowWatermark;
   }
 
-  /** Until what was not accepted is settled, its members hold up the high watermark: ticks are to come soon. */
+  /** Until what was not accepted is settled, its members hold up the high watermark: ticks are wanted. */
   get hasUnknownOutcome(): boolean {
     return this.#isr.hasUnknownOutcome;
   }
