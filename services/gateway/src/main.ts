@@ -73,7 +73,8 @@ const CONTROLLER_RETRY_MS = 10_000;
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { view, clock, random, logger, topicDefaults, nodeId, transportFor } = options;
   const metrics = new GatewayMetrics(options.metrics, MAX_TOPIC_SERIES);
-  const topics = new Topics({ view, topicDefaults, logger, onGone: (name) => metrics.forgetTopic(name) });
+  const onGone = (name: string): void => metrics.forgetTopic(name);
+  const topics = new Topics({ view, clock, topicDefaults, logger, onGone });
   const router = new PartitionRouter({ view, transportFor, clock, readZone: readZoneOf(options) });
   const connections = new ConnectionLimits({
     maxUnansweredBytes: 2 * options.maxUnansweredBytesPerStream,

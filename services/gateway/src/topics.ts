@@ -7,7 +7,7 @@ import {
   type TopicConfigMap,
   validateTopicName,
 } from "@ottla/metadata";
-import type { Logger } from "@ottla/runtime";
+import type { Clock, Logger } from "@ottla/runtime";
 
 /** A topic as the gateway uses it: its state and its effective settings. */
 export interface Topic {
@@ -21,11 +21,15 @@ export interface Topic {
 
 export interface TopicsOptions {
   readonly view: ClusterView;
+  readonly clock: Clock;
   readonly topicDefaults: TopicConfigMap;
   readonly logger: Logger;
   /** A topic that was used here was deleted. */
   readonly onGone: (name: string) => void;
 }
+
+/** After the store did not answer it is not asked for so long: each caller would wait for it anew (R10). */
+const AWAY_MS = 1_000;
 
 /** Finds topics by name in the view, and asks the metadata store before it says that there is none. */
 export class Topics {
@@ -33,6 +37,7 @@ export class Topics {
   /** Parsed once for each change of a topic. */
   readonly #parsed = new Map<string, Topic>();
   #refreshing: Promise<void> | undefined;
+  #awayUntilMs = 0;
 
   constructor(options: TopicsOptions) {
     this.#options = options;
@@ -70,10 +75,13 @@ export class Topics {
    * what is known when it cannot.
    */
   refresh(): Promise<void> {
-    this.#refreshing ??= this.#options.view
+    const { clock, view, logger } = this.#options;
+    if (clock.monotonic() < this.#awayUntilMs) return Promise.resolve();
+    this.#refreshing ??= view
       .refresh()
       .catch((thrown: unknown) => {
-        this.#options.logger.debug({ err: toOttlaError(thrown) }, "cannot refresh the view of the cluster");
+        this.#awayUntilMs = clock.monotonic() + AWAY_MS;
+        logger.debug({ err: toOttlaError(thrown) }, "cannot refresh the view of the cluster");
       })
       .finally(() => {
         this.#refreshing = undefined;

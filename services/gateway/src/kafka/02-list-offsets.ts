@@ -8,6 +8,8 @@
  * - A time beyond the last record is offset -1 without an error.
  * - Latest is the high watermark in either isolation level: without transactions it is
  *   the last stable offset too.
+ * - While a new leader does not know yet what is committed (R5), latest is OFFSET_NOT_AVAILABLE, up to
+ *   version 4 LEADER_NOT_AVAILABLE, when that takes longer than the gateway waits.
  * - A partition named twice is INVALID_REQUEST. current_leader_epoch is checked (KIP-320).
  *
  * Deliberately not here: version 0 (Kafka 4 dropped it), and requests of replicas, which ask over gRPC.
@@ -35,6 +37,8 @@ type Wanted = RequestOf<typeof listOffsets>["topics"][number]["partitions"][numb
 
 const EARLIEST_LOCAL_TIMESTAMP = -4;
 const LATEST_TIERED_TIMESTAMP = -5;
+/** Clients of older versions do not know OFFSET_NOT_AVAILABLE. */
+const FIRST_VERSION_WITH_NOT_AVAILABLE = 5;
 
 /** The version from which each special timestamp is understood. */
 const FIRST_VERSIONS: ReadonlyMap<number, number> = new Map([
@@ -78,6 +82,10 @@ async function answerAll(
   signal: AbortSignal,
 ): Promise<PartitionResponse[]> {
   const { router, failures } = services;
+  const codeOf = (error: OttlaError): number =>
+    error.code === "OFFSET_NOT_AVAILABLE" && apiVersion < FIRST_VERSION_WITH_NOT_AVAILABLE
+      ? ERRORS.LEADER_NOT_AVAILABLE.kafka
+      : failures.ofRead(error, listOffsets.name).errorCode;
   const found = await lookUp(services.topics, wanted, ({ topic: name, partitionIndex }) => {
     const topic = knownTopic(services.topics, name);
     return topic !== undefined && hasPartition(topic, partitionIndex) ? topic : undefined;
@@ -113,11 +121,7 @@ async function answerAll(
     ),
   );
   queries.forEach(({ index, query }, place) => {
-    answers[index] = answerOf(
-      query.partition,
-      results[place],
-      (error) => failures.ofRead(error, listOffsets.name).errorCode,
-    );
+    answers[index] = answerOf(query.partition, results[place], codeOf);
   });
   return answers;
 }
