@@ -77,6 +77,15 @@ export class CoordinatorMetrics {
     this.#gauge("reassigning_partitions", "Partitions whose replicas are being moved", () => {
       return count(view, (state) => isMoving(state));
     });
+    this.#gauge("balancing_paused_state", "1 while moves that nobody asked for are paused", () =>
+      view.isBalancingPaused ? 1 : 0,
+    );
+    this.#gauge("draining_storage_nodes", "Storage nodes that are being emptied", () => {
+      return view.storageNodeIds().filter((nodeId) => view.storageNode(nodeId)?.drain === "draining").length;
+    });
+    this.#gauge("filling_storage_nodes", "Storage nodes that still get their share of replicas", () => {
+      return view.storageNodeIds().filter((nodeId) => view.storageNode(nodeId)?.filling === true).length;
+    });
     this.#gauge(
       "storage_nodes",
       "Storage nodes that are registered",

@@ -132,6 +132,42 @@ describe("unclean elections", () => {
     expect(await elect([{ topicId, partition: 0 }], true)).toEqual([[0, "ELIGIBLE_LEADERS_NOT_AVAILABLE"]]);
   });
 
+  it("give up what was on a lost disk, when they are asked for", async () => {
+    const topicId = await createTopic([[1]]);
+    await lose(1);
+    nodes.set(1, await cluster.registerNode(1, { directoryId: "new" }));
+    await cluster.settle();
+    expect(state(topicId)).toMatchObject({ leader: -1, isr: [], awaitedNodeId: 1 });
+    expect(await elect([{ topicId, partition: 0 }], true)).toEqual([[0, "elected"]]);
+    expect(state(topicId)).toMatchObject({ leader: 1, isr: [1] });
+    expect(state(topicId)).not.toHaveProperty("awaitedNodeId");
+  });
+
+  it("never take a replica that is damaged", async () => {
+    const topicId = await createTopic([[1]], { "unclean.leader.election.enable": "true" });
+    const report = { topicId, partition: 0, what: { case: "damagedFrom", value: 1n } } as const;
+    await coordinator.client.reportReplicas({ nodeId: 1, nodeEpoch: epochOf(1), reports: [report] });
+    await cluster.settle();
+    expect(state(topicId)).toMatchObject({ leader: -1, isr: [] });
+    expect(await elect([{ topicId, partition: 0 }], true)).toEqual([[0, "ELIGIBLE_LEADERS_NOT_AVAILABLE"]]);
+    await comeBack(1);
+    expect(state(topicId)).toMatchObject({ leader: 1 });
+  });
+
+  it("happen at once when the topic comes to allow them", async () => {
+    const topicId = await createTopic([[1, 2]]);
+    await lose(2);
+    await lose(1);
+    await comeBack(2);
+    expect(state(topicId)).toMatchObject({ leader: -1, isr: [1] });
+    await coordinator.client.alterTopicConfig({
+      name: "t",
+      set: { "unclean.leader.election.enable": "true" },
+    });
+    await cluster.settle();
+    expect(state(topicId)).toMatchObject({ leader: 2, isr: [2] });
+  });
+
   it("happen by themselves where the topic allows it", async () => {
     const topicId = await createTopic([[1, 2]], { "unclean.leader.election.enable": "true" });
     await lose(2);

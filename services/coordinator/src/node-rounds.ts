@@ -81,14 +81,13 @@ export class NodeRounds {
     for (const { node, before } of returned.values()) await this.#noteRegistration(node, before);
   }
 
-  /** Brings a topic's settings to its partitions (R4). Returns the last revision that was written. */
+  /**
+   * Brings a topic's settings to its partitions: min.insync.replicas (R4), and a leader
+   * where an unclean one is allowed now. Returns the last revision that was written.
+   */
   async applySettings(topicId: string): Promise<Revision> {
-    const decide = (state: ClusterPartition): PartitionDecision => {
-      const topic = this.#term.view.topicById(topicId);
-      if (topic === undefined || this.#nodes.isGoing(topicId)) return undefined;
-      const after = changedState(state, this.#withSettings(state, topic));
-      return after === undefined ? undefined : { kind: "put", state: after };
-    };
+    const returned = this.#returnedNodes();
+    const decide = (state: ClusterPartition) => this.#decide(state, returned);
     const changes: PartitionChange[] = [];
     for (const { partition } of this.#term.view.partitionsOf(topicId)) {
       changes.push({ topicId, partition, decide });
@@ -198,7 +197,7 @@ export class NodeRounds {
         "a storage node came back with another data directory: its replicas are not used until they are " +
           "filled again from a leader, and partitions that had no other replica in sync stay without leader. " +
           "If the old directory still exists, start the node with it; else those records are lost: delete the " +
-          "topics and create them anew",
+          "topics, or elect leaders uncleanly (ottla topic elect-leaders) and go on with what is left",
       );
     } else {
       logger.info({ nodeId, nodeEpoch }, "storage node registered");

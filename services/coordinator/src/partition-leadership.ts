@@ -111,6 +111,8 @@ export interface ElectionOptions {
   readonly isLeaving?: (nodeId: number) => boolean;
   /** Any live replica may lead when nobody else can, though it may lack acknowledged records. */
   readonly allowsUnclean?: boolean;
+  /** Not chosen uncleanly either. */
+  readonly isDamaged?: (nodeId: number) => boolean;
   /** For tests only: all replicas count as in sync (R8 broken). */
   readonly ignoresIsr?: boolean;
 }
@@ -157,7 +159,7 @@ function chooseLeader(state: PartitionState, live: LiveNodes, options: ElectionO
   const lastKnown = inOrder([state.lastKnownLeader]);
   if (isSoleLast && lastKnown !== undefined) return lastKnown;
   if (options.allowsUnclean !== true) return undefined;
-  return lastKnown ?? inOrder(state.replicas);
+  return lastKnown ?? inOrder(state.replicas.filter((nodeId) => options.isDamaged?.(nodeId) !== true));
 }
 
 /** Gives the lead to the first of the replicas where it is in sync and may lead; else the same object. */

@@ -87,6 +87,7 @@ export class ReplicaRequests {
       refuse(decided);
       return undefined;
     }
+    for (const { nodeId } of proposal.added) this.#services.nodes.damaged.delete(state, nodeId);
     const isCompared = !this.#term.mutants.has("joins-unregistered");
     // The view may lag: the store itself says whether the registration stands at the moment of the write.
     const compare = isCompared ? proposal.added.map((node) => this.#registered(node)) : [];
@@ -111,6 +112,7 @@ export class ReplicaRequests {
   #decideReport(state: ClusterPartition, { nodeId, nodeEpoch }: NodeInstance, report: ReplicaReport) {
     const { what } = report;
     if (what.case === "damagedFrom") {
+      this.#services.nodes.damaged.add(state, nodeId, nodeEpoch);
       return put(changedState(state, this.#elect(withoutDamagedReplica(state, nodeId))));
     }
     const leads =

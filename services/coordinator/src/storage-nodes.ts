@@ -7,6 +7,7 @@ import {
   topicSettingBoolean,
   topicSettingNumber,
 } from "@ottla/metadata";
+import { DamagedReplicas } from "./damaged-replicas.ts";
 import { LeavingNodes } from "./leaving-nodes.ts";
 import { type LiveNodes, withElectedLeader } from "./partition-leadership.ts";
 import type { PlacementNode } from "./placement.ts";
@@ -23,11 +24,13 @@ export interface ElectOptions {
 /** The storage nodes in one term: who is there, who may lead, who can take replicas. */
 export class StorageNodes {
   readonly leaving: LeavingNodes;
+  readonly damaged: DamagedReplicas;
   readonly #term: Term;
 
   constructor(term: Term) {
     this.#term = term;
     this.leaving = new LeavingNodes(term);
+    this.damaged = new DamagedReplicas(term.view);
   }
 
   /** The registered nodes whose registration was dealt with: these may lead new partitions. */
@@ -68,6 +71,7 @@ export class StorageNodes {
     return withElectedLeader(state, live, {
       notThisOne,
       isLeaving: this.leaving.has,
+      isDamaged: (nodeId) => this.damaged.has(state, nodeId),
       allowsUnclean: unclean,
       ignoresIsr: this.#term.mutants.has("unclean-election"),
     });
