@@ -186,6 +186,7 @@ describe("the plan, whatever the cluster", () => {
         const onNew = counts(moved, filling).reduce((sum, count) => sum + count, 0);
         expect(copies(before, moved)).toBe(onNew);
       }),
+      { examples: [[{ nodeCount: 1, addedCount: 3, topics: [4, 6], replicas: 1 }]] },
     );
   });
 });

@@ -46,6 +46,8 @@ export function* planMoves(
 }
 
 interface Topic {
+  /** How many replicas the active node with the most has, when the last move was looked for. */
+  most: number;
   /** By index of the node: how many replicas, and how often the preferred leader. */
   readonly replicas: Int32Array;
   readonly leaders: Int32Array;
@@ -84,7 +86,8 @@ class ReplicaPlan {
     this.#takerCount = this.#nodes.filter(({ state }) => state !== "draining").length;
     const indexes = new Map(this.#nodes.map(({ nodeId }, index) => [nodeId, index]));
     for (const { topicId, partition, replicas, isFixed } of partitions) {
-      const topic = this.#topics.get(topicId) ?? {
+      const topic: Topic = this.#topics.get(topicId) ?? {
+        most: 0,
         replicas: new Int32Array(count),
         leaders: new Int32Array(count),
       };
@@ -125,8 +128,11 @@ class ReplicaPlan {
     }
   }
 
-  /** The filling node with the fewest replicas that can still get one comes first. */
   #nextFill(): Candidate | undefined {
+    const active = this.#indexes((node) => this.#nodes[node]?.state === "active");
+    for (const topic of this.#topics.values()) {
+      topic.most = Math.max(0, ...active.map((node) => at(topic.replicas, node)));
+    }
     return this.#best((node, partition, least) => this.#fillCandidate(node, partition, least));
   }
 
@@ -139,17 +145,16 @@ class ReplicaPlan {
     ) => Candidate | undefined,
   ): Candidate | undefined {
     const filling = this.#indexes((node) => this.#nodes[node]?.state === "filling" && this.#isReady(node));
-    filling.sort((left, right) => at(this.#replicas, left) - at(this.#replicas, right) || left - right);
+    // All nodes together: were one filled before the next, it could take what another lacks more.
+    let best: Candidate | undefined;
     for (const node of filling) {
-      let best: Candidate | undefined;
       for (const partition of this.#partitions) {
         if (partition.isFixed) continue;
         const candidate = candidateOf(node, partition, best?.rank);
         if (candidate !== undefined && isBetter(candidate.rank, best?.rank)) best = candidate;
       }
-      if (best !== undefined) return best;
     }
-    return undefined;
+    return best;
   }
 
   /** Takes the place of another replica, where that makes the topic, or else all, more even. */
@@ -159,7 +164,8 @@ class ReplicaPlan {
     least: readonly number[] | undefined,
   ): Candidate | undefined {
     const { replicas, topic } = partition;
-    if (replicas.includes(node)) return undefined;
+    const mostInTopic = topic.most - at(topic.replicas, node);
+    if (mostInTopic < Math.max(1, least?.[0] ?? 1) || replicas.includes(node)) return undefined;
     const wantsLeaders = at(this.#leaders, node) + 1 <= this.#partitions.length / this.#takerCount;
     let best: Candidate | undefined;
     for (const [position, from] of replicas.entries()) {
