@@ -1,7 +1,10 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { Ottla } from "@ottla/client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { haveEtcd } from "../support/etcd-server.ts";
 import { OttlaCluster, OttlaNode } from "../support/ottla-cluster.ts";
+import { ottlaCommand } from "../support/ottla-server.ts";
 
 const TOPIC = "t";
 const PATIENCE = { timeout: 30_000 };
@@ -49,6 +52,23 @@ describe.runIf(haveEtcd())("a cluster of four storage nodes", () => {
   async function partitions() {
     const [topic] = await admin().describeTopics([TOPIC], { includeOffsets: true });
     return topic?.partitions ?? [];
+  }
+
+  /** Runs `ottla`; what stands after --plan goes to its standard input. Gives all that it says. */
+  async function command(...argv: string[]): Promise<string> {
+    const at = argv.indexOf("--plan") + 1;
+    const input = at > 0 ? argv.splice(at, 1, "-")[0] : "";
+    const address = `127.0.0.1:${cluster.node("gateway", 1).grpcPort}`;
+    const child = spawn(ottlaCommand, argv, { env: { ...process.env, OTTLA_ADDRESS: address } });
+    let said = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("data", (chunk: Buffer) => {
+        said += chunk.toString();
+      });
+    }
+    child.stdin.end(input);
+    await once(child, "close");
+    return said;
   }
 
   async function storageNode(nodeId: number) {
@@ -140,7 +160,27 @@ describe.runIf(haveEtcd())("a cluster of four storage nodes", () => {
       .poll(async () => (await admin().describeCluster()).partitions, PATIENCE)
       .toMatchObject({ total: 3, underReplicated: 3, withoutLeader: 0 });
     expect((await partitions()).map(({ offlineReplicas }) => offlineReplicas)).toEqual([[4], [4], [4]]);
+    const underReplicated = "kafka_topic_partition_under_replicated_partition";
+    expect(await cluster.node("gateway", 1).metric(underReplicated)).toBe(1);
     expect(await storageNode(1)).toMatchObject({ offline: false, leaderCount: 3, underReplicatedCount: 3 });
+  });
+
+  test("is told all that by the command line too", async () => {
+    const described = await command("cluster", "describe");
+    expect(described).toMatch(/3 partitions: 3 under-replicated/);
+    expect(described).toMatch(/partition-storage +4 .* offline/);
+    expect(await command("topic", "describe", TOPIC)).toMatch(/ 1,4! +1 /);
+    expect(await command("topic", "elect-leaders", TOPIC)).toMatch(/t +0 +1 +not needed/);
+    const plan = JSON.stringify({ partitions: [{ topic: TOPIC, partition: 0, replicas: [1, 4, 2] }] });
+    expect(await command("topic", "reassign", "--plan", plan)).toContain("INVALID_REPLICATION_FACTOR");
+    const more = await command("topic", "reassign", "--plan", plan, "--change-replication-factor");
+    expect(more).toMatch(/t +0 +begun/);
+    // The node that is gone is no reason to wait: it was a replica before.
+    await expect.poll(() => command("topic", "reassign", "--list"), PATIENCE).not.toMatch(/t +0/);
+    const back = ["topic", "reassign", TOPIC, "-p", "0", "--replicas", "1,4", "--change-replication-factor"];
+    expect(await command(...back)).toMatch(/t +0 +begun/);
+    await expect.poll(() => command("topic", "reassign", "--list"), PATIENCE).not.toMatch(/t +0/);
+    expect(await command("cluster", "drain", "77")).toContain("there is no storage node 77");
   });
 
   test("empties a storage node, and lets it take replicas again", async () => {

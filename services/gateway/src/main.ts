@@ -13,6 +13,7 @@ import { createLogService } from "./log-service/log-service.ts";
 import { Partitioner } from "./log-service/partitioner.ts";
 import { ProducerIds } from "./log-service/producer-ids.ts";
 import { addOffsetExporter } from "./offset-exporter.ts";
+import { addReplicaExporter } from "./replica-exporter.ts";
 import { Topics } from "./topics.ts";
 
 export interface GatewayOptions {
@@ -103,7 +104,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   registry.add(AdminService, createAdminService({ topics, router, controller, view, clock, topicDefaults }));
 
   addGauges(metrics, router, connections);
-  addOffsetExporter({ registry: options.metrics, view, router, maxPartitions: MAX_PARTITION_SERIES });
+  const exported = { registry: options.metrics, view, maxPartitions: MAX_PARTITION_SERIES };
+  addOffsetExporter({ ...exported, router });
+  addReplicaExporter(exported);
 
   const kafka = await startKafkaDoor({
     ...options,
