@@ -143,6 +143,8 @@ export class ChaosRun {
         ) ?? false
       );
     });
+    const ends = Array.from({ length: this.#options.partitions }, (_, i) => this.#history.endOf(i));
+    await this.#untilReadTo(ends);
     const died = this.#cluster.died();
     if (died.length > 0) this.#history.fault(`${died.join(", ")} ended without being told to`);
   }
@@ -166,16 +168,18 @@ export class ChaosRun {
     const stopped = Promise.all(this.#clients.map((clients) => clients.stopProducing()));
     await this.#within("producers to stop", stopped);
     const topic = await this.#describe();
+    await this.#untilReadTo(topic.partitions.map(({ offsets }) => Number(offsets?.highWatermark ?? 0n)));
+  }
+
+  /** Resolves when all readers have read up to these offsets, one for each partition. */
+  async #untilReadTo(ends: readonly number[]): Promise<void> {
     const readers = this.#clients.flatMap((clients) => clients.readers);
     let left: string[] = [];
     await this.#until(
-      () => `${left.join(", ")} to read to the end`,
+      () => `${left.join(", ")} to read on`,
       async () => {
         left = readers.filter((reader) =>
-          topic.partitions.some(
-            ({ partition, offsets }) =>
-              this.#history.positionOf(reader, partition) < Number(offsets?.highWatermark ?? 0n),
-          ),
+          ends.some((end, partition) => this.#history.positionOf(reader, partition) < end),
         );
         return left.length === 0;
       },

@@ -64,3 +64,23 @@ test("an acknowledged offset that no reader reaches leaves a hole", () => {
   history.checkOrder();
   expect(history.faults).toContain("nobody was told of offset 1 of partition 0");
 });
+
+test("a record that no member of a group was given holds the group's position", () => {
+  const history = historyOf(3);
+  history.delivered("group", 0, 0, "p:0");
+  history.delivered("group", 0, 2, "p:2");
+  expect(history.positionOf("group", 0)).toBe(1);
+  history.delivered("group", 0, 1, "p:1");
+  history.delivered("group", 0, 1, "p:1");
+  expect(history.positionOf("group", 0)).toBe(3);
+  expect(history.faults).toEqual([]);
+});
+
+test("a committed offset that went back is a fault", () => {
+  const history = historyOf(1);
+  history.assigned("group", 0, -1);
+  history.committed("group", 0, 5);
+  history.assigned("group", 0, 7);
+  history.assigned("group", 0, 4);
+  expect(history.faults).toEqual(["group goes on at 4 in partition 0, where 5 was committed"]);
+});

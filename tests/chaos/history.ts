@@ -24,6 +24,9 @@ export class History {
   readonly #records: (string | undefined)[][];
   readonly #producers = new Map<string, ProducerHistory>();
   readonly #nextOffsets = new Map<string, number>();
+  /** For each group and partition: what was delivered out of order, and the offset below which all was. */
+  readonly #deliveries = new Map<string, { next: number; readonly ahead: Set<number> }>();
+  readonly #committed = new Map<string, number>();
   readonly #faults: string[] = [];
   #faultCount = 0;
   #stallsMs = new Map<string, number>();
@@ -84,9 +87,33 @@ export class History {
     this.#note(partition, offset, value, `${reader} has read`);
   }
 
-  /** The offset that the reader expects next. */
+  /** A group's member was given a record: once at the least, in any order over its members. */
+  delivered(group: string, partition: number, offset: number, value: string): void {
+    const key = `${group}/${partition}`;
+    const deliveries = this.#deliveries.get(key) ?? { next: 0, ahead: new Set<number>() };
+    this.#deliveries.set(key, deliveries);
+    deliveries.ahead.add(offset);
+    while (deliveries.ahead.delete(deliveries.next)) deliveries.next += 1;
+    this.#note(partition, offset, value, `${group} has read`);
+  }
+
+  /** A group's member was told that its position is kept. */
+  committed(group: string, partition: number, offset: number): void {
+    const key = `${group}/${partition}`;
+    this.#committed.set(key, Math.max(this.#committed.get(key) ?? -1, offset));
+  }
+
+  /** A group's member was given a partition, to go on at the committed offset; -1 when there is none. */
+  assigned(group: string, partition: number, offset: number): void {
+    const committed = this.#committed.get(`${group}/${partition}`) ?? -1;
+    if (offset < committed)
+      this.fault(`${group} goes on at ${offset} in partition ${partition}, where ${committed} was committed`);
+  }
+
+  /** The offset that the reader expects next, or below which a group was given all. */
   positionOf(reader: string, partition: number): number {
-    return this.#nextOffsets.get(`${reader}/${partition}`) ?? 0;
+    const key = `${reader}/${partition}`;
+    return this.#deliveries.get(key)?.next ?? this.#nextOffsets.get(key) ?? 0;
   }
 
   recordAt(partition: number, offset: number): string | undefined {

@@ -7,10 +7,15 @@ import { endWithUs } from "../support/children.ts";
 import type { ClientsOptions } from "./sdk-clients.ts";
 
 const KAFKA_READER = "kafka-reader";
+const KAFKA_GROUP = "kafka-group";
+const GROUP_MEMBERS = 2;
 
-/** An idempotent producer and a reader over the Kafka protocol: librdkafka, in processes of their own. */
+/**
+ * An idempotent producer, a reader and a consumer group over the Kafka protocol: librdkafka,
+ * in processes of their own.
+ */
 export class KafkaClients {
-  readonly readers: readonly string[] = [KAFKA_READER];
+  readonly readers: readonly string[] = [KAFKA_READER, KAFKA_GROUP];
   readonly #options: ClientsOptions;
   readonly #children: ChildProcess[] = [];
   #producer: ChildProcess | undefined;
@@ -29,6 +34,8 @@ export class KafkaClients {
     const rate = String(recordsPerSecond * history.partitionCount);
     this.#producer = this.#run("producer.py", [...target, rate]);
     this.#run("reader.py", target);
+    const member = [addresses.join(","), topic, KAFKA_GROUP];
+    for (let count = 0; count < GROUP_MEMBERS; count += 1) this.#run("group_member.py", member);
   }
 
   /** Resolves when all that was sent is acknowledged. The reader goes on. */
@@ -77,10 +84,16 @@ export class KafkaClients {
       history.acknowledged(value, Number(third), Number(fourth));
     } else if (kind === "read") {
       history.read(KAFKA_READER, Number(first), Number(second), third);
+    } else if (kind === "group") {
+      history.delivered(KAFKA_GROUP, Number(first), Number(second), third);
+    } else if (kind === "committed") {
+      history.committed(KAFKA_GROUP, Number(first), Number(second));
+    } else if (kind === "assigned") {
+      history.assigned(KAFKA_GROUP, Number(first), Number(second));
     } else if (kind === "lost") {
       history.fault(`kafka-${first} lost record ${words.slice(1).join(" ")}`);
     } else if (kind === "failed") {
-      history.fault(`${KAFKA_READER} cannot go on: partition ${words.join(" ")}`);
+      history.fault(`a Kafka reader cannot go on: partition ${words.join(" ")}`);
     } else if (line !== "done 0") {
       history.fault(`a Kafka client says: ${line}`);
     }
