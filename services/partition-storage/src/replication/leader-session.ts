@@ -44,6 +44,9 @@ export interface LeaderSessionOptions {
   readonly onLeft: (partition: SentPartition) => void;
 }
 
+/** So much for replicas in sync, then a piece for one that catches up: else it might never get there. */
+const IN_SYNC_BYTES_IN_A_ROW = 8 * 1024 * 1024;
+
 /**
  * The stream of one follower's node, on the side of the leader's node. What it says of all partitions during
  * one turn of the event loop travels together: verdicts on positions, records, then offsets that moved.
@@ -61,6 +64,8 @@ export class LeaderSession implements PartitionSender {
   #answers: AnswerInit[] = [];
   /** Their offsets may have moved. */
   #news = new Set<SentPartition>();
+  /** Sent since the last that was for a replica that catches up. */
+  #inSyncBytes = 0;
   #flushScheduled = false;
   #blocked = false;
   #ended = false;
@@ -109,6 +114,12 @@ export class LeaderSession implements PartitionSender {
 
   answer(_partition: SentPartition, fields: AnswerInit): void {
     if (this.#ended) return;
+    // While the stream is full a follower has nothing to ask again and again for.
+    const limit = 2 * this.#options.limits.maxPartitions;
+    if (this.#answers.length >= limit) {
+      this.end(new OttlaError("THROTTLING_QUOTA_EXCEEDED", `${limit} answers wait for the follower already`));
+      return;
+    }
     this.#answers.push(fields);
     this.#scheduleFlush();
   }
@@ -232,7 +243,7 @@ export class LeaderSession implements PartitionSender {
     const batches: Uint8Array[] = [];
     let sizeBytes = 0;
     while (sizeBytes < maxMessageBytes) {
-      const records = this.#inSync.take() ?? this.#catchingUp.take();
+      const records = this.#nextRecords();
       if (records === undefined) break;
       const answer = this.#recordsAnswer(records);
       if (answer === undefined) continue;
@@ -247,6 +258,17 @@ export class LeaderSession implements PartitionSender {
     if (answers.length === 0) return undefined;
     if (sizeBytes > 0) this.#options.metrics.countSent(sizeBytes);
     return { answers, batches };
+  }
+
+  #nextRecords(): ReadRecords | undefined {
+    const isTurnOfOthers = this.#inSyncBytes >= IN_SYNC_BYTES_IN_A_ROW;
+    const [first, second] = isTurnOfOthers
+      ? [this.#catchingUp, this.#inSync]
+      : [this.#inSync, this.#catchingUp];
+    const records = first.take() ?? second.take();
+    if (records?.isCatchingUp === true) this.#inSyncBytes = 0;
+    else this.#inSyncBytes += records?.sizeBytes ?? 0;
+    return records;
   }
 
   #recordsAnswer(records: ReadRecords): AnswerInit | undefined {

@@ -203,3 +203,44 @@ describe("the follower's side", () => {
     expect(await refusalOf(large, large)).toContain("bytes came on no credit");
   });
 });
+
+describe("a follower that takes all it can get", () => {
+  test("gets records of replicas that catch up between those of replicas in sync", async () => {
+    cluster = await TestCluster.start({ transport: "in-process", nodes: 2, partitions: 2 });
+    cluster.node(1).client.close();
+    for (const partition of [0, 1]) {
+      for (let round = 0; round < 60; round += 1) cluster.replica(0, partition).append(batchOf(1, 500_000));
+      await cluster.replica(0, partition).log.flush();
+    }
+    const stream = createClient(ReplicationService, cluster.transportTo(0)).replicate();
+    const position = { offset: 0n, lastEpoch: -1 };
+    const update = { leaderEpoch: 1, positionVersion: 9n, position, acknowledgement: ACKNOWLEDGEMENT };
+    stream.send({
+      hello: { ...HELLO, nodeId: 1, nodeEpoch: 101n },
+      creditBytes: 100_000_000n,
+      catchUpCreditBytes: 100_000_000n,
+      joins: [0, 1].map((index) => ({ index, topicId: TOPIC, partition: index })),
+      updates: [0, 1].map((index) => ({ ...update, index, catchingUp: index === 1 })),
+    });
+    const order: number[] = [];
+    for await (const { answers } of stream.received) {
+      order.push(...answers.filter(({ outcome }) => outcome.case === "records").map(({ index }) => index));
+      if (order.length >= 60) break;
+    }
+    // Neither waits until nothing is left of the other.
+    expect(order.slice(0, 40)).toContain(0);
+    expect(order.slice(0, 40)).toContain(1);
+  });
+
+  test("cannot fill the memory of its leader's node with questions", async () => {
+    cluster = await TestCluster.start({ transport: "in-process", nodes: 1, sending: { maxPartitions: 1 } });
+    const stream = createClient(ReplicationService, cluster.transportTo(0)).replicate();
+    const index = 0;
+    const updates = Array.from({ length: 3 }, () => ({ ...UPDATE, index }));
+    stream.send({ hello: HELLO, joins: [{ index, topicId: TOPIC, partition: 9 }], updates });
+    const failure = async (): Promise<void> => {
+      for await (const _ of stream.received);
+    };
+    await expect(failure()).rejects.toMatchObject({ code: "THROTTLING_QUOTA_EXCEEDED" });
+  });
+});
