@@ -48,7 +48,8 @@ export class FollowedLog {
     const { log, onAppended } = this.#options;
     const bytes = joined(chunks);
     try {
-      log.append(bytes, { leaderEpoch: -1, validated: false, origin: "replica" });
+      // The leader's answer goes on where this log ends: what is missing behind that was compacted away.
+      log.append(bytes, { leaderEpoch: -1, validated: false, origin: "replica", allowsGaps: true });
     } catch (thrown) {
       release();
       this.#pauseBecause(toOttlaError(thrown));

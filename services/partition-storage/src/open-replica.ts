@@ -279,9 +279,10 @@ export class OpenReplica implements FollowedReplica {
       case "deleteRecordsBefore":
         return this.#followed.deleteRecordsBefore(effect.offset);
       case "reportDamage":
-        return node.report(this, { kind: "damaged", fromOffset: effect.fromOffset });
+        return this.#reportDamage(effect.fromOffset);
       case "damageRepaired":
-        return logger.info({ partition: name }, "a damaged replica is whole again");
+        logger.info({ partition: name }, "a damaged replica is whole again");
+        return this.#note(this.#log.clearDamage());
       case "cannotFollow":
         return logger.error({ partition: name }, effect.message);
       default:
@@ -314,6 +315,20 @@ export class OpenReplica implements FollowedReplica {
     node.countResignation(reason);
     onLeadFailure(new OttlaError("KAFKA_STORAGE_ERROR", `${name}: this node resigned as leader: ${reason}`));
     node.report(this, { kind: "resigned", leaderEpoch });
+  }
+
+  /** First on disk: a restart must not make the replica look whole (R12). */
+  #reportDamage(fromOffset: number): void {
+    const report = (): void => this.#options.node.report(this, { kind: "damaged", fromOffset });
+    this.#note(this.#log.markDamaged(fromOffset).finally(report));
+  }
+
+  #note(written: Promise<void>): void {
+    const { name, logger } = this.#options;
+    written.catch((thrown: unknown) => {
+      if (this.#isClosed) return;
+      logger.warn({ partition: name, err: toOttlaError(thrown) }, "cannot note the damage of a replica");
+    });
   }
 
   #append(): void {

@@ -315,7 +315,7 @@ export class PartitionLeader implements ReadableReplica, LedReplica {
         { metadata: { field: "before_offset", limit: String(highWatermark) } },
       );
     }
-    const startsAt = await this.#log.deleteRecordsBefore(target);
+    const startsAt = await this.#log.deleteRecordsBefore(target).catch(storageError);
     this.#options.events.logStartMoved();
     this.#checkLeading();
     if (this.#state.lowWatermark < target) await this.#waitingDeletions.wait(target, timeoutMs);
@@ -356,6 +356,14 @@ export class PartitionLeader implements ReadableReplica, LedReplica {
       facts,
     );
   }
+}
+
+/** What the disk says is no answer for clients. */
+function storageError(thrown: unknown): never {
+  if (thrown instanceof OttlaError) throw thrown;
+  throw new OttlaError("KAFKA_STORAGE_ERROR", "the disk failed while records were deleted", {
+    cause: thrown,
+  });
 }
 
 function requiredAcks(acks: Acks): RequiredAcks {

@@ -200,7 +200,7 @@ export class PartitionReplica {
       ...this.#options,
       log,
       former: isAlone ? undefined : this.#former,
-      damagedFrom: isAlone ? undefined : damageOf(log),
+      damagedFrom: isAlone ? undefined : log.damagedFrom,
       onLeaderChange,
       onLeadFailure: (error) => this.#noteLeadFailure(error),
       onFailed: (error) => this.#onLogFailed(log, error),
@@ -258,13 +258,6 @@ export class PartitionReplica {
     }
     this.#leadFailure = error;
   }
-}
-
-/** From where on records that were synced, or were known to be committed, are missing or damaged (R12). */
-function damageOf(log: SegmentedLog): number | undefined {
-  const starts = log.recoveryReport.damagedRanges.map(({ fromOffset }) => fromOffset);
-  if (log.logEndOffset < log.checkpointedHighWatermark) starts.push(log.logEndOffset);
-  return starts.length === 0 ? undefined : Math.min(...starts);
 }
 
 function keepsOtherwise(before: LogConfig, after: LogConfig): boolean {
