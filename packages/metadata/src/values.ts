@@ -26,6 +26,11 @@ export interface TopicState {
   readonly replicationFactor: number;
   /** What was set on the topic, by Kafka's names; see `parseTopicConfig` for the effective values. */
   readonly configs: Readonly<Record<string, string>>;
+  /**
+   * Storage nodes that registered before this revision ran while records were acknowledged unsynced: after a
+   * crash their logs may lack some, though the topic is synced now (R9). Absent: none did.
+   */
+  readonly relaxedUntilRevision?: number | undefined;
   readonly phase: TopicPhase;
   readonly internal: boolean;
   readonly createdAtMs: number;
@@ -147,6 +152,7 @@ export const topicStateCodec: ValueCodec<TopicState> = valueCodec("topic", (fiel
   fields.optionalNodeIdLists("plannedReplicas");
   fields.integer("replicationFactor", 1);
   fields.textMap("configs");
+  fields.optionalInteger("relaxedUntilRevision", 0);
   fields.oneOf("phase", TOPIC_PHASES);
   fields.boolean("internal");
   fields.integer("createdAtMs", -1);

@@ -245,6 +245,37 @@ describe("storage nodes", () => {
     for (const partition of shared) expect(partition).toMatchObject({ leader: 2, isr: [2] });
   });
 
+  it("that ran under a relaxed flush policy count as such after a crash", async () => {
+    await cluster.registerNode(1);
+    let second = await cluster.registerNode(2);
+    let coordinator = await startActive(1);
+    await createTopic(coordinator, 2, 2, { "flush.messages": "1000" });
+    await coordinator.client.alterTopicConfig({ name: "t", set: { "flush.messages": "1" } });
+    await cluster.settle();
+    const { relaxedUntilRevision = 0 } = cluster.view.topicByName("t") ?? {};
+    expect(relaxedUntilRevision).toBeGreaterThan(second.nodeEpoch);
+    expect(relaxedUntilRevision).toBeLessThanOrEqual(cluster.view.revision);
+    // No coordinator sees the node go: it is judged by what it brings back alone.
+    const crash = async (nextCoordinator: number): Promise<void> => {
+      await coordinator.running.stop();
+      second = await cluster.registerNode(2);
+      coordinator = await startActive(nextCoordinator);
+    };
+    await crash(2);
+    for (const partition of partitions()) expect(partition).toMatchObject({ leader: 1, isr: [1] });
+    for (const state of partitions()) {
+      const { topicId, partition, leaderEpoch, partitionEpoch, leaderNodeEpoch } = state;
+      const added = [{ nodeId: 2, nodeEpoch: BigInt(second.nodeEpoch) }];
+      const change = { topicId, partition, leaderEpoch, partitionEpoch, isr: [1, 2], added, lostRecords: [] };
+      const asked = { nodeId: 1, nodeEpoch: BigInt(leaderNodeEpoch), changes: [change] };
+      const { answers } = await coordinator.client.alterIsr(asked);
+      expect(answers).toMatchObject([{ refusal: 0 }]);
+    }
+    // This run began under the strict policy.
+    await crash(3);
+    for (const { isr } of partitions()) expect(isr).toHaveLength(2);
+  });
+
   it("that crash all at once keep their place where acknowledged records were synced", async () => {
     const nodes = [await cluster.registerNode(1), await cluster.registerNode(2)];
     const first = await startActive(1);

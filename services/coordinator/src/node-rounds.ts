@@ -5,6 +5,7 @@ import {
   type PartitionRef,
   type Revision,
   type StorageNodeState,
+  type TopicState,
   topicSettingNumber,
 } from "@ottla/metadata";
 import {
@@ -166,9 +167,14 @@ export class NodeRounds {
       return { kind: "empty", directoryId, formerDirectoryId };
     }
     const stoppedCleanly = node.cleanShutdownNodeEpoch === before?.lastNodeEpoch;
-    const { topicDefaults } = this.#term.defaults;
-    const isSynced = topicSettingNumber("flush.messages", topic.configs, topicDefaults) === 1;
-    return { kind: stoppedCleanly || isSynced ? "complete" : "incomplete", directoryId };
+    const ranSynced =
+      this.isSynced(topic) && (before?.lastNodeEpoch ?? 0) > (topic.relaxedUntilRevision ?? 0);
+    return { kind: stoppedCleanly || ranSynced ? "complete" : "incomplete", directoryId };
+  }
+
+  /** Whether records of the topic are on disk before they are acknowledged. */
+  isSynced({ configs }: Pick<TopicState, "configs">): boolean {
+    return topicSettingNumber("flush.messages", configs, this.#term.defaults.topicDefaults) === 1;
   }
 
   #isAbsent(nodeId: number): boolean {

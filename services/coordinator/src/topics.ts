@@ -31,6 +31,9 @@ import {
   unknownTopic,
 } from "./topic-requests.ts";
 
+/** The revision of a change is known only after it is written. */
+const NOT_KNOWN_YET = Number.MAX_SAFE_INTEGER;
+
 export interface CreatedTopic {
   /** Empty when the request was only validated. */
   readonly topicId: string;
@@ -137,14 +140,26 @@ export class Topics {
     const topic = this.#find(name);
     const configs = changedConfigs(topic, change, this.#term.defaults);
     if (validateOnly) return this.#term.view.revision;
+    const before = stripTopic(topic);
+    const becomesSynced = !this.#rounds.isSynced(topic) && this.#rounds.isSynced({ ...topic, configs });
+    const relaxed = becomesSynced ? { relaxedUntilRevision: NOT_KNOWN_YET } : {};
     const revision = await writeAndSee(
       this.#term,
-      this.#topicWrite(topic, { ...stripTopic(topic), configs }),
+      this.#topicWrite(topic, { ...before, ...relaxed, configs }),
     );
+    if (becomesSynced) await this.#noteRevision(topic.topicId);
     // A changed min.insync.replicas has to reach the state of each partition (R4).
     const applied = await this.#rounds.applySettings(topic.topicId);
     this.#term.logger.info({ topic: name, set: change.set, remove: change.remove }, "topic settings changed");
     return Math.max(revision, applied);
+  }
+
+  /** R9: from when on all that the topic's nodes acknowledged was synced. */
+  async #noteRevision(topicId: string): Promise<void> {
+    const topic = this.#term.view.topicById(topicId);
+    if (topic?.relaxedUntilRevision !== NOT_KNOWN_YET) return;
+    const state = { ...stripTopic(topic), relaxedUntilRevision: topic.modRevision };
+    await writeAndSee(this.#term, this.#topicWrite(topic, state));
   }
 
   async addPartitions(name: string, request: NewPartitions): Promise<Revision> {
@@ -191,6 +206,7 @@ export class Topics {
         await this.#tryFinishPartitions(topic);
       } else {
         await this.#takeOverReplicaCount(topic);
+        await this.#noteRevision(topic.topicId);
       }
     }
     await this.#expireTombstones(tombstones);
