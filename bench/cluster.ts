@@ -1,6 +1,7 @@
 /**
  * What replication costs: Kafka produce through a gateway of its own into storage nodes of their own, with
- * one and with three replicas, beside the floor with one gRPC hop, and how fast a replica catches up.
+ * one and with three replicas, beside the floor with one gRPC hop; the latency of single records; and how
+ * fast a replica catches up.
  * Run: `sh scripts/node.sh bench/cluster.ts [ROUNDS]`. Needs etcd, a C compiler and librdkafka's headers.
  *
  * All processes share the machine: client, gateway, three storage nodes, coordinator and etcd. So the
@@ -9,6 +10,7 @@
  */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { join } from "node:path";
 import { type BenchCluster, type Part, startCluster, startFloorWithHop } from "./cluster-subjects.ts";
 import { buildRdkafkaBench, cpuMs, residentBytes, root } from "./kafka-subjects.ts";
 
@@ -18,6 +20,7 @@ const SIZES = [
   { sizeBytes: 1_000, records: 500_000 },
   { sizeBytes: 100, records: 2_000_000 },
 ] as const;
+const LATENCY_RECORDS = "2000";
 const CATCH_UP = { sizeBytes: 10_000, records: 60_000 };
 
 interface Figure {
@@ -80,6 +83,20 @@ async function produceRound(round: number, subjects: readonly Subject[]): Promis
       await subject.deleteTopic(topic);
     }
   }
+}
+
+/** One record at a time, from `send` to a consumer. */
+async function latency(cluster: BenchCluster, replicationFactor: number): Promise<void> {
+  const topic = `latency-${replicationFactor}`;
+  await ofCluster(cluster, replicationFactor).createTopic(topic);
+  const place = ["--address", cluster.grpcAddress, "--output", "json", "-t", topic, "-n", LATENCY_RECORDS];
+  const child = spawn(join(root, "bin/ottla"), ["bench", "latency", ...place], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const [output] = (await Promise.all([once(child.stdout, "data"), once(child, "close")]))[0] as [Buffer];
+  process.stdout.write(
+    `latency with ${replicationFactor} replicas: ${output.toString().replaceAll(/\s+/g, " ")}\n`,
+  );
 }
 
 /** A node that was away gets what the others have written meanwhile. */
@@ -154,6 +171,7 @@ try {
     await produceRound(round, [...subjects.slice(round % 3), ...subjects.slice(0, round % 3)]);
   }
   print();
+  for (const replicationFactor of [1, 3]) await latency(cluster, replicationFactor);
   for (const { name, child } of cluster.parts) {
     const bytes = residentBytes(child.pid ?? -1, "VmHWM");
     process.stdout.write(`${name} used ${(bytes / 1e6).toFixed(0)} MB at the most\n`);
