@@ -168,7 +168,7 @@ const ADMIN: BadCall[] = [
   },
   {
     what: "create topic: a setting that is not served yet",
-    call: (_, admin) => admin.createTopic({ name: "x", configs: { "cleanup.policy": "compact" } }),
+    call: (_, admin) => admin.createTopic({ name: "x", configs: { preallocate: "true" } }),
     code: "INVALID_CONFIG",
   },
   {

@@ -97,11 +97,11 @@ test("an unknown flag, and roles that need a cluster, are refused", async () => 
 
 test("topic defaults that no topic could have are refused on an empty data directory too", async () => {
   const dataDir = await temporaryDirectory();
-  const defaults = ["cleanup.policy=compact", "foo=1", "max.message.bytes=-5"];
+  const defaults = ["preallocate=true", "foo=1", "max.message.bytes=-5"];
   const flags = defaults.map((setting) => `--topic-default=${setting}`);
   const { code, said } = await serve("--data-dir", dataDir, ...FREE_PORTS, ...flags);
   expect(code).toBe(78);
-  for (const name of ["cleanup.policy", '"foo"', "max.message.bytes", "flag --topic-default"]) {
+  for (const name of ["preallocate", '"foo"', "max.message.bytes", "flag --topic-default"]) {
     expect(said).toContain(name);
   }
 });

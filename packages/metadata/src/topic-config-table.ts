@@ -65,22 +65,26 @@ function defaultOnly(
 }
 
 const SERVED: readonly TopicSetting[] = [
-  {
-    ...served(
-      "cleanup.policy",
-      { kind: "list", allowed: ["delete", "compact"] },
-      "delete",
-      'What happens to old segments: "delete" removes them by age and size. "compact" (keep the ' +
-        "last value of each key) is refused until compaction is there.",
-    ),
-    servedValues: ["delete"],
-  },
+  served(
+    "cleanup.policy",
+    { kind: "list", allowed: ["delete", "compact"] },
+    "delete",
+    'What happens to old segments: "delete" removes them by age and size, "compact" keeps the last record ' +
+      'of each key (records without a key are refused then), "compact,delete" does both.',
+  ),
   served(
     "compression.type",
     { kind: "choice", allowed: ["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"] },
     "producer",
     'How batches are stored: "producer" keeps what the producer chose; any other value compresses ' +
       "with that codec.",
+  ),
+  served(
+    "delete.retention.ms",
+    long(0n),
+    "86400000",
+    "How long in milliseconds a compacted topic keeps tombstones (records without a value) after compaction " +
+      "has come to them, so that readers that are behind see them.",
   ),
   served(
     "file.delete.delay.ms",
@@ -111,6 +115,13 @@ const SERVED: readonly TopicSetting[] = [
     "How many bytes of records lie between two entries of a segment's offset index.",
   ),
   served(
+    "max.compaction.lag.ms",
+    long(1n),
+    FOREVER,
+    "The longest time in milliseconds that a record of a compacted topic may stay uncompacted; segments are " +
+      "closed after it, too.",
+  ),
+  served(
     "max.message.bytes",
     integer(0),
     "1048588",
@@ -135,6 +146,18 @@ const SERVED: readonly TopicSetting[] = [
     { kind: "choice", allowed: ["CreateTime", "LogAppendTime"] },
     "CreateTime",
     "Whether a record carries the producer's time or the time at which the leader appended it.",
+  ),
+  served(
+    "min.cleanable.dirty.ratio",
+    { kind: "double", min: 0, max: 1 },
+    "0.5",
+    "The share of a compacted log that must be uncompacted before it is compacted.",
+  ),
+  served(
+    "min.compaction.lag.ms",
+    long(0n),
+    "0",
+    "The shortest time in milliseconds that a record of a compacted topic stays uncompacted.",
   ),
   served(
     "min.insync.replicas",
@@ -206,12 +229,6 @@ const ACCEPTED: readonly TopicSetting[] = [
     "3",
     "The level at which the broker compresses with zstd.",
   ),
-  withoutEffect(
-    "delete.retention.ms",
-    long(0n),
-    "86400000",
-    "How long in milliseconds a compacted topic keeps tombstones.",
-  ),
   defaultOnly(
     "follower.replication.throttled.replicas",
     { kind: "list", allowed: undefined },
@@ -235,24 +252,6 @@ const ACCEPTED: readonly TopicSetting[] = [
     long(-2n),
     "-2",
     "How long in milliseconds a tiered partition's segments stay on the local disk; -2 follows retention.ms.",
-  ),
-  withoutEffect(
-    "max.compaction.lag.ms",
-    long(1n),
-    FOREVER,
-    "The longest time in milliseconds that a record of a compacted topic may stay uncompacted.",
-  ),
-  withoutEffect(
-    "min.cleanable.dirty.ratio",
-    { kind: "double", min: 0, max: 1 },
-    "0.5",
-    "The share of a compacted log that must be uncompacted before it is compacted.",
-  ),
-  withoutEffect(
-    "min.compaction.lag.ms",
-    long(0n),
-    "0",
-    "The shortest time in milliseconds that a record of a compacted topic stays uncompacted.",
   ),
   defaultOnly(
     "preallocate",

@@ -21,14 +21,18 @@ describe("topic settings", () => {
     expect(parseTopicConfig({})).toEqual({
       cleanupPolicy: ["delete"],
       compressionType: "producer",
+      deleteRetentionMs: 86_400_000,
       fileDeleteDelayMs: 60_000,
       flushMessages: 1,
       flushMs: Number.MAX_SAFE_INTEGER,
       indexIntervalBytes: 4096,
+      maxCompactionLagMs: Number.MAX_SAFE_INTEGER,
       maxMessageBytes: 1_048_588,
       messageTimestampAfterMaxMs: 3_600_000,
       messageTimestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
       messageTimestampType: "CreateTime",
+      minCleanableDirtyRatio: 0.5,
+      minCompactionLagMs: 0,
       minInsyncReplicas: 2,
       retentionBytes: -1,
       retentionMs: 604_800_000,
@@ -102,8 +106,6 @@ describe("topic settings", () => {
   it("take what has no effect, and of what Ottla does not do the default only", () => {
     const harmless = {
       "compression.zstd.level": "10",
-      "delete.retention.ms": "1",
-      "min.cleanable.dirty.ratio": "0.1",
       "segment.jitter.ms": "1000",
       "remote.storage.enable": "False",
       "local.retention.ms": "-2",
@@ -116,6 +118,21 @@ describe("topic settings", () => {
     expect(refusal({ "min.cleanable.dirty.ratio": "2" })).toContain("a number from 0 to 1");
   });
 
+  it("say how a compacted topic is compacted, with Kafka's defaults", () => {
+    expect(
+      parseTopicConfig({ "cleanup.policy": "compact,delete", "min.compaction.lag.ms": "5" }),
+    ).toMatchObject({
+      cleanupPolicy: ["compact", "delete"],
+      deleteRetentionMs: 86_400_000,
+      minCompactionLagMs: 5,
+      maxCompactionLagMs: Number.MAX_SAFE_INTEGER,
+      minCleanableDirtyRatio: 0.5,
+    });
+    expect(refusal({ "min.compaction.lag.ms": "6", "max.compaction.lag.ms": "5" })).toContain(
+      "max.compaction.lag.ms = 5 is below min.compaction.lag.ms = 6",
+    );
+  });
+
   it("describe a default of min.insync.replicas as what it means for so many replicas", () => {
     const valueFor = (overrides: Record<string, string>, replicas: number) =>
       describeTopicConfig(overrides, {}, replicas).find(({ name }) => name === "min.insync.replicas");
@@ -125,11 +142,6 @@ describe("topic settings", () => {
   });
 
   it("refuse values that Kafka knows and Ottla does not serve yet as such", () => {
-    for (const value of ["compact", "compact,delete"]) {
-      expect(refusal({ "cleanup.policy": value })).toContain(
-        '"compact" is known to Kafka, but not served by Ottla yet',
-      );
-    }
     expect(refusal({ "remote.storage.enable": "true" })).toContain(
       "known to Kafka, but not served by Ottla yet",
     );

@@ -3,16 +3,20 @@ import { TOPIC_SETTINGS, type TopicSetting } from "./topic-config-table.ts";
 
 /** Effective settings of a topic. Sizes and times beyond 2^53 − 1 ("never") are `Number.MAX_SAFE_INTEGER`. */
 export interface TopicConfig {
-  readonly cleanupPolicy: readonly string[];
+  readonly cleanupPolicy: readonly ("delete" | "compact")[];
   readonly compressionType: "uncompressed" | "zstd" | "lz4" | "snappy" | "gzip" | "producer";
+  readonly deleteRetentionMs: number;
   readonly fileDeleteDelayMs: number;
   readonly flushMessages: number;
   readonly flushMs: number;
   readonly indexIntervalBytes: number;
+  readonly maxCompactionLagMs: number;
   readonly maxMessageBytes: number;
   readonly messageTimestampAfterMaxMs: number;
   readonly messageTimestampBeforeMaxMs: number;
   readonly messageTimestampType: "CreateTime" | "LogAppendTime";
+  readonly minCleanableDirtyRatio: number;
+  readonly minCompactionLagMs: number;
   readonly minInsyncReplicas: number;
   /** -1: no limit. */
   readonly retentionBytes: number;
@@ -50,17 +54,21 @@ export function parseTopicConfig(
   const text = (name: string): string => settingText(name, overrides, clusterDefaults);
   const number = (name: string): number => topicSettingNumber(name, overrides, clusterDefaults);
   return {
-    cleanupPolicy: splitList(text("cleanup.policy")),
     // The check above has made sure that the words are among those of the type.
+    cleanupPolicy: splitList(text("cleanup.policy")) as ("delete" | "compact")[],
     compressionType: text("compression.type") as TopicConfig["compressionType"],
+    deleteRetentionMs: number("delete.retention.ms"),
     fileDeleteDelayMs: number("file.delete.delay.ms"),
     flushMessages: number("flush.messages"),
     flushMs: number("flush.ms"),
     indexIntervalBytes: number("index.interval.bytes"),
+    maxCompactionLagMs: number("max.compaction.lag.ms"),
     maxMessageBytes: number("max.message.bytes"),
     messageTimestampAfterMaxMs: number("message.timestamp.after.max.ms"),
     messageTimestampBeforeMaxMs: number("message.timestamp.before.max.ms"),
     messageTimestampType: text("message.timestamp.type") as TopicConfig["messageTimestampType"],
+    minCleanableDirtyRatio: Number(text("min.cleanable.dirty.ratio")),
+    minCompactionLagMs: number("min.compaction.lag.ms"),
     minInsyncReplicas: number("min.insync.replicas"),
     retentionBytes: Math.max(-1, number("retention.bytes")),
     retentionMs: number("retention.ms"),
@@ -127,6 +135,17 @@ export function checkTopicConfig(settings: TopicConfigMap): void {
     const setting = servedSetting(name);
     checkSetting(setting, normalized(setting, value));
   }
+  checkCompactionLags(settings);
+}
+
+/** As Kafka does: a record must not have to be compacted before it may be. */
+function checkCompactionLags(settings: TopicConfigMap): void {
+  const [min, max] = ["min.compaction.lag.ms", "max.compaction.lag.ms"];
+  if (min === undefined || max === undefined) return;
+  if (settings[min] === undefined && settings[max] === undefined) return;
+  const [minMs, maxMs] = [topicSettingNumber(min, settings), topicSettingNumber(max, settings)];
+  if (minMs <= maxMs) return;
+  throw invalidConfig(max, `${max} = ${maxMs} is below ${min} = ${minMs}`, String(minMs));
 }
 
 /** As Kafka reads values: blanks around them do not count, nor does the case of a boolean. */

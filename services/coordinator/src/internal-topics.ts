@@ -1,4 +1,4 @@
-import { GROUPS_TOPIC, TOPIC_SETTINGS } from "@ottla/metadata";
+import { GROUPS_TOPIC } from "@ottla/metadata";
 import type { TopicDefaults } from "./coordinator-options.ts";
 import type { NewTopic } from "./topic-requests.ts";
 
@@ -18,16 +18,14 @@ export function withInternalDefaults(topic: NewTopic, defaults: TopicDefaults): 
   };
 }
 
-/** Nothing in it may go by age: where compaction is not served all is kept. */
+/** Of each group and partition the last commit stays. */
 function groupsTopicConfigs(): Record<string, string> {
-  const served = TOPIC_SETTINGS.get("cleanup.policy")?.servedValues;
-  const compacts = served === undefined || served.includes("compact");
   return {
     "segment.bytes": String(SEGMENT_BYTES),
     "max.message.bytes": String(MAX_BATCH_BYTES),
     "compression.type": "producer",
     // A synced log, whatever the cluster's default is: an answered commit survives a power cut.
     "flush.messages": "1",
-    ...(compacts ? { "cleanup.policy": "compact" } : { "retention.ms": "-1" }),
+    "cleanup.policy": "compact",
   };
 }

@@ -129,6 +129,7 @@ export function changedConfigs(
   }
   checkTopicConfig(change.set);
   Object.assign(configs, change.set);
+  checkTopicConfig(configs);
   checkMinInsyncReplicas(configs, topic.replicationFactor, defaults);
   return configs;
 }

@@ -4,10 +4,12 @@ import { parseTopicConfig, type TopicConfigMap } from "@ottla/metadata";
 /** What the log needs of a topic's effective settings. */
 export function logConfigOf(configs: TopicConfigMap, clusterDefaults: TopicConfigMap): LogConfig {
   const topic = parseTopicConfig(configs, clusterDefaults);
+  const isCompacted = topic.cleanupPolicy.includes("compact");
   return {
     ...DEFAULT_LOG_CONFIG,
     segmentBytes: topic.segmentBytes,
-    segmentMs: topic.segmentMs,
+    // A record is compacted no later than its segment is closed, as in Kafka.
+    segmentMs: isCompacted ? Math.min(topic.segmentMs, topic.maxCompactionLagMs) : topic.segmentMs,
     indexIntervalBytes: topic.indexIntervalBytes,
     segmentIndexBytes: topic.segmentIndexBytes,
     retentionMs: topic.retentionMs,
@@ -18,7 +20,11 @@ export function logConfigOf(configs: TopicConfigMap, clusterDefaults: TopicConfi
     messageTimestampType: topic.messageTimestampType,
     timestampBeforeMaxMs: topic.messageTimestampBeforeMaxMs,
     timestampAfterMaxMs: topic.messageTimestampAfterMaxMs,
-    cleanupPolicy: topic.cleanupPolicy.includes("compact") ? ["compact"] : ["delete"],
+    cleanupPolicy: topic.cleanupPolicy,
+    deleteRetentionMs: topic.deleteRetentionMs,
+    minCompactionLagMs: topic.minCompactionLagMs,
+    maxCompactionLagMs: topic.maxCompactionLagMs,
+    minCleanableDirtyRatio: topic.minCleanableDirtyRatio,
     fileDeleteDelayMs: topic.fileDeleteDelayMs,
   };
 }

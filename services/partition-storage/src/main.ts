@@ -3,6 +3,8 @@ import { ReplicationService } from "@ottla/proto/ottla/internal/v1/replication";
 import { StorageService } from "@ottla/proto/ottla/internal/v1/storage";
 import { ServiceRegistry } from "@ottla/rpc";
 import type { Disk } from "@ottla/runtime";
+import { CompactionMetrics } from "./compaction-metrics.ts";
+import { CompactionScheduler } from "./compaction-scheduler.ts";
 import { partitionDirectories } from "./directories.ts";
 import { DiskWatchdog } from "./disk-watchdog.ts";
 import { PartitionStore } from "./partition-store.ts";
@@ -84,7 +86,18 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
     spaceGuard: directory.spaceGuard,
   });
 
-  const parts = { registration, replication, resources, store, ticks, upkeep, watchdog };
+  const compaction = new CompactionScheduler({
+    store,
+    clock,
+    logger,
+    metrics: new CompactionMetrics(options.metrics),
+    checkIntervalMs: settings.compactionCheckIntervalMs,
+    bytesPerSecond: settings.compactionBytesPerSecond,
+    memoryBytes: settings.compactionMemoryBytes,
+    spaceGuard: directory.spaceGuard,
+  });
+
+  const parts = { compaction, registration, replication, resources, store, ticks, upkeep, watchdog };
   return new RunningStorage(options, parts);
 }
 

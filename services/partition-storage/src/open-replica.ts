@@ -154,6 +154,11 @@ export class OpenReplica implements FollowedReplica {
     this.#handle((state, nowMs) => state.onTick(nowMs));
   }
 
+  /** Compaction came upon damage (R12). */
+  onDamagedRead(error: OttlaError): void {
+    this.#onReadFailed(this.#log.logStartOffset, error);
+  }
+
   /** The log begins later, by retention for instance (R14). */
   onLogStartMoved(): void {
     this.#handle((state, nowMs) => state.onLogProgress(nowMs));

@@ -235,10 +235,8 @@ export class PartitionLeader implements ReadableReplica, LedReplica {
   }
 
   readForFollower(offset: number, maxBytes: number): Promise<ReadResult> {
-    // The first batch may begin below the log start, which gives it whole.
-    const from = Math.max(offset, this.#log.logStartOffset);
     const endOffset = this.#log.writtenEndOffset;
-    return this.#log.read(from, { maxBytes, endOffset, atLeastOneBatch: true });
+    return this.#log.read(offset, { maxBytes, endOffset, atLeastOneBatch: true, forReplica: true });
   }
 
   onFollowerUpdate(update: FollowerUpdate): void {

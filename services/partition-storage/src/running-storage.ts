@@ -1,6 +1,7 @@
 import { toOttlaError } from "@ottla/errors";
 import type { LogResources } from "@ottla/log";
 import type { KeptRegistration } from "@ottla/metadata";
+import type { CompactionScheduler } from "./compaction-scheduler.ts";
 import { moveLeadersAway } from "./controlled-shutdown.ts";
 import type { DiskWatchdog } from "./disk-watchdog.ts";
 import type { PartitionReplica } from "./partition-replica.ts";
@@ -29,6 +30,7 @@ export interface PartitionStorage {
 }
 
 export interface StorageParts {
+  readonly compaction: CompactionScheduler;
   readonly registration: KeptRegistration;
   readonly replication: ReplicationParts;
   readonly resources: LogResources;
@@ -68,7 +70,7 @@ export class RunningStorage implements PartitionStorage {
   }
 
   async stop(): Promise<StorageEnd> {
-    const { registration, replication, resources, store, ticks, upkeep, watchdog } = this.#parts;
+    const { compaction, registration, replication, resources, store, ticks, upkeep, watchdog } = this.#parts;
     const { client, node } = replication;
     await moveLeadersAway({ ...this.#options, node, store });
     const { nodeEpoch } = registration;
@@ -77,11 +79,13 @@ export class RunningStorage implements PartitionStorage {
       const reason = "cannot deregister the node: its lease will end by itself";
       this.#options.logger.warn({ err: toOttlaError(thrown) }, reason);
     });
+    compaction.stop();
     await upkeep.stop();
     ticks.stop();
     watchdog.stop();
     client.close();
     const clean = await store.close();
+    await compaction.ended();
     await node.close();
     await resources.openFiles.close();
     return { clean, nodeEpoch };

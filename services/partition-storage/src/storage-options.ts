@@ -11,6 +11,9 @@ export interface StorageSettings {
   readonly syncConcurrency: number;
   readonly maxOpenSegments: number;
   readonly retentionCheckIntervalMs: number;
+  readonly compactionCheckIntervalMs: number;
+  readonly compactionBytesPerSecond: number;
+  readonly compactionMemoryBytes: number;
   /** Kafka's replica.lag.time.max.ms. */
   readonly replicaLagTimeMaxMs: number;
   readonly catchUpBytesPerSecond: number;

@@ -19,6 +19,8 @@ export interface CompactOptions {
 
 export interface CompactionReport extends Readonly<CleanCounts> {
   readonly passes: number;
+  /** False when the log changed under it, by a truncation or retention: another time is better. */
+  readonly isComplete: boolean;
   /** Up to where the log is compacted now. */
   readonly endOffset: number;
 }
@@ -85,15 +87,16 @@ export class LogCompactor {
       removedBatches: 0,
     };
     let passes = 0;
+    let isComplete = true;
     const { endOffset } = await cleanableRange(this.#state, options);
-    for (;;) {
+    while (isComplete) {
       work.signal.throwIfAborted();
       const range = await cleanableRange(this.#state, options);
       if (range.firstDirtyOffset >= endOffset && !range.hasDueTombstones) break;
       passes += 1;
-      if (!(await this.#pass(work, { ...range, endOffset }, options, counts))) break;
+      isComplete = await this.#pass(work, { ...range, endOffset }, options, counts);
     }
-    return { ...counts, passes, endOffset: this.#state.cleanedOffset };
+    return { ...counts, passes, isComplete, endOffset: this.#state.cleanedOffset };
   }
 
   /** False when the log changed under it, so that another time is better. */

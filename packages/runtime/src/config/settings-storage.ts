@@ -61,6 +61,33 @@ export const storage = z.strictObject({
       "How often segments are checked against retention.ms and retention.bytes (Kafka's " +
       "log.retention.check.interval.ms).",
   }),
+  compactionCheckIntervalMs: durationMs({
+    min: 100,
+    max: DAY_MS,
+    default: 15_000,
+    ...STORAGE_ONLY,
+    documentation:
+      "How often topics with cleanup.policy=compact are looked at for something to compact (Kafka's " +
+      "log.cleaner.backoff.ms).",
+  }),
+  compactionBytesPerSecond: bytes({
+    min: 64 * KIB,
+    max: 64 * GIB,
+    default: 256 * MIB,
+    ...STORAGE_ONLY,
+    documentation:
+      "Bytes that compaction reads and writes in a second, all partitions together (Kafka's " +
+      "log.cleaner.io.max.bytes.per.second).",
+  }),
+  compactionMemoryBytes: bytes({
+    min: 4 * KIB,
+    max: 4 * GIB,
+    default: 32 * MIB,
+    ...STORAGE_ONLY,
+    documentation:
+      "Memory for the last offset of each key while a log is compacted, 32 bytes a key. With more keys " +
+      "compaction reads a log several times (Kafka's log.cleaner.dedupe.buffer.size).",
+  }),
   replicaLagTimeMaxMs: durationMs({
     min: 100,
     max: 3_600_000,

@@ -10,7 +10,7 @@ test("a compacted topic takes no record without a key; other topics do", () => {
   const header = readBatchHeader(KEYLESS);
   const config = parseTopicConfig({});
   checkRecordsDeeply({ config }, KEYLESS, header, NOW_MS);
-  const compacted = { config: { ...config, cleanupPolicy: ["compact"] } };
+  const compacted = { config: { ...config, cleanupPolicy: ["compact"] as const } };
   expect(() => checkRecordsDeeply(compacted, KEYLESS, header, NOW_MS)).toThrow(
     expect.objectContaining({ code: "INVALID_RECORD", metadata: { recordIndexes: "0" } }),
   );

@@ -35,3 +35,9 @@ export function checkRecordsDeeply(
     : {};
   validateRecords(batch, { requireKeys, maxDecompressedBytes: maxDecompressedBytes(topic), ...times });
 }
+
+/** A compacted topic has no place for a record without a key. */
+export function checkKeys(topic: Pick<Topic, "config">, batch: Uint8Array): void {
+  if (!topic.config.cleanupPolicy.includes("compact")) return;
+  validateRecords(batch, { requireKeys: true, maxDecompressedBytes: maxDecompressedBytes(topic) });
+}

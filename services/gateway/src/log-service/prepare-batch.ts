@@ -14,7 +14,7 @@ import {
 } from "@ottla/records";
 import { checkCompression, checkTimestampMs, LIMITS } from "../checks.ts";
 import type { Topic } from "../topics.ts";
-import { maxDecompressedBytes } from "./deep-checks.ts";
+import { checkKeys, maxDecompressedBytes } from "./deep-checks.ts";
 
 /** A batch as it goes to the partition's leader. */
 export interface PreparedBatch {
@@ -45,7 +45,9 @@ function topicCompression(topic: Topic): Compression | undefined {
  * may send. Stored as sent, unless the topic's `compression.type` names another codec.
  */
 export function prepareEncodedBatch(topic: Topic, bytes: Uint8Array): PreparedBatch {
-  return prepareValidatedBatch(topic, bytes, validateEncodedBatch(topic, bytes));
+  const prepared = prepareValidatedBatch(topic, bytes, validateEncodedBatch(topic, bytes));
+  checkKeys(topic, bytes);
+  return prepared;
 }
 
 /** The size first: it is cheaper than the CRC. */
@@ -87,6 +89,7 @@ export function prepareRecords(
   const codec = topicCompression(topic) ?? COMPRESSIONS[compression] ?? "none";
   const batch = encodeBatch(records, { compression: codec });
   checkSize(topic, batch.length);
+  checkKeys(topic, batch);
   return { batch, recordCount: records.length, idempotent: false };
 }
 
