@@ -37,6 +37,8 @@ export interface FoundLog {
   readonly highWatermark: number;
   readonly damagedFrom: number | undefined;
   readonly epochs: LeaderEpochCache;
+  /** As its file has it: what that says of records below the recovery point holds. Empty without the file. */
+  readonly storedEpochs: LeaderEpochCache;
   readonly owners: OwnerEpochCache;
   /** The file of owners is damaged: the last segment has to be scanned for them, too. */
   readonly lacksOwners: boolean;
@@ -68,7 +70,8 @@ export async function findLog(options: LoadLogOptions): Promise<FoundLog> {
   const segments = await openSegments(options, bases, logStartOffset);
   const epochs = await readLeaderEpochs(disk, directory);
   const owners = await readOwnerEpochs(disk, directory);
-  const cache = new LeaderEpochCache(Array.isArray(epochs) ? epochs : []);
+  const stored = Array.isArray(epochs) ? epochs : [];
+  const cache = new LeaderEpochCache(stored);
   if (!Array.isArray(epochs) && segments.length > 1) await rebuildEpochs(cache, segments.slice(0, -1));
   return {
     segments,
@@ -77,6 +80,7 @@ export async function findLog(options: LoadLogOptions): Promise<FoundLog> {
     highWatermark: known?.highWatermark ?? 0,
     damagedFrom: known?.damagedFrom,
     epochs: cache,
+    storedEpochs: new LeaderEpochCache(stored),
     owners: owners === "damaged" ? await rebuildOwners(options, segments) : new OwnerEpochCache(owners),
     lacksOwners: owners === "damaged",
     producers: new ProducerState({

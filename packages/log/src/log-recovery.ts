@@ -17,7 +17,7 @@ export interface RecoveredLog {
 /** Recovers the log after a crash; everything up to its new end is on disk when this returns. */
 export async function recoverLog(options: LoadLogOptions, found: FoundLog): Promise<RecoveredLog> {
   const { directory, resources } = options;
-  const { segments, recoveryPoint, epochs, owners, producers } = found;
+  const { segments, recoveryPoint, epochs, storedEpochs, owners, producers } = found;
   const index = Math.max(
     segments.findLastIndex(({ baseOffset }) => baseOffset <= recoveryPoint),
     0,
@@ -34,9 +34,11 @@ export async function recoverLog(options: LoadLogOptions, found: FoundLog): Prom
     resources,
     segments: scanned,
     recoveryPoint,
+    logStartOffset: found.logStartOffset,
     cutFrom,
     allowGaps,
     epochs,
+    storedEpochs,
     owners,
     producers,
   });

@@ -4,6 +4,8 @@ import { CLIENT, TestLog } from "./test-log.ts";
 
 const FIRST = "/data/t-0/00000000000000000000.log";
 const CHECKPOINT = "/data/t-0/log-checkpoint";
+/** The last byte of a batch's leader epoch. */
+const EPOCH_POSITION = 15;
 
 async function filled(fixture: TestLog, count = 10): Promise<SegmentedLog> {
   const log = await fixture.open();
@@ -227,4 +229,27 @@ test("a stale empty file says nothing of where the segment before it ends", asyn
   const reopened = await fixture.open({ cleanShutdown: true });
   expect([reopened.logStartOffset, reopened.logEndOffset]).toEqual([1, 10]);
   expect(await fixture.texts(reopened)).toHaveLength(9);
+});
+
+test("a wrong epoch below the recovery point is damage there, not in all that follows (R12)", async () => {
+  const fixture = new TestLog();
+  const log = await filled(fixture);
+  const batchBytes = log.sizeBytes / 10;
+  await log.checkpoint(0);
+  fixture.disk.flipBit(FIRST, { position: batchBytes * 4 + EPOCH_POSITION, bit: 5 });
+  const reopened = await reopenAfterCrash(fixture, log);
+  expect(reopened.recoveryReport.damagedRanges).toMatchObject([{ fromOffset: 4, toOffset: 5 }]);
+  expect(reopened.logEndOffset).toBe(10);
+});
+
+test("a wrong epoch below the log start harms nothing above it (R12)", async () => {
+  const fixture = new TestLog();
+  const log = await filled(fixture);
+  await log.deleteRecordsBefore(5);
+  await log.checkpoint(0);
+  fixture.disk.flipBit(FIRST, { position: EPOCH_POSITION, bit: 5 });
+  const reopened = await reopenAfterCrash(fixture, log);
+  expect(reopened.recoveryReport.damagedRanges).toEqual([]);
+  expect(reopened.latestLeaderEpoch).toBe(log.latestLeaderEpoch);
+  expect(fixture.append(reopened, ["new"])).toMatchObject({ baseOffset: 10 });
 });

@@ -1,4 +1,5 @@
 import { BatchScanner, findNextBatch, type ScanStep } from "./batch-scanner.ts";
+import { LEADER_EPOCH_CHECKPOINT } from "./file-names.ts";
 import type { LeaderEpochCache } from "./leader-epoch-cache.ts";
 import type { LogResources } from "./log-resources.ts";
 import type { OwnerEpochCache } from "./owner-epoch-cache.ts";
@@ -11,10 +12,14 @@ export interface ScanOptions {
   /** Ascending; the first is the one to begin with. */
   readonly segments: readonly Segment[];
   readonly recoveryPoint: number;
+  /** Below it nobody reads: what batches say there of themselves is not taken for true. */
+  readonly logStartOffset: number;
   /** Everything from here on is unproven (its sync failed) and is cut away. */
   readonly cutFrom: number;
   readonly allowGaps: boolean;
   readonly epochs: LeaderEpochCache;
+  /** What was known of records below the recovery point: a batch's own epoch lies outside its CRC (R12). */
+  readonly storedEpochs: LeaderEpochCache;
   readonly owners: OwnerEpochCache;
   readonly producers: ProducerState;
 }
@@ -135,6 +140,12 @@ function refusal(
   if (!follows) return `base offset ${header.baseOffset} where ${expectedOffset} is expected`;
   if (header.lastOffset >= options.cutFrom)
     return `offset ${header.baseOffset} was never proven to be on disk`;
+  if (header.lastOffset < options.logStartOffset) return undefined;
+  const stored = options.storedEpochs.epochAt(Math.max(header.baseOffset, options.logStartOffset));
+  const isAtRest = header.lastOffset < options.recoveryPoint;
+  if (isAtRest && stored !== undefined && stored !== header.partitionLeaderEpoch) {
+    return `leader epoch ${header.partitionLeaderEpoch} where ${LEADER_EPOCH_CHECKPOINT} says ${stored}`;
+  }
   const latest = options.epochs.latestEpoch ?? -1;
   if (header.partitionLeaderEpoch < latest) {
     return `leader epoch ${header.partitionLeaderEpoch} after epoch ${latest}`;
@@ -154,7 +165,9 @@ function takeBatch(segment: Segment, step: Extract<ScanStep, { kind: "batch" }>,
     },
     position,
   );
-  options.epochs.assign(header.partitionLeaderEpoch, header.baseOffset);
+  if (header.lastOffset >= options.logStartOffset) {
+    options.epochs.assign(header.partitionLeaderEpoch, Math.max(header.baseOffset, options.logStartOffset));
+  }
   if (header.producerId >= 0) {
     options.producers.apply(header, header.baseOffset, options.resources.clock.now());
   }
