@@ -58,7 +58,9 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
 
   const registry = new ServiceRegistry();
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const diskSpace = (): ReturnType<Disk["space"]> => disk.space(directory.root);
+  // A disk that does not answer has the space that it had.
+  const diskSpace = (): ReturnType<Disk["space"]> =>
+    disk.space(directory.root).catch(() => directory.spaceGuard.space);
   const appendRefusal = (): ReturnType<DataDirectory["spaceGuard"]["refusal"]> =>
     directory.spaceGuard.refusal();
   registry.add(
