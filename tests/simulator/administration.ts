@@ -7,6 +7,7 @@ import { SimulatedTransport } from "@ottla/rpc/simulated";
 import type { SeededRandom } from "@ottla/runtime";
 import type { TopicPlan } from "./clients.ts";
 import type { SimulatedCluster } from "./cluster.ts";
+import type { DiskReplicas } from "./disk-replicas.ts";
 import type { History } from "./history.ts";
 import type { MetadataRules } from "./metadata-rules.ts";
 import { describe } from "./simulated-node.ts";
@@ -18,6 +19,7 @@ export interface AdministrationOptions {
   readonly cluster: SimulatedCluster;
   readonly history: History;
   readonly metadata: MetadataRules;
+  readonly disks: DiskReplicas;
   readonly topics: readonly TopicPlan[];
   readonly admin: Admin;
 }
@@ -97,10 +99,18 @@ export class Administration {
     history.deleted(topic.name, partition, Number(logStart));
   }
 
+  /** A lower one gives up who else has everything: not while somebody's losses are being dealt with. */
   async #changeMinInsyncReplicas(random: SeededRandom): Promise<void> {
-    const { admin } = this.#options;
-    const set = { "min.insync.replicas": random.float() < 0.3 ? 1 : 2 };
-    await admin.alterTopicConfig({ name: this.#topic(random).name, set });
+    const { admin, disks } = this.#options;
+    const lowers = random.float() < 0.3;
+    if (lowers && disks.isAnyExcused()) return;
+    const set = { "min.insync.replicas": lowers ? 1 : 2 };
+    disks.mustStayWhole = lowers;
+    try {
+      await admin.alterTopicConfig({ name: this.#topic(random).name, set });
+    } finally {
+      disks.mustStayWhole = false;
+    }
   }
 
   async #electLeaders(): Promise<void> {

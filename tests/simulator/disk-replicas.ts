@@ -30,6 +30,8 @@ export class DiskReplicas {
   readonly #options: DiskReplicasOptions;
   readonly #committed = new Map<string, CommittedLog>();
   readonly #disks = new Map<string, DiskReplica>();
+  /** While an operator gives up copies of his own accord. */
+  mustStayWhole = false;
 
   constructor(options: DiskReplicasOptions) {
     this.#options = options;
@@ -78,11 +80,16 @@ export class DiskReplicas {
     return this.#disk(nodeId, name).excuse !== undefined;
   }
 
+  isAnyExcused(): boolean {
+    return this.#disks.values().some(({ excuse }) => excuse !== undefined);
+  }
+
   /**
    * Whether all that is committed is elsewhere too, on disks that are whole: no rule
    * could bring back the last copy.
    */
   mayLose(nodeId: number, only?: string): boolean {
+    if (this.mustStayWhole) return false;
     for (const [name, state] of this.#options.metadata.partitions()) {
       if (only !== undefined && name !== only) continue;
       const { eligibleReplicas, isr, minInsyncReplicas, replicas } = state;

@@ -6,6 +6,41 @@ export type Mutant = ReplicationMutant | CoordinatorMutant;
 
 export const NO_MUTANTS: ReadonlySet<Mutant> = new Set();
 
+export interface MutantToFind {
+  readonly mutant: Mutant;
+  /** Within so many seeds, beginning with 1. */
+  readonly limit: number;
+}
+
+/** What the simulator finds, and how soon. The model of `@ottla/replication` finds the others. */
+export const MUTANTS: readonly MutantToFind[] = [
+  { mutant: "high-watermark-by-majority", limit: 60 },
+  { mutant: "isr-counted-after-shrink", limit: 60 },
+  { mutant: "joining-replica-not-counted", limit: 60 },
+  { mutant: "min-isr-ignored", limit: 60 },
+  { mutant: "latest-before-epoch-start", limit: 60 },
+  { mutant: "truncate-by-high-watermark", limit: 60 },
+  { mutant: "epoch-start-ignored", limit: 60 },
+  { mutant: "joins-below-high-watermark", limit: 60 },
+  { mutant: "sync-skipped", limit: 60 },
+  { mutant: "agreement-unchecked", limit: 60 },
+  { mutant: "stale-node-epoch-accepted", limit: 60 },
+  { mutant: "stale-leader-epoch-accepted", limit: 60 },
+  { mutant: "unfenced-leader", limit: 60 },
+  { mutant: "old-view-after-restart", limit: 60 },
+  { mutant: "epoch-led-twice", limit: 60 },
+  { mutant: "waiter-survives-epoch", limit: 60 },
+  { mutant: "lease-ignored", limit: 60 },
+  { mutant: "unknown-outcome-forgotten", limit: 60 },
+  { mutant: "low-watermark-early", limit: 60 },
+  { mutant: "damaged-leads", limit: 60 },
+  { mutant: "lost-disk-keeps-place", limit: 60 },
+  { mutant: "min-change-keeps-eligible", limit: 60 },
+  { mutant: "isr-without-compare", limit: 60 },
+  { mutant: "unclean-election", limit: 60 },
+  { mutant: "joins-unregistered", limit: 60 },
+];
+
 const OF_THE_COORDINATOR: readonly CoordinatorMutant[] = [
   "lost-disk-keeps-place",
   "min-change-keeps-eligible",

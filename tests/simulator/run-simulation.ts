@@ -105,6 +105,7 @@ class SimulationRun {
       cluster,
       history: this.history,
       metadata,
+      disks,
       topics: this.#topics,
       admin: this.#clients.admin("administrator"),
     });

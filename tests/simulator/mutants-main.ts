@@ -1,0 +1,43 @@
+import { MUTANTS, type Mutant } from "./mutants.ts";
+import { runSimulation } from "./run-simulation.ts";
+
+// `make simulate-mutants`: each deliberate bug must be found within its number of seeds.
+//
+//     MUTANT=name   only this one
+//     SEEDS=n       as many seeds for each, whatever is stated
+//     QUICK=1       only those that are found soon, as continuous integration does
+
+const only = process.env["MUTANT"] ?? "";
+const seeds = Number(process.env["SEEDS"] || Number.NaN);
+const isQuick = (process.env["QUICK"] ?? "") !== "";
+
+process.exitCode = (await findAll()) ? 0 : 1;
+
+async function findAll(): Promise<boolean> {
+  let missed = 0;
+  for (const { limit, mutant } of MUTANTS) {
+    if (only !== "" && mutant !== only) continue;
+    if (isQuick && limit > QUICK_LIMIT) continue;
+    if (!(await isFound(mutant, Number.isNaN(seeds) ? limit : seeds))) missed += 1;
+  }
+  say(missed === 0 ? "all mutants were found" : `${missed} mutants were not found`);
+  return missed === 0;
+}
+
+/** Those that take longer are for `make simulate-mutants` by hand. */
+const QUICK_LIMIT = 20;
+
+async function isFound(mutant: Mutant, limit: number): Promise<boolean> {
+  for (let seed = 1; seed <= limit; seed += 1) {
+    const { failure } = await runSimulation({ seed, mutant });
+    if (failure === undefined) continue;
+    say(`${mutant}: found by seed ${seed} of ${limit}: ${failure.message.slice(0, 160)}`);
+    return true;
+  }
+  say(`${mutant}: NOT found by ${limit} seeds`);
+  return false;
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
