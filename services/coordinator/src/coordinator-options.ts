@@ -29,7 +29,7 @@ export interface CoordinatorLimits {
   readonly absentNodeGraceMs: number;
   /** Requests that wait for their turn; more are refused. */
   readonly maxWaitingRequests: number;
-  /** Changes of partitions that wait to be written; more are refused, unless nothing else waits. */
+  /** Changes of partitions that are asked for and wait to be written; more are refused. */
   readonly maxWaitingChanges: number;
   /** How long a node that is about to stop is not elected, should it not stop after all. */
   readonly leavingNodeMs: number;
@@ -51,7 +51,7 @@ export const DEFAULT_LIMITS: CoordinatorLimits = {
   maxTombstones: 10_000,
   absentNodeGraceMs: 2000,
   maxWaitingRequests: 1000,
-  maxWaitingChanges: 50_000,
+  maxWaitingChanges: 200_000,
   leavingNodeMs: 60_000,
   maxReplicaMoves: 16,
   preferredLeaderDelayMs: 30_000,

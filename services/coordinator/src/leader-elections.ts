@@ -33,9 +33,9 @@ export class LeaderElections {
   /** No refs mean all partitions; then the answer holds only those that needed an election. */
   async elect(refs: readonly PartitionRef[], type: ElectionType): Promise<ElectionResults> {
     const areAll = refs.length === 0;
-    const chosen = areAll ? [...this.#partitions.latest.all()].map(refOf) : refs.map(refOf);
+    const chosen = areAll ? this.#allThatNeedOne(type) : refs.map(refOf);
     const refusals = chosen.map((): OttlaError | undefined => undefined);
-    const outcomes = await this.#partitions.apply(
+    const outcomes = await this.#partitions.request(
       chosen.map((ref, i) => ({
         ...ref,
         decide: (state) => {
@@ -55,6 +55,12 @@ export class LeaderElections {
       if (!areAll || error?.code !== "ELECTION_NOT_NEEDED") results.push({ partition, error });
     }
     return { revision, results };
+  }
+
+  #allThatNeedOne(type: ElectionType): PartitionRef[] {
+    const needsOne = ({ leader, replicas }: ClusterPartition): boolean =>
+      type === "preferred" ? leader !== replicas[0] : leader < 0;
+    return [...this.#partitions.latest.all()].filter(needsOne).map(refOf);
   }
 
   decide(state: ClusterPartition, type: ElectionType): PartitionDecision | OttlaError {

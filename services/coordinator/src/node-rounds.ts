@@ -73,8 +73,8 @@ export class NodeRounds {
       const isLed = view.node("partition-storage", latest.leader)?.nodeEpoch === latest.leaderNodeEpoch;
       (isLed ? others : offline).push({ topicId, partition, decide });
     }
-    const changes = [...offline, ...others];
-    const outcomes = await this.#partitions.apply(changes);
+    const parts = [this.#partitions.apply(offline, "first"), this.#partitions.apply(others)];
+    const outcomes = (await Promise.all(parts)).flat();
     const written = outcomes.filter(({ kind }) => kind === "written").length;
     if (written > 0)
       logger.info({ partitions: written }, "brought partitions in line with the storage nodes");

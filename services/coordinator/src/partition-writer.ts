@@ -14,6 +14,9 @@ import type { Term } from "./term.ts";
 /** How many transactions are under way at a time. */
 const MAX_CONCURRENT_WRITES = 8;
 
+/** How many of those that come first a transaction takes before others get their part of it. */
+const FIRST_PER_BATCH = 96;
+
 /** A conflict comes from a write whose outcome was unknown; more than a few in a row have another cause. */
 const MAX_ATTEMPTS = 5;
 
@@ -57,9 +60,14 @@ interface Waiting {
   attempts: number;
 }
 
+/** Whether somebody waits for the change, or it is part of something long. */
+export type Turn = "first" | "later";
+
 /** The changes of one partition: one after another. */
 interface Slot {
   readonly key: string;
+  /** "first" when one of those that wait is. */
+  turn: Turn;
   readonly waiting: Waiting[];
 }
 
@@ -81,7 +89,7 @@ export class PartitionWriter {
   readonly #term: Term;
   readonly #slots = new Map<string, Slot>();
   /** Slots that have something waiting and nothing under way, in the order they came. */
-  readonly #ready = new Map<string, Slot>();
+  readonly #ready = { first: new Map<string, Slot>(), later: new Map<string, Slot>() };
   #writesUnderWay = 0;
   #waitingCount = 0;
   #isScheduled = false;
@@ -91,17 +99,25 @@ export class PartitionWriter {
     this.latest = new LatestPartitions(term.view);
   }
 
-  /** One outcome for each change, in their order. Throws THROTTLING_QUOTA_EXCEEDED when too many wait. */
-  apply(changes: readonly PartitionChange[]): Promise<PartitionOutcome[]> {
+  /**
+   * For what is asked for from outside: throws THROTTLING_QUOTA_EXCEEDED when too many changes wait. One
+   * outcome for each change, in their order.
+   */
+  request(changes: readonly PartitionChange[]): Promise<PartitionOutcome[]> {
     const limit = this.#term.limits.maxWaitingChanges;
-    if (this.#waitingCount > 0 && this.#waitingCount + changes.length > limit) {
+    if (this.#waitingCount + changes.length > limit) {
       throw new OttlaError(
         "THROTTLING_QUOTA_EXCEEDED",
         `${this.#waitingCount} changes of partitions wait for the metadata store, the limit is ${limit}`,
         { metadata: { limit: String(limit) } },
       );
     }
-    return Promise.all(changes.map((change) => this.#add(change)));
+    return this.apply(changes, "first");
+  }
+
+  /** The same for rounds, which come one after another and change each partition once at the most. */
+  apply(changes: readonly PartitionChange[], turn: Turn = "later"): Promise<PartitionOutcome[]> {
+    return Promise.all(changes.map((change) => this.#add(change, turn)));
   }
 
   /** Whether a change of it waits or is being written. */
@@ -109,15 +125,16 @@ export class PartitionWriter {
     return this.#slots.has(this.#term.view.keys.partition(topicId, partition));
   }
 
-  #add(change: PartitionChange): Promise<PartitionOutcome> {
+  #add(change: PartitionChange, turn: Turn): Promise<PartitionOutcome> {
     return new Promise((resolve) => {
       const key = this.#term.view.keys.partition(change.topicId, change.partition);
-      let slot = this.#slots.get(key);
-      if (slot === undefined) {
-        slot = { key, waiting: [] };
-        this.#slots.set(key, slot);
-        this.#ready.set(key, slot);
-      }
+      const before = this.#slots.get(key);
+      const slot = before ?? { key, waiting: [], turn };
+      if (turn === "first") slot.turn = "first";
+      this.#slots.set(key, slot);
+      // One that is being written becomes ready when that has ended.
+      const isUnderWay = before !== undefined && !this.#ready.first.has(key) && !this.#ready.later.has(key);
+      if (!isUnderWay) this.#markReady(slot);
       this.#waitingCount += 1;
       slot.waiting.push({ change, settle: resolve, attempts: 0 });
       this.#schedule();
@@ -135,7 +152,8 @@ export class PartitionWriter {
   }
 
   #writeAll(): void {
-    while (this.#writesUnderWay < MAX_CONCURRENT_WRITES && this.#ready.size > 0) {
+    const { first, later } = this.#ready;
+    while (this.#writesUnderWay < MAX_CONCURRENT_WRITES && first.size + later.size > 0) {
       const batch = this.#nextBatch();
       if (batch.entries.length === 0) continue;
       this.#writesUnderWay += 1;
@@ -146,14 +164,34 @@ export class PartitionWriter {
     }
   }
 
+  #markReady(slot: Slot): void {
+    const { first, later } = this.#ready;
+    if (slot.turn === "later") {
+      later.set(slot.key, slot);
+      return;
+    }
+    later.delete(slot.key);
+    first.set(slot.key, slot);
+  }
+
   #nextBatch(): Batch {
     const batch = new Batch();
-    for (const [key, slot] of this.#ready) {
-      const entry = this.#nextEntry(slot);
-      if (entry !== undefined && !batch.add(entry)) return batch;
-      this.#ready.delete(key);
-    }
+    const { first, later } = this.#ready;
+    // What may wait gets a part of each transaction all the same.
+    const most = later.size > 0 ? FIRST_PER_BATCH : Number.POSITIVE_INFINITY;
+    if (this.#fill(batch, first, most) && this.#fill(batch, later)) this.#fill(batch, first);
     return batch;
+  }
+
+  /** Returns false when the batch is full. */
+  #fill(batch: Batch, ready: Map<string, Slot>, most = Number.POSITIVE_INFINITY): boolean {
+    for (const [key, slot] of ready) {
+      if (batch.entries.length >= most) return true;
+      const entry = this.#nextEntry(slot);
+      if (entry !== undefined && !batch.add(entry)) return false;
+      ready.delete(key);
+    }
+    return true;
   }
 
   /** The first change of the slot that has something to write; those before it are settled. */
@@ -193,7 +231,7 @@ export class PartitionWriter {
       }
     }
     for (const { slot } of batch.entries) {
-      if (slot.waiting.length > 0) this.#ready.set(slot.key, slot);
+      if (slot.waiting.length > 0) this.#markReady(slot);
       else this.#slots.delete(slot.key);
     }
   }

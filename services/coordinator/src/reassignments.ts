@@ -1,4 +1,4 @@
-import { OttlaError } from "@ottla/errors";
+import { invalidRequest, OttlaError } from "@ottla/errors";
 import type { ClusterPartition, PartitionRef, Revision } from "@ottla/metadata";
 import { unknownPartition } from "./leader-elections.ts";
 import { assignmentProblem, invalidAssignment } from "./manual-placement.ts";
@@ -19,6 +19,9 @@ import {
 } from "./reassignment-rules.ts";
 import type { StorageNodes } from "./storage-nodes.ts";
 import type { Term } from "./term.ts";
+
+/** How many partitions one request may name. */
+const MAX_REASSIGNMENTS = 10_000;
 
 export interface Reassignment {
   readonly ref: PartitionRef;
@@ -53,6 +56,9 @@ export class Reassignments {
     reassignments: readonly Reassignment[],
     allowReplicationFactorChange: boolean,
   ): Promise<ReassignmentResults> {
+    if (reassignments.length > MAX_REASSIGNMENTS) {
+      throw invalidRequest("reassignments", `${reassignments.length} in one request`, MAX_REASSIGNMENTS);
+    }
     const errors = reassignments.map((): OttlaError | undefined => undefined);
     const changes = reassignments.map(({ ref, replicas }, i): PartitionChange => {
       const decide = (state: ClusterPartition): PartitionDecision => {
@@ -61,7 +67,7 @@ export class Reassignments {
       };
       return { ...ref, decide };
     });
-    const outcomes = await this.#partitions.apply(changes);
+    const outcomes = await this.#partitions.request(changes);
     let { revision } = this.#term.view;
     for (const [i, outcome] of outcomes.entries()) {
       if (outcome.kind === "written") revision = Math.max(revision, outcome.revision);

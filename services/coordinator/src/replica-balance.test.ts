@@ -107,6 +107,32 @@ describe("a new storage node", () => {
   });
 });
 
+describe("the system's own topics", () => {
+  it("get as many replicas as others when they are older than most of the nodes", async () => {
+    await cluster.close();
+    cluster = await TestCluster.open();
+    await cluster.registerNode(1);
+    const settings = { numPartitions: 1, topicDefaults: {} };
+    coordinator = await cluster.startCoordinator(1, { settings });
+    await coordinator.running.whenActive();
+    await cluster.settle();
+    const groups = newTopic("__consumer_offsets", { partitions: 5 });
+    const { topicId } = await coordinator.client.createTopic(groups);
+    await coordinator.client.createTopic(newTopic("t", { partitions: 5 }));
+    await cluster.settle();
+    expect(cluster.view.topicById(topicId)).toMatchObject({ replicationFactor: 1 });
+    for (const nodeId of [2, 3]) await cluster.registerNode(nodeId);
+    await cluster.settle();
+    await untilQuiet();
+    expect(cluster.view.topicById(topicId)).toMatchObject({ replicationFactor: 3 });
+    for (const { replicas, minInsyncReplicas } of cluster.view.partitionsOf(topicId)) {
+      expect(new Set(replicas)).toEqual(new Set([1, 2, 3]));
+      expect(minInsyncReplicas).toBe(2);
+    }
+    expect(cluster.view.topicByName("t")).toMatchObject({ replicationFactor: 1 });
+  });
+});
+
 describe("draining a storage node", () => {
   it("empties it, keeps new replicas off it, and is undone by filling it again", async () => {
     await cluster.registerNode(4);

@@ -1,4 +1,4 @@
-import type { ClusterPartition, DrainState } from "@ottla/metadata";
+import { type ClusterPartition, type DrainState, defaultReplicationFactor } from "@ottla/metadata";
 import { failUnlessWritten, type PartitionChange, type PartitionWriter } from "./partition-writer.ts";
 import { isMoving, targetReplicas } from "./reassignment-rules.ts";
 import type { Reassignments } from "./reassignments.ts";
@@ -19,8 +19,9 @@ interface BalanceServices {
 }
 
 /**
- * The moves that nobody asks for one by one: a new node gets its share of replicas, a drained one gives all
- * away. A few at a time; each step plans anew from what is there, so whoever coordinates goes on.
+ * The moves that nobody asks for one by one: a new node gets its share of replicas, a
+ * drained one gives all away, the system's own topics get as many replicas as others. A
+ * few at a time; each step plans anew from what is there, so whoever coordinates goes on.
  */
 export class ReplicaBalance {
   readonly #term: Term;
@@ -37,7 +38,8 @@ export class ReplicaBalance {
     await reassignments.completeAll();
     const nodes = this.#nodes();
     const concerned = nodes.filter(({ state }) => state !== "active");
-    if (concerned.length === 0) return undefined;
+    const growing = this.#growingTopics(nodes);
+    if (concerned.length + growing.size === 0) return undefined;
     const partitions = this.#partitions();
     const held = heldReplicas(partitions);
     for (const { nodeId } of concerned) {
@@ -46,22 +48,25 @@ export class ReplicaBalance {
       this.#term.logger.info({ nodeId }, "the storage node is drained: it holds no replicas any more");
     }
     if (this.#term.view.isBalancingPaused) return undefined;
-    const planned = await this.#beginMoves(nodes, partitions);
+    const planned = await this.#beginMoves(nodes, partitions, growing);
     await this.#endFilling(concerned, partitions, planned);
-    return planned.length > 0 ? BUSY_STEP_MS : IDLE_STEP_MS;
+    if (planned.length > 0) return BUSY_STEP_MS;
+    const isIdle = concerned.every(({ nodeId }) => this.#services.nodes.drainOf(nodeId) === "drained");
+    return isIdle && growing.size === 0 ? undefined : IDLE_STEP_MS;
   }
 
   /** Returns the moves that are planned, whether they were begun or wait for others. */
   async #beginMoves(
     nodes: readonly PlanNode[],
     partitions: readonly ClusterPartition[],
+    growing: ReadonlyMap<string, number>,
   ): Promise<readonly PlannedMove[]> {
     const { reassignments, partitions: writer } = this.#services;
     const limit = this.#term.limits.maxReplicaMoves;
     const free = limit - partitions.filter((state) => isMoving(state)).length;
     const plan = planMoves(
       nodes,
-      partitions.map((state) => this.#toPlan(state)),
+      partitions.map((state) => this.#toPlan(state, growing.get(state.topicId))),
     );
     const planned = first(plan, Math.max(1, free));
     // A partition that moves twice does so once here: the rest follows when that is done.
@@ -108,9 +113,27 @@ export class ReplicaBalance {
     }));
   }
 
-  #toPlan(state: ClusterPartition): PlanPartition {
+  #toPlan(state: ClusterPartition, wantedCount: number | undefined): PlanPartition {
     const { topicId, partition } = state;
-    return { topicId, partition, replicas: targetReplicas(state), isFixed: this.#isFixed(state) };
+    const isFixed = this.#isFixed(state);
+    const entry = { topicId, partition, replicas: targetReplicas(state), isFixed };
+    return wantedCount === undefined ? entry : { ...entry, wantedCount };
+  }
+
+  /**
+   * The system's own topics that have fewer replicas than topics get by default, and how
+   * many they are to have: they may be older than most of the nodes.
+   */
+  #growingTopics(nodes: readonly PlanNode[]): Map<string, number> {
+    const { view, defaults } = this.#term;
+    const ready = nodes.filter(({ state, isReady }) => state !== "draining" && isReady).length;
+    const wanted = Math.min(ready, defaults.defaultReplicationFactor ?? defaultReplicationFactor(view));
+    const growing = new Map<string, number>();
+    for (const { topicId, internal, replicationFactor } of view.topics()) {
+      if (!internal || replicationFactor >= wanted || this.#services.nodes.isGoing(topicId)) continue;
+      growing.set(topicId, wanted);
+    }
+    return growing;
   }
 
   /**

@@ -18,6 +18,8 @@ export interface PlanNode {
 export interface PlanPartition extends PartitionRef {
   /** Where its replicas are, or will be when the move that is under way ends. */
   readonly replicas: readonly number[];
+  /** It gets more replicas when there are nodes for so many. */
+  readonly wantedCount?: number;
   /** Counts, but stays as it is: its replicas are being moved, or it has no leader to copy from. */
   readonly isFixed: boolean;
 }
@@ -28,12 +30,13 @@ export interface PlannedMove extends PartitionRef {
 }
 
 /**
- * The moves that empty draining nodes and give filling nodes their share, one after another, each on top of
- * those before it. Draining comes first. A filling node gets replicas of each topic until it has as many as
- * the others, give or take one, and then as many altogether; nothing else moves, so what was placed by hand
- * stays. No move makes the replicas of a partition lie in fewer zones, unless a drain leaves no choice. Last,
- * filling nodes get their share of the preferred leaders, by order alone. The same input gives the same
- * moves, and they end: each makes the replicas, or else the leaders, more even.
+ * The moves that empty draining nodes and give filling nodes their share, one after another, each
+ * on top of those before it. Draining comes first, then partitions get the replicas that they
+ * lack. A filling node gets replicas of each topic until it has as many as the others, give or
+ * take one, and then as many altogether; nothing else moves, so what was placed by hand stays. No
+ * move makes the replicas of a partition lie in fewer zones, unless a drain leaves no choice.
+ * Last, filling nodes get their share of the preferred leaders, by order alone. The same input
+ * gives the same moves, and they end: each makes the replicas, or else the leaders, more even.
  */
 export function* planMoves(
   nodes: readonly PlanNode[],
@@ -41,6 +44,7 @@ export function* planMoves(
 ): Generator<PlannedMove, void, undefined> {
   const plan = new ReplicaPlan(nodes, partitions);
   yield* plan.drain();
+  yield* plan.grow();
   yield* plan.fill();
   yield* plan.lead();
 }
@@ -57,6 +61,7 @@ interface Partition {
   readonly ref: PartitionRef;
   readonly topic: Topic;
   readonly isFixed: boolean;
+  readonly wantedCount: number;
   /** Indexes of nodes. */
   replicas: number[];
 }
@@ -85,7 +90,7 @@ class ReplicaPlan {
     this.#leaders = new Int32Array(count);
     this.#takerCount = this.#nodes.filter(({ state }) => state !== "draining").length;
     const indexes = new Map(this.#nodes.map(({ nodeId }, index) => [nodeId, index]));
-    for (const { topicId, partition, replicas, isFixed } of partitions) {
+    for (const { topicId, partition, replicas, isFixed, wantedCount = 0 } of partitions) {
       const topic: Topic = this.#topics.get(topicId) ?? {
         most: 0,
         replicas: new Int32Array(count),
@@ -93,7 +98,7 @@ class ReplicaPlan {
       };
       this.#topics.set(topicId, topic);
       const placed = replicas.map((nodeId) => indexes.get(nodeId) ?? 0);
-      const entry = { ref: { topicId, partition }, topic, isFixed, replicas: placed };
+      const entry = { ref: { topicId, partition }, topic, isFixed, wantedCount, replicas: placed };
       this.#partitions.push(entry);
       this.#count(entry, 1);
     }
@@ -109,6 +114,19 @@ class ReplicaPlan {
         if (destination !== undefined) replicas[position] = destination;
       }
       if (replicas.join() !== partition.replicas.join()) yield this.#move(partition, replicas);
+    }
+  }
+
+  *grow(): Generator<PlannedMove> {
+    for (const partition of this.#partitions) {
+      if (partition.isFixed) continue;
+      const replicas = [...partition.replicas];
+      while (replicas.length < partition.wantedCount) {
+        const node = this.#replacement(partition, replicas, replicas.length);
+        if (node === undefined) break;
+        replicas.push(node);
+      }
+      if (replicas.length > partition.replicas.length) yield this.#move(partition, replicas);
     }
   }
 

@@ -59,7 +59,7 @@ export class ReplicaRequests {
     const leader = { nodeId: request.nodeId, nodeEpoch: Number(request.nodeEpoch) };
     if (!this.#isRegistered(leader)) return changes.map(() => refused("fenced-leader-epoch"));
     const refusals = new Map<IsrChange, IsrRefusal>();
-    const outcomes = await this.#services.partitions.apply(
+    const outcomes = await this.#services.partitions.request(
       changes.map((change) => ({
         topicId: change.topicId,
         partition: change.partition,
@@ -106,7 +106,7 @@ export class ReplicaRequests {
       const { topicId, partition } = report;
       return { topicId, partition, decide: (state) => this.#decideReport(state, node, report) };
     });
-    return this.#revisionOf(await this.#services.partitions.apply(changes));
+    return this.#revisionOf(await this.#services.partitions.request(changes));
   }
 
   #decideReport(state: ClusterPartition, { nodeId, nodeEpoch }: NodeInstance, report: ReplicaReport) {
@@ -133,7 +133,7 @@ export class ReplicaRequests {
       if (!isr.includes(nodeId) && leader !== nodeId) continue;
       changes.push({ topicId, partition, decide: (state) => this.#decideLeaving(state, nodeId) });
     }
-    const revision = this.#revisionOf(await partitions.apply(changes));
+    const revision = this.#revisionOf(await partitions.request(changes));
     let remaining = 0;
     for (const { leader } of partitions.latest.all()) if (leader === nodeId) remaining += 1;
     this.#term.logger.info(
