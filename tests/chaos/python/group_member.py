@@ -41,6 +41,7 @@ consumer = Consumer(
         "check.crcs": True,
         "session.timeout.ms": 6000,
         "heartbeat.interval.ms": 1000,
+        "socket.timeout.ms": 6000,
         "socket.connection.setup.timeout.ms": 3000,
         "reconnect.backoff.max.ms": 500,
         "topic.metadata.refresh.interval.ms": 10000,

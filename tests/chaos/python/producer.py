@@ -38,6 +38,7 @@ producer = Producer(
         "delivery.timeout.ms": 300000,
         "request.timeout.ms": 10000,
         "queue.buffering.max.messages": 5000,
+        "socket.timeout.ms": 6000,
         "socket.connection.setup.timeout.ms": 3000,
         "reconnect.backoff.max.ms": 500,
         "topic.metadata.refresh.interval.ms": 10000,

@@ -16,6 +16,7 @@ consumer = Consumer(
         "auto.offset.reset": "error",
         "check.crcs": True,
         "fetch.wait.max.ms": 500,
+        "socket.timeout.ms": 6000,
         "socket.connection.setup.timeout.ms": 3000,
         "reconnect.backoff.max.ms": 500,
         "topic.metadata.refresh.interval.ms": 10000,
