@@ -1,6 +1,7 @@
 /**
  * What replication costs: Kafka produce through a gateway of its own into storage nodes of their own, with
- * one and with three replicas, beside the floor with one gRPC hop, and how fast a replica catches up.
+ * one and with three replicas, beside the floor with one gRPC hop; the latency of single records; and how
+ * fast a replica catches up.
  * Run: `sh scripts/node.sh bench/cluster.ts [ROUNDS]`. Needs etcd, a C compiler and librdkafka's headers.
  *
  * All processes share the machine: client, gateway, three storage nodes, coordinator and etcd. So the
@@ -9,7 +10,10 @@
  */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { type BenchCluster, type Part, startCluster, startFloorWithHop } from "./cluster-subjects.ts";
+import { join } from "node:path";
+import { Ottla } from "@ottla/client";
+import { OttlaCluster } from "@ottla/tests/support/ottla-cluster";
+import { startFloorWithHop } from "./floor-with-hop.ts";
 import { buildRdkafkaBench, cpuMs, residentBytes, root } from "./kafka-subjects.ts";
 
 const ROUNDS = Number(process.argv[2] ?? 3);
@@ -18,6 +22,7 @@ const SIZES = [
   { sizeBytes: 1_000, records: 500_000 },
   { sizeBytes: 100, records: 2_000_000 },
 ] as const;
+const LATENCY_RECORDS = "2000";
 const CATCH_UP = { sizeBytes: 10_000, records: 60_000 };
 
 interface Figure {
@@ -38,27 +43,27 @@ async function rdkafka(parameters: readonly string[]): Promise<number> {
   return Number(/megabytes_per_second=([\d.]+)/.exec(output)?.[1] ?? Number.NaN);
 }
 
-function cpuOf(parts: readonly Part[]): number {
-  return parts.reduce((sum, { child }) => sum + cpuMs(child.pid ?? -1), 0);
+function cpuOf(processIds: readonly number[]): number {
+  return processIds.reduce((sum, processId) => sum + cpuMs(processId), 0);
 }
 
 interface Subject {
   readonly name: string;
   readonly kafkaAddress: string;
-  readonly parts: readonly Part[];
+  readonly processIds: readonly number[];
   createTopic(topic: string): Promise<void>;
   deleteTopic(topic: string): Promise<void>;
 }
 
-function ofCluster(cluster: BenchCluster, replicationFactor: number): Subject {
+function withReplicas(replicationFactor: number): Subject {
   return {
     name: replicationFactor === 1 ? "one replica" : `${replicationFactor} replicas`,
-    kafkaAddress: cluster.kafkaAddress,
-    parts: cluster.parts,
+    kafkaAddress,
+    processIds: cluster.nodes.map(({ processId }) => processId ?? -1),
     createTopic: async (name) => {
-      await cluster.client.admin().createTopic({ name, partitions: PARTITIONS, replicationFactor });
+      await client.admin().createTopic({ name, partitions: PARTITIONS, replicationFactor });
     },
-    deleteTopic: (name) => cluster.client.admin().deleteTopic(name),
+    deleteTopic: (name) => client.admin().deleteTopic(name),
   };
 }
 
@@ -69,10 +74,10 @@ async function produceRound(round: number, subjects: readonly Subject[]): Promis
       await subject.createTopic(topic);
       // What the one before has written must not be flushed at the cost of this one.
       execFileSync("sync");
-      const before = cpuOf(subject.parts);
+      const before = cpuOf(subject.processIds);
       const load = [subject.kafkaAddress, topic, `${PARTITIONS}`, `${records}`, `${sizeBytes}`];
       const megabytesPerSecond = await rdkafka(["produce", ...load]);
-      const cpuMsPerGigabyte = ((cpuOf(subject.parts) - before) * 1e9) / (records * sizeBytes);
+      const cpuMsPerGigabyte = ((cpuOf(subject.processIds) - before) * 1e9) / (records * sizeBytes);
       const workload = `produce ${sizeBytes} B`;
       const all = figures.get(workload) ?? new Map<string, Figure[]>();
       figures.set(workload, all);
@@ -82,16 +87,36 @@ async function produceRound(round: number, subjects: readonly Subject[]): Promis
   }
 }
 
+/** One record at a time, from `send` to a consumer. */
+async function latency(replicationFactor: number): Promise<void> {
+  const topic = `latency-${replicationFactor}`;
+  await withReplicas(replicationFactor).createTopic(topic);
+  const place = ["--address", grpcAddress, "--output", "json", "-t", topic, "-n", LATENCY_RECORDS];
+  const child = spawn(join(root, "bin/ottla"), ["bench", "latency", ...place], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const [output] = (await Promise.all([once(child.stdout, "data"), once(child, "close")]))[0] as [Buffer];
+  process.stdout.write(
+    `latency with ${replicationFactor} replicas: ${output.toString().replaceAll(/\s+/g, " ")}\n`,
+  );
+}
+
 /** A node that was away gets what the others have written meanwhile. */
-async function catchUp(cluster: BenchCluster): Promise<void> {
+async function catchUp(): Promise<void> {
   const { records, sizeBytes } = CATCH_UP;
   const topic = "catch-up";
-  await ofCluster(cluster, 3).createTopic(topic);
-  await cluster.kill(3);
-  await rdkafka(["produce", cluster.kafkaAddress, topic, `${PARTITIONS}`, `${records}`, `${sizeBytes}`]);
-  const restarted = cluster.restart(3);
-  const received = (): Promise<number> =>
-    metric(cluster, "partition-storage-3", "replication_received_bytes_total").catch(() => 0);
+  await withReplicas(3).createTopic(topic);
+  const node = cluster.node("partition-storage", 3);
+  await node.end("SIGKILL");
+  await rdkafka(["produce", kafkaAddress, topic, `${PARTITIONS}`, `${records}`, `${sizeBytes}`]);
+  const restarted = node.launch();
+  const received = async (): Promise<number> => {
+    const bytes = await node
+      .metric("ottla_partition_storage_replication_received_bytes_total")
+      .catch(() => Number.NaN);
+    // It has not come so far in its start.
+    return Number.isNaN(bytes) ? 0 : bytes;
+  };
   const missingBytes = records * sizeBytes;
   let startBytes = 0;
   while (startBytes === 0) {
@@ -108,13 +133,6 @@ async function catchUp(cluster: BenchCluster): Promise<void> {
   const rate = ((receivedBytes - startBytes) / 1e6 / seconds).toFixed(0);
   process.stdout.write(`a replica that was away caught up at ${rate} MB/s, unthrottled\n`);
   await restarted;
-}
-
-async function metric(cluster: BenchCluster, name: string, metricName: string): Promise<number> {
-  const headers = { connection: "close" };
-  const page = await fetch(`http://127.0.0.1:${cluster.httpPort(name)}/metrics`, { headers });
-  const line = new RegExp(`^ottla_partition_storage_${metricName} (.+)$`, "m").exec(await page.text());
-  return Number(line?.[1] ?? 0);
 }
 
 function middle(values: readonly number[]): number {
@@ -139,7 +157,14 @@ function print(): void {
   }
 }
 
-const cluster = await startCluster(3, ["--storage-catch-up-bytes-per-second=64GiB"]);
+const cluster = await OttlaCluster.start(
+  { coordinators: 1, storageNodes: 3, groupCoordinators: 0, gateways: 1 },
+  ["--storage-catch-up-bytes-per-second=64GiB"],
+);
+const gateway = cluster.node("gateway", 1);
+const kafkaAddress = `127.0.0.1:${gateway.kafkaPort}`;
+const grpcAddress = `127.0.0.1:${gateway.grpcPort}`;
+const client = new Ottla({ address: grpcAddress });
 const floor = await startFloorWithHop(PARTITIONS);
 try {
   const hop: Subject = {
@@ -149,17 +174,19 @@ try {
     createTopic: () => Promise.resolve(),
     deleteTopic: () => Promise.resolve(),
   };
-  const subjects = [hop, ofCluster(cluster, 1), ofCluster(cluster, 3)];
+  const subjects = [hop, withReplicas(1), withReplicas(3)];
   for (let round = 0; round < ROUNDS; round += 1) {
     await produceRound(round, [...subjects.slice(round % 3), ...subjects.slice(0, round % 3)]);
   }
   print();
-  for (const { name, child } of cluster.parts) {
-    const bytes = residentBytes(child.pid ?? -1, "VmHWM");
+  for (const replicationFactor of [1, 3]) await latency(replicationFactor);
+  for (const { name, processId } of cluster.nodes) {
+    const bytes = residentBytes(processId ?? -1, "VmHWM");
     process.stdout.write(`${name} used ${(bytes / 1e6).toFixed(0)} MB at the most\n`);
   }
-  await catchUp(cluster);
+  await catchUp();
 } finally {
+  await client.close();
   await floor.stop();
   await cluster.stop();
 }

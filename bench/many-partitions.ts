@@ -30,7 +30,7 @@ function say(line: string): void {
 }
 
 async function describe(): Promise<TopicDescription> {
-  const [topic] = await client.admin().describeTopics([TOPIC]);
+  const [topic] = await client.admin().describeTopics([TOPIC], { includeOffsets: true });
   if (topic === undefined) throw new Error("the topic is gone");
   return topic;
 }
@@ -39,6 +39,11 @@ async function until(isTrue: (topic: TopicDescription) => boolean): Promise<numb
   const startMs = systemClock.monotonic();
   while (!isTrue(await describe())) await systemClock.sleep(100);
   return systemClock.monotonic() - startMs;
+}
+
+/** Every leader has opened its log and answers. */
+function isServed(topic: TopicDescription): boolean {
+  return topic.partitions.length === partitions && topic.partitions.every(({ offsets }) => offsets);
 }
 
 function isInSync(topic: TopicDescription): boolean {
@@ -75,7 +80,7 @@ try {
     .admin()
     .createTopic({ name: TOPIC, partitions, replicationFactor: 3 })
     .catch((thrown: unknown) => say(String(thrown)));
-  await until(({ partitions: all }) => all.length === partitions && all.every(({ leader }) => leader >= 0));
+  await until(isServed);
   const creationMs = Math.round(systemClock.monotonic() - startMs);
   say(`creation of ${partitions} partitions: ${creationMs} ms, target ${TARGETS.creationMs} ms`);
   say(`all in sync: ${Math.round(await until(isInSync))} ms later`);

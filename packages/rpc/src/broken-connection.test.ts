@@ -5,10 +5,14 @@ import { createClient } from "./create-client.ts";
 import { GrpcTransport } from "./grpc-transport.ts";
 import { aborted, collect, event, failureOf, serveOverGrpc } from "./transport-harness.ts";
 
-/** Passes bytes on to a port until it is told to drop all its connections. */
-async function startRelay(port: number) {
+/**
+ * Passes bytes on to a port until it is told to drop all its connections. A silent one takes connections and
+ * lets nothing through, until it is told to speak to those that come then.
+ */
+async function startRelay(port: number, options: { readonly isSilentAtFirst?: boolean } = {}) {
   const network = new NodeNetwork();
   const connections: Connection[] = [];
+  let isSilent = options.isSilentAtFirst ?? false;
   const join = (from: Connection, to: Connection) => {
     connections.push(from);
     from.start({
@@ -19,6 +23,16 @@ async function startRelay(port: number) {
     });
   };
   const listener = await network.listen({ host: "127.0.0.1", port: 0 }, (near) => {
+    if (isSilent) {
+      near.start({
+        onData: () => undefined,
+        onDrain: () => undefined,
+        onEnd: () => undefined,
+        onClose: () => undefined,
+      });
+      connections.push(near);
+      return;
+    }
     void network.connect({ host: "127.0.0.1", port }).then((far) => {
       join(near, far);
       join(far, near);
@@ -27,7 +41,10 @@ async function startRelay(port: number) {
   const drop = () => {
     for (const connection of connections.splice(0)) connection.destroy();
   };
-  return { port: listener.port, drop, close: () => listener.close() };
+  const speak = () => {
+    isSilent = false;
+  };
+  return { port: listener.port, drop, speak, close: () => listener.close() };
 }
 
 test("a connection that breaks fails its calls on both sides, and the next call connects again", async () => {
@@ -70,6 +87,24 @@ test("a connection that breaks fails its calls on both sides, and the next call 
   expect(await readFailure.happened).toMatchObject({ code: "CANCELLED" });
 
   expect((await client.initProducer({}, { waitForReady: true })).producerId).toBe(3n);
+  await transport.close();
+  await relay.close();
+  await served.close();
+});
+
+test("an attempt to connect that nobody answers is given up, and the next call makes another", async () => {
+  const served = await serveOverGrpc({ initProducer: async () => ({ producerId: 3n }) });
+  const relay = await startRelay(served.server?.port ?? 0, { isSilentAtFirst: true });
+  const transport = new GrpcTransport({
+    address: `127.0.0.1:${relay.port}`,
+    clock: systemClock,
+    connectTimeoutMs: 50,
+    minReconnectDelayMs: 20,
+  });
+  const client = createClient(LogService, transport);
+  expect(await failureOf(client.initProducer({}))).toMatchObject({ code: "UNAVAILABLE" });
+  relay.speak();
+  expect(await client.initProducer({})).toMatchObject({ producerId: 3n });
   await transport.close();
   await relay.close();
   await served.close();

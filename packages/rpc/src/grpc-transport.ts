@@ -4,6 +4,7 @@ import { invalidRequest, OttlaError, toOttlaError } from "@ottla/errors";
 import type { Clock, MetricsRegistry } from "@ottla/runtime";
 import { abortReason } from "./abort-reason.ts";
 import { decodeResponse, encodeRequest, tooLarge } from "./codec.ts";
+import { watchConnecting } from "./connect-watch.ts";
 import { asBuffer } from "./encoded-message.ts";
 import { failedStream } from "./failed-stream.ts";
 import { cancelCall, type GrpcCall, GrpcClientStream } from "./grpc-client-stream.ts";
@@ -32,6 +33,11 @@ export interface GrpcTransportOptions {
   readonly keepaliveMs?: number;
   /** How long a probe may stay unanswered before the connection is given up. Default 10 s. */
   readonly keepaliveTimeoutMs?: number;
+  /**
+   * How long an attempt to connect may take; then the calls that wait for it fail with UNAVAILABLE and the
+   * next one begins another. Default: without end.
+   */
+  readonly connectTimeoutMs?: number;
   /** The first wait after a failed attempt to connect. Default 100 ms. */
   readonly minReconnectDelayMs?: number;
   /** The longest wait between attempts to connect. Default 2 s. */
@@ -53,12 +59,13 @@ export interface GrpcTransportOptions {
 export class GrpcTransport implements Transport {
   readonly address: string;
   readonly #clock: Clock;
-  readonly #channel: Channel;
+  #channel: Channel;
   readonly #maxMessageBytes: number;
   readonly #options: GrpcTransportOptions;
   readonly #metrics: RpcMetrics | undefined;
   readonly #active = new Set<(error: OttlaError) => void>();
   #closed = false;
+  #watched = false;
 
   constructor(options: GrpcTransportOptions) {
     this.address = options.address;
@@ -66,11 +73,7 @@ export class GrpcTransport implements Transport {
     this.#clock = options.clock;
     this.#metrics = options.metrics && new RpcMetrics(options.metrics, "made");
     this.#maxMessageBytes = options.maxMessageBytes ?? 64 * MEBIBYTE;
-    this.#channel = new Channel(
-      options.address,
-      credentials.createInsecure(),
-      channelOptions(options, this.#maxMessageBytes),
-    );
+    this.#channel = this.#openChannel();
   }
 
   async unary<M extends DescMethod>(
@@ -156,7 +159,34 @@ export class GrpcTransport implements Transport {
 
   #createCall(method: DescMethod, timeoutMs: number | undefined): GrpcCall {
     const deadline = timeoutMs === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() + timeoutMs;
-    return this.#channel.createCall(`/${methodName(method)}`, deadline, null, null, null);
+    const call = this.#channel.createCall(`/${methodName(method)}`, deadline, null, null, null);
+    this.#watchConnecting();
+    return call;
+  }
+
+  #openChannel(): Channel {
+    const options = channelOptions(this.#options, this.#maxMessageBytes);
+    return new Channel(this.address, credentials.createInsecure(), options);
+  }
+
+  #watchConnecting(): void {
+    const { connectTimeoutMs: timeoutMs, clock } = this.#options;
+    if (timeoutMs === undefined || this.#watched) return;
+    this.#watched = true;
+    const channel = this.#channel;
+    watchConnecting(channel, {
+      clock,
+      timeoutMs,
+      onConnected: () => {
+        this.#watched = false;
+      },
+      onStuck: () => {
+        this.#watched = false;
+        if (this.#closed) return;
+        this.#channel = this.#openChannel();
+        channel.close();
+      },
+    });
   }
 
   /** The metadata to start a call with, or why it cannot be started. */
