@@ -1,11 +1,15 @@
 import { OttlaError } from "@ottla/errors";
 import { AdminService } from "@ottla/proto/ottla/v1/admin";
+import { GroupService } from "@ottla/proto/ottla/v1/group";
 import { LogService } from "@ottla/proto/ottla/v1/log";
 import { createClient, GrpcTransport, type Transport } from "@ottla/rpc";
 import { type Clock, type Random, systemClock, systemRandom } from "@ottla/runtime";
 import { Admin, noPartitionsYet } from "./admin/admin.ts";
+import { GroupAdmin } from "./admin/group-admin.ts";
 import { Consumer } from "./consume/consumer.ts";
 import { type ConsumerOptions, consumerSettings } from "./consume/consumer-options.ts";
+import { GroupConsumer } from "./consume/group-consumer.ts";
+import { type GroupConsumerOptions, groupConsumerSettings } from "./consume/group-consumer-options.ts";
 import { Producer } from "./produce/producer.ts";
 import { type ProducerOptions, producerSettings } from "./produce/producer-options.ts";
 import type { Refusal } from "./produce/sender.ts";
@@ -88,7 +92,30 @@ export class Ottla {
     return producer;
   }
 
-  consumer(options: ConsumerOptions = {}): Consumer {
+  /** With a group: a member of it, which shares topics with the others. Without: reads what it is told to. */
+  consumer(options: GroupConsumerOptions): GroupConsumer;
+  consumer(options?: ConsumerOptions): Consumer;
+  consumer(options: ConsumerOptions | GroupConsumerOptions = {}): Consumer | GroupConsumer {
+    return "group" in options ? this.#groupConsumer(options) : this.#consumer(options);
+  }
+
+  #groupConsumer(options: GroupConsumerOptions): GroupConsumer {
+    const settings = groupConsumerSettings(options);
+    const transport = this.#openTransport("read");
+    const client = createClient(GroupService, transport);
+    const { metadata } = this.#callOptions();
+    const consumer: GroupConsumer = new GroupConsumer(settings, {
+      clock: this.#clock,
+      random: this.#random,
+      openConsume: () => client.consume({ metadata }),
+      onConnectionLost: (error) => this.#connectionLost("read", error),
+      closeTransport: () => this.#closeTransport(transport, consumer),
+    });
+    this.#open.add(consumer);
+    return consumer;
+  }
+
+  #consumer(options: ConsumerOptions): Consumer {
     const settings = consumerSettings(options);
     const transport = this.#openTransport("read");
     const log = createClient(LogService, transport);
@@ -117,6 +144,11 @@ export class Ottla {
       log: createClient(LogService, this.#calls),
       callOptions: this.#callOptions(),
     });
+  }
+
+  groups(): GroupAdmin {
+    this.#calls ??= this.#openTransport("calls");
+    return new GroupAdmin(createClient(GroupService, this.#calls), this.#callOptions());
   }
 
   /**

@@ -1,5 +1,6 @@
 import { type ClusterView, type KeptRegistration, keepRegistered, type MetadataStore } from "@ottla/metadata";
 import { AdminService } from "@ottla/proto/ottla/v1/admin";
+import { GroupService } from "@ottla/proto/ottla/v1/group";
 import { LogService } from "@ottla/proto/ottla/v1/log";
 import { ControllerClient, GroupRouter, PartitionRouter, type TransportFor } from "@ottla/routing";
 import { ServiceRegistry, type Transport } from "@ottla/rpc";
@@ -8,6 +9,7 @@ import { createAdminService } from "./admin-service/admin-service.ts";
 import { ConnectionLimits } from "./connection-limits.ts";
 
 import { GatewayMetrics } from "./gateway-metrics.ts";
+import { createGroupService } from "./group-service/group-service.ts";
 import { type KafkaListenOptions, startKafkaDoor } from "./kafka/kafka-door.ts";
 import { createLogService } from "./log-service/log-service.ts";
 import { Partitioner } from "./log-service/partitioner.ts";
@@ -86,15 +88,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const controller = new ControllerClient({ view, clock, transport, retryMs: CONTROLLER_RETRY_MS });
   const groups = new GroupRouter({ view, clock, controller, transportTo });
   const producerIds = new ProducerIds({ controller, nodeId });
+  const shared = { topics, router, connections, clock, metrics };
   const registry = new ServiceRegistry();
   registry.add(
     LogService,
     createLogService({
-      topics,
-      router,
-      connections,
-      clock,
-      metrics,
+      ...shared,
       partitioner: new Partitioner(random),
       producerIds,
       maxUnansweredBytesPerStream: options.maxUnansweredBytesPerStream,
@@ -102,6 +101,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     }),
   );
   registry.add(AdminService, createAdminService({ topics, router, controller, view, clock, topicDefaults }));
+  registry.add(GroupService, createGroupService({ ...shared, groups, view, random }));
 
   addGauges(metrics, router, connections);
   const exported = { registry: options.metrics, view, maxPartitions: MAX_PARTITION_SERIES };

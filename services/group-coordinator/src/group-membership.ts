@@ -15,6 +15,7 @@ export interface GroupMembership {
   /** Kafka's name of the state. */
   readonly state: string;
   readonly protocolType: string;
+  readonly memberCount: number;
   /** No members, and nobody about to be one. */
   readonly isEmpty: boolean;
   /** Something of it is in the log. */

@@ -13,6 +13,7 @@ import {
 import { groupCoordinatorService } from "./group-coordinator-service.ts";
 import type { GroupLimits } from "./group-limits.ts";
 import { GroupMetrics } from "./group-metrics.ts";
+import { addLagExporter } from "./lag-exporter.ts";
 import { OwnedPartitions } from "./owned-partitions.ts";
 
 export interface GroupCoordinatorOptions {
@@ -41,6 +42,8 @@ export interface GroupCoordinator {
   stop(): Promise<void>;
 }
 
+const MAX_LAG_SERIES = 50_000;
+
 /** Starts a group-coordinator: it registers, and owns the groups that the metadata gives to it. */
 export async function startGroupCoordinator(options: GroupCoordinatorOptions): Promise<GroupCoordinator> {
   const { nodeId, zone, address, leaseTtlMs, store, view, clock, random, logger, limits, signal } = options;
@@ -59,6 +62,8 @@ export async function startGroupCoordinator(options: GroupCoordinatorOptions): P
     onLoaded: (durationMs) => metrics.loaded(durationMs),
   });
   metrics.observe(partitions);
+  const tables = () => partitions.tables();
+  addLagExporter({ registry: options.metrics, clock, view, router, tables, maxOffsets: MAX_LAG_SERIES });
   options.registry.add(GroupCoordinatorService, groupCoordinatorService({ partitions, limits, random }));
   const registration = await keepRegistered({
     store,

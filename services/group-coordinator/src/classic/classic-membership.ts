@@ -25,6 +25,10 @@ export class ClassicMembership implements GroupMembership {
     return this.rebalance.group.protocolType ?? "";
   }
 
+  get memberCount(): number {
+    return this.rebalance.group.size;
+  }
+
   get isEmpty(): boolean {
     const { state, pendingMembers } = this.rebalance.group;
     return state === "Empty" && pendingMembers.size === 0;

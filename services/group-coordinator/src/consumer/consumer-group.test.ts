@@ -174,6 +174,16 @@ describe("a group of the consumer protocol", () => {
     expect(await codeOf(member.beat({ memberEpoch: 0, owned: [] }))).not.toBe("none");
   });
 
+  test("a member that was fenced comes anew under its id, and gets what is its own", async () => {
+    const groups = newGroups();
+    const member = new TestMember(groups, "a");
+    await member.beat();
+    expect(await codeOf(member.beat({ memberEpoch: 7 }))).toBe("FENCED_MEMBER_EPOCH");
+    member.epoch = 0;
+    expect(await member.beat()).toMatchObject({ memberEpoch: 1 });
+    expect(member.partitions).toEqual([0, 1, 2, 3]);
+  });
+
   test("new partitions and topics are shared out without anybody asking", async () => {
     const groups = newGroups();
     const member = new TestMember(groups, "a");

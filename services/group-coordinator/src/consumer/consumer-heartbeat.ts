@@ -102,7 +102,8 @@ function findMember(
   if (known.memberId !== memberId) {
     throw new OttlaError("FENCED_INSTANCE_ID", `member ${known.memberId} has taken over "${instanceId}"`);
   }
-  if (joins && known.memberEpoch === LEFT_FOR_A_WHILE_EPOCH) return known;
+  // Who was fenced has given all up and comes anew; so does a static member that had left for a while.
+  if (joins) return known;
   checkEpoch(known, memberEpoch, owned);
   return known;
 }

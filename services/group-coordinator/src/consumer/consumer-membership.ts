@@ -48,6 +48,10 @@ export class ConsumerMembership implements GroupMembership {
     return this.#isClosed ? "Dead" : this.group.state;
   }
 
+  get memberCount(): number {
+    return this.group.size;
+  }
+
   get isEmpty(): boolean {
     return this.group.isEmpty;
   }

@@ -1,0 +1,228 @@
+import { type OttlaError, toOttlaError } from "@ottla/errors";
+import type { ConsumeRequest, PartitionOffset } from "@ottla/proto/ottla/v1/group";
+import type { Timer } from "@ottla/runtime";
+import { ByteBudget } from "../byte-budget.ts";
+import { checkOffset } from "../checks.ts";
+import type { ConsumeOptions, ConsumeStream } from "./consume.ts";
+import { GroupMember, type MemberPartition } from "./group-member.ts";
+import { GroupOffsets } from "./group-offsets.ts";
+import { PartitionFeed } from "./partition-feed.ts";
+import type { Subscription } from "./subscription.ts";
+
+export interface ConsumeSessionOptions extends ConsumeOptions {
+  readonly subscription: Subscription;
+  readonly stream: ConsumeStream;
+  readonly peer: string;
+  /** Aborts when the client is gone, or the gateway stops. */
+  readonly signal: AbortSignal;
+}
+
+/** How much longer than a client's grace the group waits for partitions. */
+const GRACE_MARGIN_MS = 10_000;
+/** What all partitions of a session may have fetched and not sent. */
+const FETCH_AHEAD_BYTES = 8 * 1024 * 1024;
+const MIN_FETCH_BYTES = 16 * 1024;
+
+/** One client that consumes in a group: its membership, its partitions, its acknowledgements. */
+export class ConsumeSession {
+  readonly #options: ConsumeSessionOptions;
+  readonly #feeds = new Map<string, PartitionFeed>();
+  /** Revoked, and not given up yet: until when their acknowledgements count. */
+  readonly #revoked = new Map<string, Timer>();
+  readonly #unacknowledged: ByteBudget;
+  readonly #member: GroupMember;
+  readonly #offsets: GroupOffsets;
+  readonly #ending = new AbortController();
+  /** Commits go on while the session ends. */
+  readonly #closing = new AbortController();
+  readonly #memberId: string;
+  #failure: OttlaError | undefined;
+
+  constructor(options: ConsumeSessionOptions) {
+    const { subscription, random, groups, clock } = options;
+    this.#options = options;
+    this.#unacknowledged = new ByteBudget(subscription.maxUnacknowledgedBytes);
+    this.#memberId = random.uuid();
+    this.#member = new GroupMember({
+      ...options,
+      ...subscription,
+      memberId: this.#memberId,
+      client: { clientId: "ottla-grpc", clientHost: `/${options.peer}` },
+      rebalanceTimeoutMs: subscription.graceMs + GRACE_MARGIN_MS,
+      onAssigned: (partitions) => void this.#begin(partitions).catch((thrown) => this.#fail(thrown)),
+      onRevoked: (partitions, lost) => this.#end(partitions, lost),
+    });
+    this.#offsets = new GroupOffsets({
+      groups,
+      clock,
+      group: subscription.group,
+      memberId: this.#memberId,
+      member: () => this.#member,
+      onCommitted: (places) => {
+        const offsets = places.map(({ topic, partition, nextOffset }) => ({
+          topic,
+          partition,
+          nextOffset: BigInt(nextOffset),
+        }));
+        options.stream.send({ event: { case: "committed", value: { offsets } } });
+      },
+    });
+  }
+
+  /** Resolves when the client has left; throws what it has to know. */
+  async run(requests: AsyncIterable<ConsumeRequest>): Promise<void> {
+    const ended = AbortSignal.any([this.#options.signal, this.#ending.signal]);
+    const membership = this.#member.run(ended).catch((thrown: unknown) => this.#fail(thrown));
+    try {
+      await Promise.race([this.#listen(requests), untilAborted(ended)]);
+    } catch (thrown) {
+      this.#failure ??= toOttlaError(thrown);
+    } finally {
+      this.#ending.abort();
+      await membership;
+      await this.#leave();
+    }
+    if (this.#failure !== undefined && !this.#options.signal.aborted) throw this.#failure;
+  }
+
+  async #listen(requests: AsyncIterable<ConsumeRequest>): Promise<void> {
+    for await (const { request } of requests) {
+      if (request.case === "acknowledge") {
+        for (const offset of request.value.offsets) this.#acknowledge(offset);
+      } else if (request.case === "release") {
+        for (const place of request.value.partitions) this.#release(keyOf(place));
+      }
+    }
+  }
+
+  async #leave(): Promise<void> {
+    for (const feed of this.#feeds.values()) feed.stop();
+    for (const timer of this.#revoked.values()) timer.cancel();
+    await this.#offsets.flush();
+    await this.#member.leave();
+    this.#closing.abort();
+  }
+
+  async #begin(partitions: readonly MemberPartition[]): Promise<void> {
+    const { subscription, stream, clock, router, metrics } = this.#options;
+    const { signal } = this.#ending;
+    const committed = await this.#committed(partitions, signal);
+    const share = Math.floor(FETCH_AHEAD_BYTES / (this.#feeds.size + partitions.length));
+    const maxBytes = Math.max(MIN_FETCH_BYTES, Math.min(subscription.maxBytes, share));
+    const begun = await Promise.all(
+      partitions.map(async (place, index) => {
+        const feed = new PartitionFeed({
+          place,
+          router,
+          clock,
+          ...subscription,
+          maxBytes,
+          unacknowledged: this.#unacknowledged,
+          send: async (value) => {
+            if (!stream.send({ event: { case: "records", value } })) await stream.drained();
+          },
+          onSent: (sizeBytes) => metrics.countFetched(place.topic, sizeBytes),
+        });
+        const nextOffset = await feed.seek(committed[index] ?? -1, signal);
+        return { feed, nextOffset };
+      }),
+    );
+    // What was taken away meanwhile never begins.
+    const present = begun.filter(({ feed: { place } }) => this.#member.has(place.topic, place.partition));
+    const offsets = present.map(({ feed: { place }, nextOffset }) => ({
+      topic: place.topic,
+      partition: place.partition,
+      nextOffset: BigInt(nextOffset),
+    }));
+    stream.send({ event: { case: "assigned", value: { partitions: offsets, memberId: this.#memberId } } });
+    for (const { feed } of present) {
+      this.#feeds.set(keyOf(feed.place), feed);
+      void feed.run(signal).catch((thrown: unknown) => this.#fail(thrown));
+    }
+  }
+
+  /** Where the partitions go on: asked for until the group's owner answers. */
+  async #committed(partitions: readonly MemberPartition[], signal: AbortSignal): Promise<number[]> {
+    for (;;) {
+      try {
+        return await this.#offsets.fetch(partitions, signal);
+      } catch (thrown) {
+        signal.throwIfAborted();
+        if (!isRetriable(thrown)) throw thrown;
+      }
+    }
+  }
+
+  #end(partitions: readonly MemberPartition[], lost: boolean): void {
+    const { subscription, stream, clock } = this.#options;
+    const { graceMs } = subscription;
+    const places = partitions.map(({ topic, partition }) => ({ topic, partition }));
+    stream.send({
+      event: { case: "revoked", value: { partitions: places, graceMs: lost ? 0 : graceMs, lost } },
+    });
+    for (const place of partitions) {
+      const key = keyOf(place);
+      const feed = this.#feeds.get(key);
+      feed?.stop();
+      if (lost) {
+        this.#offsets.forget(place);
+        this.#drop(key);
+      } else if (feed === undefined || feed.isDone) {
+        this.#release(key);
+        if (feed === undefined) this.#member.giveUp([place]);
+      } else {
+        this.#revoked.set(
+          key,
+          clock.setTimer(graceMs, () => this.#release(key)),
+        );
+      }
+    }
+  }
+
+  #acknowledge({ topic, partition, nextOffset }: PartitionOffset): void {
+    const key = keyOf({ topic, partition });
+    const feed = this.#feeds.get(key);
+    // Of a partition that was lost: another member goes on from what was committed.
+    if (feed === undefined) return;
+    const offset = checkOffset("acknowledge.next_offset", nextOffset);
+    if (!feed.acknowledge(offset)) return;
+    this.#offsets.commit({ ...feed.place, nextOffset: offset }, this.#closing.signal);
+    if (feed.isDone && this.#revoked.has(key)) this.#release(key);
+  }
+
+  /** Gives a revoked partition up when what was acknowledged of it is stored. */
+  #release(key: string): void {
+    const feed = this.#feeds.get(key);
+    if (feed === undefined) return;
+    this.#drop(key);
+    void this.#offsets.flush().then(() => this.#member.giveUp([feed.place]));
+  }
+
+  #drop(key: string): void {
+    this.#feeds.get(key)?.forget();
+    this.#feeds.delete(key);
+    this.#revoked.get(key)?.cancel();
+    this.#revoked.delete(key);
+  }
+
+  #fail(thrown: unknown): void {
+    if (this.#ending.signal.aborted) return;
+    this.#failure = toOttlaError(thrown);
+    this.#ending.abort();
+  }
+}
+
+function keyOf({ topic, partition }: { readonly topic: string; readonly partition: number }): string {
+  return `${topic}/${partition}`;
+}
+
+function isRetriable(thrown: unknown): boolean {
+  return toOttlaError(thrown).retriable;
+}
+
+async function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

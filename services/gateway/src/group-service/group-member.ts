@@ -1,0 +1,198 @@
+import { type ErrorCode, toOttlaError } from "@ottla/errors";
+import type { ClusterView } from "@ottla/metadata";
+import type { GroupRouter } from "@ottla/routing";
+import type { Clock } from "@ottla/runtime";
+
+export interface GroupMemberOptions {
+  readonly groups: GroupRouter;
+  readonly view: ClusterView;
+  readonly clock: Clock;
+  readonly group: string;
+  readonly memberId: string;
+  readonly instanceId: string;
+  readonly client: { readonly clientId: string; readonly clientHost: string };
+  readonly topics: readonly string[];
+  readonly topicPattern: string;
+  readonly assignor: string;
+  /** How long the group waits for partitions that are to be given up. */
+  readonly rebalanceTimeoutMs: number;
+  /** Partitions that the member may have from now on. */
+  readonly onAssigned: (partitions: readonly MemberPartition[]) => void;
+  /** Partitions to be given up: `giveUp` says when that is done. `lost`: others may have them already. */
+  readonly onRevoked: (partitions: readonly MemberPartition[], lost: boolean) => void;
+}
+
+export interface MemberPartition {
+  readonly topicId: string;
+  readonly topic: string;
+  readonly partition: number;
+}
+
+const JOIN_EPOCH = 0;
+const LEAVE_EPOCH = -1;
+const LEAVE_FOR_A_WHILE_EPOCH = -2;
+const RETRY_MS = 250;
+const LEAVE_TIMEOUT_MS = 2_000;
+
+/** The member is out: it joins again, and what it had may be others' already. */
+const OUT: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["FENCED_MEMBER_EPOCH", "UNKNOWN_MEMBER_ID"]);
+
+/**
+ * A member of a group in the place of a client that speaks gRPC: it says that it lives, and tells what it is
+ * given and what it has to give up (KIP-848).
+ */
+export class GroupMember {
+  readonly #options: GroupMemberOptions;
+  #epoch = JOIN_EPOCH;
+  readonly #owned = new Map<string, MemberPartition>();
+  readonly #revoking = new Set<string>();
+  /** What it has is to be said anew. */
+  #mustSay = true;
+  #wake: () => void = () => undefined;
+
+  constructor(options: GroupMemberOptions) {
+    this.#options = options;
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  has(topic: string, partition: number): boolean {
+    return this.#owned.has(keyOf({ topic, partition }));
+  }
+
+  /** Partitions that were revoked are done with: another member may have them. */
+  giveUp(partitions: readonly { readonly topic: string; readonly partition: number }[]): void {
+    for (const partition of partitions) {
+      const key = keyOf(partition);
+      if (!this.#revoking.delete(key)) continue;
+      this.#owned.delete(key);
+      this.#mustSay = true;
+    }
+    if (this.#mustSay) this.#wake();
+  }
+
+  /** Says that it lives until the signal aborts; throws what a client must know. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    while (!signal.aborted) {
+      let intervalMs = RETRY_MS;
+      try {
+        intervalMs = await this.#beat(signal);
+      } catch (thrown) {
+        const error = toOttlaError(thrown);
+        if (signal.aborted) return;
+        if (OUT.has(error.code)) this.#lose();
+        else if (!error.retriable && error.code !== "UNRELEASED_INSTANCE_ID") throw error;
+      }
+      if (this.#mustSay && intervalMs !== RETRY_MS) continue;
+      await this.#untilDue(clock.sleep(intervalMs, signal));
+    }
+  }
+
+  /** Leaves at once; a static member may come back for its partitions. */
+  async leave(): Promise<void> {
+    if (this.#epoch === JOIN_EPOCH) return;
+    const { groups, group, memberId, instanceId } = this.#options;
+    const memberEpoch = instanceId === "" ? LEAVE_EPOCH : LEAVE_FOR_A_WHILE_EPOCH;
+    const request = { ...this.#identity(), memberEpoch, rebalanceTimeoutMs: -1, groupId: group, memberId };
+    const options = { timeoutMs: LEAVE_TIMEOUT_MS };
+    // Who cannot say it is out when its session is over.
+    await groups.call(group, (owner) => owner.consumerHeartbeat(request, options)).catch(() => undefined);
+  }
+
+  async #beat(signal: AbortSignal): Promise<number> {
+    const { groups, group, memberId, topics, topicPattern, assignor, rebalanceTimeoutMs } = this.#options;
+    const joins = this.#epoch === JOIN_EPOCH;
+    const says = this.#mustSay || joins;
+    const request = {
+      ...this.#identity(),
+      groupId: group,
+      memberId,
+      memberEpoch: this.#epoch,
+      rebalanceTimeoutMs: joins ? rebalanceTimeoutMs : -1,
+      ...(joins && { subscribedTopics: { names: [...topics] } }),
+      ...(joins && topicPattern !== "" && { subscribedRegex: topicPattern }),
+      ...(joins && assignor !== "" && { serverAssignor: assignor }),
+      ...(says && { owned: { topics: this.#ownedTopics() } }),
+    };
+    this.#mustSay = false;
+    try {
+      const answer = await groups.call(
+        group,
+        (owner) => owner.consumerHeartbeat(request, { signal }),
+        signal,
+      );
+      this.#epoch = answer.memberEpoch;
+      if (answer.assignment !== undefined) await this.#take(answer.assignment.topics);
+      return answer.heartbeatIntervalMs;
+    } catch (thrown) {
+      this.#mustSay = true;
+      throw thrown;
+    }
+  }
+
+  async #take(
+    topics: readonly { readonly topicId: string; readonly partitions: readonly number[] }[],
+  ): Promise<void> {
+    const { view } = this.#options;
+    if (topics.some(({ topicId }) => view.topicById(topicId) === undefined)) {
+      await view.refresh().catch(() => undefined);
+    }
+    const wanted = new Map<string, MemberPartition>();
+    for (const { topicId, partitions } of topics) {
+      const topic = view.topicById(topicId)?.name;
+      if (topic === undefined) continue;
+      for (const partition of partitions) {
+        wanted.set(keyOf({ topic, partition }), { topicId, topic, partition });
+      }
+    }
+    const revoked = [...this.#owned].filter(([key]) => !wanted.has(key) && !this.#revoking.has(key));
+    for (const [key] of revoked) this.#revoking.add(key);
+    const assigned = [...wanted].filter(([key]) => !this.#owned.has(key));
+    for (const [key, partition] of assigned) this.#owned.set(key, partition);
+    if (assigned.length > 0) this.#mustSay = true;
+    if (revoked.length > 0) this.#options.onRevoked(valuesOf(revoked), false);
+    if (assigned.length > 0) this.#options.onAssigned(valuesOf(assigned));
+  }
+
+  #lose(): void {
+    const lost = [...this.#owned.values()];
+    this.#owned.clear();
+    this.#revoking.clear();
+    this.#epoch = JOIN_EPOCH;
+    if (lost.length > 0) this.#options.onRevoked(lost, true);
+  }
+
+  #identity() {
+    const { client, instanceId } = this.#options;
+    return { client, ...(instanceId !== "" && { instanceId }) };
+  }
+
+  #ownedTopics() {
+    const topics = new Map<string, number[]>();
+    if (this.#epoch === JOIN_EPOCH) return [];
+    for (const { topicId, partition } of this.#owned.values()) {
+      const partitions = topics.get(topicId) ?? [];
+      partitions.push(partition);
+      topics.set(topicId, partitions);
+    }
+    return [...topics].map(([topicId, partitions]) => ({ topicId, partitions }));
+  }
+
+  async #untilDue(due: Promise<void>): Promise<void> {
+    const woken = new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    await Promise.race([due.catch(() => undefined), woken]);
+  }
+}
+
+function keyOf({ topic, partition }: { readonly topic: string; readonly partition: number }): string {
+  return `${topic}/${partition}`;
+}
+
+function valuesOf(entries: readonly (readonly [string, MemberPartition])[]): MemberPartition[] {
+  return entries.map(([, partition]) => partition);
+}

@@ -1,0 +1,162 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { OttlaError, toOttlaError } from "@ottla/errors";
+import type { ReadResponseSchema } from "@ottla/proto/ottla/v1/log";
+import {
+  EARLIEST_TIMESTAMP,
+  type FetchOutcome,
+  LATEST_TIMESTAMP,
+  type PartitionRouter,
+} from "@ottla/routing";
+import type { Clock } from "@ottla/runtime";
+import type { ByteBudget } from "../byte-budget.ts";
+import { joinChunks, sliceRecords } from "../log-service/record-slices.ts";
+import type { MemberPartition } from "./group-member.ts";
+
+export interface PartitionFeedOptions {
+  readonly place: MemberPartition;
+  readonly router: PartitionRouter;
+  readonly clock: Clock;
+  readonly format: "records" | "batches";
+  readonly maxBytes: number;
+  /** Where to go on when there is no offset, or none any more. */
+  readonly start: "earliest" | "latest";
+  /** Bytes of records that the client has not acknowledged, over all its partitions. */
+  readonly unacknowledged: ByteBudget;
+  readonly send: (message: MessageInitShape<typeof ReadResponseSchema>) => Promise<void>;
+  readonly onSent: (sizeBytes: number) => void;
+}
+
+interface Sent {
+  readonly nextOffset: number;
+  readonly sizeBytes: number;
+}
+
+const LONG_POLL_MS = 30_000;
+const RETRY_MS = 200;
+
+/** The records of one partition on their way to a member: fetched, sent, acknowledged. */
+export class PartitionFeed {
+  readonly place: MemberPartition;
+  readonly #options: PartitionFeedOptions;
+  readonly #stopping = new AbortController();
+  /** Sent and not acknowledged, in their order. */
+  readonly #sent: Sent[] = [];
+  #offset = -1;
+
+  constructor(options: PartitionFeedOptions) {
+    this.#options = options;
+    this.place = options.place;
+  }
+
+  /** All that was sent is acknowledged. */
+  get isDone(): boolean {
+    return this.#sent.length === 0;
+  }
+
+  /** Where the feed begins: at the offset, or at its start where that is -1. */
+  async seek(committed: number, signal: AbortSignal): Promise<number> {
+    this.#offset = committed >= 0 ? committed : await this.#startOffset(signal);
+    return this.#offset;
+  }
+
+  /** Sends records until it is stopped; throws what ends the stream. */
+  async run(signal: AbortSignal): Promise<void> {
+    const ended = AbortSignal.any([signal, this.#stopping.signal]);
+    while (!ended.aborted) {
+      try {
+        const fetched = await this.#fetch(ended);
+        if (fetched.sizeBytes > 0) await this.#send(fetched, ended);
+        this.#offset = Math.max(this.#offset, fetched.nextOffset);
+      } catch (thrown) {
+        if (ended.aborted) return;
+        await this.#recover(toOttlaError(thrown), ended);
+      }
+    }
+  }
+
+  /** No more records are sent. */
+  stop(): void {
+    this.#stopping.abort();
+  }
+
+  /** Says whether something was acknowledged that was not before. */
+  acknowledge(nextOffset: number): boolean {
+    let first = this.#sent[0];
+    while (first !== undefined && first.nextOffset <= nextOffset) {
+      this.#options.unacknowledged.give(first.sizeBytes);
+      this.#sent.shift();
+      first = this.#sent[0];
+    }
+    return nextOffset <= this.#offset;
+  }
+
+  /** The client will acknowledge no more. */
+  forget(): void {
+    this.stop();
+    for (const { sizeBytes } of this.#sent.splice(0)) this.#options.unacknowledged.give(sizeBytes);
+  }
+
+  #fetch(signal: AbortSignal): Promise<FetchOutcome> {
+    const { router, maxBytes } = this.#options;
+    const { topicId, partition } = this.place;
+    const offset = this.#offset;
+    return router.fetch({
+      topicId,
+      partition,
+      offset,
+      maxBytes,
+      minBytes: 1,
+      maxWaitMs: LONG_POLL_MS,
+      retryMs: LONG_POLL_MS,
+      signal,
+    });
+  }
+
+  async #send({ chunks, sizeBytes, ...fetched }: FetchOutcome, signal: AbortSignal): Promise<void> {
+    const { format, maxBytes, clock, send, unacknowledged, onSent } = this.#options;
+    if (!(await unacknowledged.take(sizeBytes, signal))) return;
+    const { topic, partition } = this.place;
+    const { nextOffset } = fetched;
+    const fromOffset = this.#offset;
+    this.#offset = nextOffset;
+    this.#sent.push({ nextOffset, sizeBytes });
+    onSent(sizeBytes);
+    const positions = {
+      topic,
+      partition,
+      highWatermark: BigInt(fetched.highWatermark),
+      logStartOffset: BigInt(fetched.logStartOffset),
+    };
+    const batches = joinChunks(chunks, sizeBytes);
+    if (format === "batches") {
+      await send({ ...positions, batches, nextOffset: BigInt(nextOffset) });
+      return;
+    }
+    for await (const slice of sliceRecords(batches, { fromOffset, nextOffset, maxBytes, clock, signal })) {
+      const more = { records: [...slice.records], nextOffset: BigInt(slice.nextOffset) };
+      await send({ ...positions, ...more });
+    }
+  }
+
+  async #recover(error: OttlaError, signal: AbortSignal): Promise<void> {
+    if (error.code === "OFFSET_OUT_OF_RANGE") {
+      this.#offset = await this.#startOffset(signal);
+      return;
+    }
+    if (!error.retriable) throw error;
+    await this.#options.clock.sleep(RETRY_MS, signal).catch(() => undefined);
+  }
+
+  async #startOffset(signal: AbortSignal): Promise<number> {
+    const { router, clock, start } = this.#options;
+    const { topicId, partition } = this.place;
+    const timestampMs = start === "earliest" ? EARLIEST_TIMESTAMP : LATEST_TIMESTAMP;
+    for (;;) {
+      const [found] = await router.listOffsets([{ topicId, partition, timestampMs }], signal);
+      if (found !== undefined && !(found instanceof OttlaError)) return found.offset;
+      if (found?.retriable === false) throw found;
+      signal.throwIfAborted();
+      await clock.sleep(RETRY_MS, signal);
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import { invalidRequest } from "@ottla/errors";
+import { type ConsumeRequest, GroupStart, type Subscribe } from "@ottla/proto/ottla/v1/group";
+import { checkInteger, checkReadFormat, LIMITS } from "../checks.ts";
+import type { Topics } from "../topics.ts";
+
+/** What a client that consumes in a group asks for, checked. */
+export interface Subscription {
+  readonly group: string;
+  readonly topics: readonly string[];
+  readonly topicPattern: string;
+  readonly start: "earliest" | "latest";
+  readonly format: "records" | "batches";
+  readonly maxUnacknowledgedBytes: number;
+  readonly maxBytes: number;
+  readonly graceMs: number;
+  readonly instanceId: string;
+  readonly assignor: string;
+}
+
+const MEBIBYTE = 1024 * 1024;
+const DEFAULT_UNACKNOWLEDGED_BYTES = 4 * MEBIBYTE;
+const MAX_UNACKNOWLEDGED_BYTES = 64 * MEBIBYTE;
+const DEFAULT_GRACE_MS = 30_000;
+const MAX_GRACE_MS = 600_000;
+const MAX_TOPICS = 1_000;
+
+/** Throws INVALID_REQUEST, or UNKNOWN_TOPIC_OR_PARTITION for a topic that does not exist. */
+export async function checkSubscription(
+  first: ConsumeRequest | undefined,
+  topics: Topics,
+): Promise<Subscription> {
+  if (first?.request.case !== "subscribe") {
+    throw invalidRequest("request", "the first message has to be subscribe");
+  }
+  const subscribe = first.request.value;
+  if (subscribe.group === "") throw invalidRequest("subscribe.group", "is empty");
+  if (subscribe.topics.length === 0 && subscribe.topicPattern === "") {
+    throw invalidRequest("subscribe.topics", "is empty, and topic_pattern too");
+  }
+  checkInteger("subscribe.topics", subscribe.topics.length, 0, MAX_TOPICS);
+  // A misspelled topic is seen at once, and not by nothing coming ever.
+  for (const [index, topic] of subscribe.topics.entries()) {
+    await topics.get(topic, `subscribe.topics[${index}]`);
+  }
+  return { ...sizesOf(subscribe), ...subscribedOf(subscribe) };
+}
+
+function subscribedOf({ group, topics, topicPattern, start, format, instanceId, assignor }: Subscribe) {
+  return {
+    group,
+    topics,
+    topicPattern,
+    start: startOf(start),
+    format: checkReadFormat(format),
+    instanceId,
+    assignor,
+  };
+}
+
+function sizesOf({ maxUnacknowledgedBytes, maxBytes, revocationGraceMs }: Subscribe) {
+  const unacknowledged = checkInteger(
+    "subscribe.max_unacknowledged_bytes",
+    maxUnacknowledgedBytes,
+    0,
+    MAX_UNACKNOWLEDGED_BYTES,
+  );
+  return {
+    maxUnacknowledgedBytes: unacknowledged || DEFAULT_UNACKNOWLEDGED_BYTES,
+    maxBytes:
+      checkInteger("subscribe.max_bytes", maxBytes, 0, LIMITS.readMaxBytes) || LIMITS.fetchDefaultBytes,
+    graceMs:
+      checkInteger("subscribe.revocation_grace_ms", revocationGraceMs, 0, MAX_GRACE_MS) || DEFAULT_GRACE_MS,
+  };
+}
+
+function startOf(start: GroupStart): "earliest" | "latest" {
+  switch (start) {
+    case GroupStart.UNSPECIFIED:
+    case GroupStart.EARLIEST:
+      return "earliest";
+    case GroupStart.LATEST:
+      return "latest";
+    default:
+      throw invalidRequest("subscribe.start", `${String(start)} is no start`, GroupStart.LATEST);
+  }
+}
