@@ -10,6 +10,8 @@ export interface Program {
   readonly environment?: Readonly<Record<string, string>>;
   /** Answers with 200 when the program is ready. */
   readonly readyUrl: string;
+  /** What asks it to stop; default SIGTERM. */
+  readonly stopSignal?: NodeJS.Signals;
 }
 
 interface Running {
@@ -126,10 +128,10 @@ export class Programs {
   }
 }
 
-async function end({ child, ended }: Running): Promise<void> {
+async function end({ program, child, ended }: Running): Promise<void> {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
   const timer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
-  child.kill("SIGTERM");
+  child.kill(program.stopSignal ?? "SIGTERM");
   await ended;
   clearTimeout(timer);
 }
