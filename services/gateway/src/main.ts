@@ -105,7 +105,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   addGauges(metrics, router, connections);
   const exported = { registry: options.metrics, view, maxPartitions: MAX_PARTITION_SERIES };
-  addOffsetExporter({ ...exported, router });
+  addOffsetExporter({ ...exported, router, clock });
   addReplicaExporter(exported);
 
   const kafka = await startKafkaDoor({

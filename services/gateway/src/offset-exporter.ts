@@ -1,22 +1,26 @@
 import { OttlaError } from "@ottla/errors";
 import type { ClusterView } from "@ottla/metadata";
 import type { PartitionRouter } from "@ottla/routing";
-import { Gauge, type MetricsRegistry } from "@ottla/runtime";
+import { type Clock, Gauge, type MetricsRegistry } from "@ottla/runtime";
 
 export interface OffsetExporterOptions {
   readonly registry: MetricsRegistry;
   readonly view: ClusterView;
   readonly router: PartitionRouter;
+  readonly clock: Clock;
   /** Partitions beyond this many have no series. */
   readonly maxPartitions: number;
 }
+
+/** Leaders that do not answer in time have no series this time. */
+const ASK_MS = 2_000;
 
 /**
  * Offsets of partitions under the names of kafka_exporter, so that dashboards made for it
  * work. Leaders are asked when somebody scrapes, and not before.
  */
 export function addOffsetExporter(options: OffsetExporterOptions): void {
-  const { registry, view, router, maxPartitions } = options;
+  const { registry, view, router, clock, maxPartitions } = options;
   const labelNames = ["topic", "partition"] as const;
   const oldest = new Gauge({
     name: "kafka_topic_partition_oldest_offset",
@@ -31,7 +35,13 @@ export function addOffsetExporter(options: OffsetExporterOptions): void {
     registers: [registry],
     async collect() {
       const partitions = exportedPartitions(view, maxPartitions);
-      const found = await router.describePartitions(partitions);
+      // A storage node that hangs must not take the page of metrics along.
+      const ending = new AbortController();
+      const timer = clock.setTimer(ASK_MS, () => ending.abort());
+      const found = await router
+        .describePartitions(partitions, ending.signal)
+        .catch(() => [])
+        .finally(() => timer.cancel());
       current.reset();
       oldest.reset();
       found.forEach((description, index) => {

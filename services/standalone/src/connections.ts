@@ -128,6 +128,7 @@ export class Connections {
       maxMessageBytes: internalMessageBytes(settings),
       keepaliveMs: leaseTtlMs / 3,
       keepaliveTimeoutMs: (leaseTtlMs * 2) / 3,
+      connectTimeoutMs: (leaseTtlMs * 2) / 3,
       minReconnectDelayMs: 50,
       maxReconnectDelayMs: 500,
       ...more,
