@@ -63,10 +63,8 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
     disk.space(directory.root).catch(() => directory.spaceGuard.space);
   const appendRefusal = (): ReturnType<DataDirectory["spaceGuard"]["refusal"]> =>
     directory.spaceGuard.refusal();
-  registry.add(
-    StorageService,
-    createStorageService({ store, clock, metrics, limits, diskSpace, appendRefusal }),
-  );
+  const parameters = { store, clock, metrics, limits, diskSpace, appendRefusal };
+  registry.add(StorageService, createStorageService(parameters));
   registry.add(ReplicationService, server);
   options.serve(registry);
   const registration = await registerStorage(options, store, replication).catch(async (thrown: unknown) => {
