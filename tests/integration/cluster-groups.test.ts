@@ -57,7 +57,8 @@ describe.runIf(haveEtcd())("groups in a cluster of processes", () => {
   /** Produces some more records and waits until every group has them. */
   async function moreComes(): Promise<void> {
     const producer = ottla.producer({ lingerMs: 0 });
-    for (let end = produced + 20; produced < end; produced += 1) {
+    const end = produced + 20;
+    for (; produced < end; produced += 1) {
       await producer.send({ topic: "orders", partition: produced % PARTITIONS, value: String(produced) });
     }
     await producer.close();
@@ -76,10 +77,10 @@ describe.runIf(haveEtcd())("groups in a cluster of processes", () => {
     return offsets;
   }
 
-  async function expectNothingWentBack(before: ReadonlyMap<string, bigint>): Promise<void> {
+  /** Places whose committed offset is smaller than before. */
+  async function goneBack(before: ReadonlyMap<string, bigint>): Promise<string[]> {
     const after = await committed();
-    const wentBack = [...before].filter(([place, offset]) => (after.get(place) ?? -1n) < offset);
-    expect(wentBack).toEqual([]);
+    return [...before.keys()].filter((place) => (after.get(place) ?? -1n) < (before.get(place) ?? -1n));
   }
 
   test("all groups read on, whichever group-coordinator owns them", async () => {
@@ -91,17 +92,17 @@ describe.runIf(haveEtcd())("groups in a cluster of processes", () => {
     const before = await committed();
     await cluster.node("group-coordinator", 1).end("SIGKILL");
     await moreComes();
-    await expectNothingWentBack(before);
+    expect(await goneBack(before)).toEqual([]);
     await cluster.node("group-coordinator", 1).launch();
     await moreComes();
-    await expectNothingWentBack(before);
+    expect(await goneBack(before)).toEqual([]);
   });
 
   test("a storage node is killed: the groups' log goes on with another leader", async () => {
     const before = await committed();
     await cluster.node("partition-storage", 1).end("SIGKILL");
     await moreComes();
-    await expectNothingWentBack(before);
+    expect(await goneBack(before)).toEqual([]);
     await cluster.node("partition-storage", 1).launch();
   });
 
@@ -110,6 +111,6 @@ describe.runIf(haveEtcd())("groups in a cluster of processes", () => {
     await cluster.node("gateway", 1).end("SIGKILL");
     await cluster.node("gateway", 1).launch();
     await moreComes();
-    await expectNothingWentBack(before);
+    expect(await goneBack(before)).toEqual([]);
   });
 });
