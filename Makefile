@@ -3,8 +3,8 @@ PNPM := npx --yes pnpm@12
 NODE := sh scripts/node.sh
 BIN := node_modules
 
-.PHONY: help install up cluster test test-unit simulate conformance chaos chaos-short
-.PHONY: lint fix generate pack bundle image chart rendered dashboards
+.PHONY: help install up cluster test test-unit conformance chaos chaos-short
+.PHONY: simulate simulate-mutants simulate-short lint fix generate pack bundle image chart rendered dashboards
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -34,6 +34,12 @@ test-unit: install ## Run the tests that stay in one process
 
 simulate: install ## Run a whole cluster on virtual time: SEEDS=1000, or SEED=7 LOG=1 to replay one
 	@SEED=$(SEED) SEEDS=$(SEEDS) LOG=$(LOG) $(NODE) tests/simulator/main.ts
+
+simulate-mutants: install ## Prove that the simulator bites: deliberate bugs, each to be found (MUTANT=name)
+	@MUTANT=$(MUTANT) SEEDS=$(SEEDS) QUICK=$(QUICK) $(NODE) tests/simulator/mutants-main.ts
+
+simulate-short: install ## What continuous integration runs of it: some seeds, and mutants found soon
+	$(NODE) $(BIN)/vitest/vitest.mjs run --project simulator $(VITEST_FLAGS)
 
 conformance: install ## Prove Ottla with real Kafka clients and Kafka's own tools (fetched once)
 	sh tests/conformance/setup.sh

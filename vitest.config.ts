@@ -27,7 +27,7 @@ export default defineConfig({
         test: {
           name: "simulator",
           include: ["tests/simulator/**/*.test.ts"],
-          testTimeout: 120_000,
+          testTimeout: 240_000,
         },
       },
       {

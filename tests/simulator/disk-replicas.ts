@@ -17,6 +17,8 @@ interface DiskReplica {
   comparedTo: number;
   /** Why it may lack records: until it is no member any more, or has them again. */
   excuse: "lost" | "damaged" | undefined;
+  /** The directory that was lost: until the coordinator knows another one, the node may still be taken in. */
+  lostDirectory: string | undefined;
 }
 
 export interface DiskReplicasOptions {
@@ -59,7 +61,12 @@ export class DiskReplicas {
 
   /** Its whole disk is gone. */
   lostDisk(nodeId: number): void {
-    for (const [name] of this.#options.metadata.partitions()) this.#disk(nodeId, name).excuse = "lost";
+    const { metadata } = this.#options;
+    for (const [name] of metadata.partitions()) {
+      const disk = this.#disk(nodeId, name);
+      disk.excuse = "lost";
+      disk.lostDirectory = metadata.knownDirectoryOf(nodeId);
+    }
   }
 
   /** The batches of a replica whose damage at rest can be told from what a crash leaves. */
@@ -105,10 +112,12 @@ export class DiskReplicas {
   reviewExcuse(nodeId: number, name: string, isMember: boolean): void {
     const disk = this.#disk(nodeId, name);
     if (disk.excuse === undefined) return;
-    const isOver = isMember
-      ? this.lacks(nodeId, name) === undefined && this.#isClean(nodeId, name)
-      : disk.excuse === "lost" || this.#isClean(nodeId, name);
-    if (isOver) disk.excuse = undefined;
+    if (disk.excuse === "lost") {
+      const isKnown = this.#options.metadata.knownDirectoryOf(nodeId) !== disk.lostDirectory;
+      if (isKnown && !isMember) disk.excuse = undefined;
+    } else if (this.#isClean(nodeId, name) && (!isMember || this.lacks(nodeId, name) === undefined)) {
+      disk.excuse = undefined;
+    }
   }
 
   /** Why the disk does not hold all that is committed; undefined when it does. */
@@ -175,7 +184,13 @@ export class DiskReplicas {
     const key = `${nodeId}/${name}`;
     let disk = this.#disks.get(key);
     if (disk === undefined) {
-      disk = { visible: new LogMirror(), durable: new LogMirror(), comparedTo: 0, excuse: undefined };
+      disk = {
+        visible: new LogMirror(),
+        durable: new LogMirror(),
+        comparedTo: 0,
+        excuse: undefined,
+        lostDirectory: undefined,
+      };
       this.#disks.set(key, disk);
     }
     return disk;

@@ -56,13 +56,9 @@ export class MetadataRules {
     return this.#topicNames.get(topicId) ?? topicId;
   }
 
-  /** Whether the coordinator knows of the directory that the node has now. */
-  isDirectoryKnown(nodeId: number, directoryId: string): boolean {
-    return this.#nodes.get(nodeId)?.knownDirectoryId === directoryId;
-  }
-
-  nodeEpochOf(nodeId: number): number | undefined {
-    return this.#nodes.get(nodeId)?.nodeEpoch;
+  /** The directory that the coordinator has dealt with last; undefined for a new node. */
+  knownDirectoryOf(nodeId: number): string | undefined {
+    return this.#nodes.get(nodeId)?.knownDirectoryId;
   }
 
   #onEvents(events: readonly WatchEvent[], revision: number): void {

@@ -1,5 +1,11 @@
 import { describe, expect, test } from "vitest";
+import { MUTANTS } from "./mutants.ts";
+import { RuleBroken } from "./rule-broken.ts";
 import { runSimulation } from "./run-simulation.ts";
+
+const SEEDS = 40;
+/** Those that take more are for `make simulate-mutants`. */
+const QUICK_LIMIT = 10;
 
 describe("the simulated cluster", () => {
   test("does the same again from the same seed, to the last event", async () => {
@@ -14,8 +20,19 @@ describe("the simulated cluster", () => {
     expect(other.digest).not.toBe(first.digest);
   });
 
+  test.each(MUTANTS.filter(({ limit }) => limit <= QUICK_LIMIT))(
+    "finds the deliberate bug $mutant within $limit seeds",
+    async ({ limit, mutant }) => {
+      let found: Error | undefined;
+      for (let seed = 1; seed <= limit && found === undefined; seed += 1) {
+        found = (await runSimulation({ seed, mutant })).failure;
+      }
+      expect(found).toBeInstanceOf(RuleBroken);
+    },
+  );
+
   test("keeps all rules under faults, and works hard enough for that to mean something", async () => {
-    for (let seed = 1; seed <= 8; seed += 1) {
+    for (let seed = 1; seed <= SEEDS; seed += 1) {
       const { checks, failure, faults, operations } = await runSimulation({ seed });
       expect(failure).toBeUndefined();
       expect(operations).toBeGreaterThanOrEqual(500);

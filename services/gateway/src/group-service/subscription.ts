@@ -15,8 +15,6 @@ export interface Subscription {
   readonly graceMs: number;
   readonly instanceId: string;
   readonly assignor: string;
-  /** Empty where the client has none. */
-  readonly memberId: string;
 }
 
 const MEBIBYTE = 1024 * 1024;
@@ -47,8 +45,7 @@ export async function checkSubscription(
   return { ...sizesOf(subscribe), ...subscribedOf(subscribe) };
 }
 
-function subscribedOf(subscribe: Subscribe) {
-  const { group, topics, topicPattern, start, format, instanceId, assignor, memberId } = subscribe;
+function subscribedOf({ group, topics, topicPattern, start, format, instanceId, assignor }: Subscribe) {
   return {
     group,
     topics,
@@ -57,7 +54,6 @@ function subscribedOf(subscribe: Subscribe) {
     format: checkReadFormat(format),
     instanceId,
     assignor,
-    memberId,
   };
 }
 
