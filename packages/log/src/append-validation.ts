@@ -3,17 +3,24 @@ import { type BatchHeader, readBatchHeader, splitBatches } from "@ottla/records"
 import type { LogConfig } from "./log-config.ts";
 
 /**
- * No topic setting allows more batches in one append than bytes could hold; this bounds the work of one call.
+ * Of clients and owners. No topic setting allows more batches in one append than bytes could hold; this bounds
+ * the work of one call. A leader's answer is bounded in bytes, and refused it would come again for ever.
  */
 const MAX_BATCHES_PER_APPEND = 10_000;
 
 /** The headers of the batches in `bytes`, each with its position there. */
 export function readAppend(
   bytes: Uint8Array,
-  options: { readonly validated: boolean; readonly isClient: boolean },
+  options: { readonly validated: boolean; readonly origin: "client" | "coordinator" | "replica" },
 ): BatchHeader[] {
   if (bytes.byteLength === 0) throw new OttlaError("INVALID_RECORD", "the append holds no record batch");
-  if (!options.validated) return limited(splitBatches(bytes, { requireDense: options.isClient }));
+  const headers = options.validated
+    ? readHeaders(bytes)
+    : splitBatches(bytes, { requireDense: options.origin === "client" });
+  return options.origin === "replica" ? headers : limited(headers);
+}
+
+function readHeaders(bytes: Uint8Array): BatchHeader[] {
   const headers: BatchHeader[] = [];
   for (let position = 0; position < bytes.byteLength; ) {
     const header = readBatchHeader(bytes, position);
@@ -23,7 +30,7 @@ export function readAppend(
     headers.push(header);
     position += header.sizeBytes;
   }
-  return limited(headers);
+  return headers;
 }
 
 function limited(headers: BatchHeader[]): BatchHeader[] {

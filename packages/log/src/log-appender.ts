@@ -60,10 +60,7 @@ export class LogAppender implements AppendQueueOwner {
     const { config } = this.#state;
     const nowMs = this.#state.resources.clock.now();
     const isReplica = options.origin === "replica";
-    const headers = readAppend(bytes, {
-      validated: options.validated,
-      isClient: options.origin === "client",
-    });
+    const headers = readAppend(bytes, options);
     if (options.origin === "client") for (const header of headers) checkClientBatch(header, config, nowMs);
     checkEpochs(this.#state, headers, options);
     if (!isReplica) {
@@ -76,9 +73,10 @@ export class LogAppender implements AppendQueueOwner {
     checkExpectedEnd(options.expectedEndOffset, endOffset);
     const allowsGaps = options.allowsGaps === true || this.#state.allowsGaps;
     const hasGaps = isReplica && checkContinuity(headers, endOffset, allowsGaps);
-    // A leader keeps an append together; a follower gets many at once, which need not fit one segment.
+    // A leader keeps an append together. A follower gets many at once, which need not fit one segment; nor need
+    // one of them, where segment.bytes was larger when the leader took it.
     const units = isReplica ? headers.map((header) => [header]) : [headers];
-    for (const unit of units) checkSegmentSize(sum(unit), config);
+    if (!isReplica) checkSegmentSize(sum(headers), config);
     if (isReplica) this.#followEpoch(headers[0]?.partitionLeaderEpoch ?? -1, endOffset);
     if (hasGaps) this.#noteGaps();
     const setsTime = !isReplica && config.messageTimestampType === "LogAppendTime";

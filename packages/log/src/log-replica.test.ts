@@ -148,3 +148,28 @@ test("a checkpoint never says that more is committed than a truncation has left"
   const reopened = await fixture.open();
   expect([reopened.checkpointedHighWatermark, reopened.damagedFrom]).toEqual([3, undefined]);
 });
+
+test("a follower takes all that one answer of its leader holds, however many small batches that are", async () => {
+  const fixture = new TestLog();
+  const log = await fixture.open();
+  const count = 10_001;
+  const batches = Array.from({ length: count }, (_, baseOffset) =>
+    fixture.batch(["x"], { baseOffset, partitionLeaderEpoch: 1 }),
+  );
+  log.append(Buffer.concat(batches), REPLICA);
+  await log.flush();
+  expect(log.logEndOffset).toBe(count);
+  expect(refusalOf(() => log.append(Buffer.concat(batches), CLIENT))).toBe("INVALID_RECORD");
+});
+
+test("a follower takes a batch that is larger than a segment may be now", async () => {
+  const fixture = new TestLog({ segmentBytes: 200 });
+  const log = await fixture.open();
+  const large = "x".repeat(300);
+  const texts = ["a", large, "b"];
+  for (const [baseOffset, text] of texts.entries())
+    log.append(fixture.batch([text], { baseOffset, partitionLeaderEpoch: 1 }), REPLICA);
+  await log.flush();
+  expect(await fixture.texts(log, 0, 1_000)).toEqual(texts);
+  expect(refusalOf(() => log.append(fixture.batch([large]), CLIENT))).toBe("RECORD_LIST_TOO_LARGE");
+});
