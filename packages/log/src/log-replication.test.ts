@@ -230,6 +230,6 @@ test("a follower has its leader's log, byte for byte, whatever happened to both"
       assert.deepEqual(await storedIn(followerOf(pair)), await storedIn(leaderOf(pair)));
     },
   );
-  const numRuns = Number(process.env["LOG_MODEL_RUNS"] ?? 100);
+  const numRuns = Number(process.env["LOG_MODEL_RUNS"] ?? 60);
   await expect(fc.assert(property, { numRuns })).resolves.toBeUndefined();
 });

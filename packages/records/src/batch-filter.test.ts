@@ -19,8 +19,9 @@ function filter(batch: Uint8Array, wanted: (offset: number) => boolean) {
   const records = new BatchFilter(batch, header);
   const seen: { offset: number; key: string | null; hasValue: boolean }[] = [];
   while (records.next()) {
-    const { offset, key, hasValue } = records;
-    seen.push({ offset, key: key && new TextDecoder().decode(key), hasValue });
+    const { offset, keyStart, keyEnd, hasValue } = records;
+    const key = keyStart < 0 ? null : Buffer.from(records.bytes.subarray(keyStart, keyEnd)).toString("hex");
+    seen.push({ offset, key, hasValue });
     if (wanted(offset)) records.keep();
   }
   return { seen, result: records.finish(HORIZON_MS) };
@@ -67,6 +68,8 @@ test("what is kept is as it was, at its offset, and all else of the batch stays"
       const before = [...decodeRecords(batch)];
       const { seen, result } = filter(batch, (offset) => wanted.has(offset));
       expect(seen.map(({ offset }) => offset)).toEqual(before.map(({ offset }) => offset));
+      const hex = (bytes: Uint8Array | null): string | null => bytes && Buffer.from(bytes).toString("hex");
+      expect(seen.map(({ key }) => key)).toEqual(before.map(({ key }) => hex(key)));
       expect(seen.map(({ hasValue }) => hasValue)).toEqual(before.map(({ value }) => value !== null));
       const kept = before.filter(({ offset }) => wanted.has(offset));
       expectKept(batch, before, kept, result);

@@ -31,14 +31,17 @@ const TWO_TO_55 = 2 ** 55;
 export class BatchFilter {
   /** Of the record that `next` went to. */
   offset = -1;
-  key: Uint8Array | null = null;
+  /** Where its key is in `bytes`; the start is negative when it has none. */
+  keyStart = -1;
+  keyEnd = -1;
   /** False for a tombstone. */
   hasValue = false;
   /** Of the records kept so far. */
   keepsTombstones = false;
   private readonly batch: Uint8Array;
   private readonly header: BatchHeader;
-  private readonly records: Uint8Array;
+  /** The records of the batch, decompressed. */
+  readonly bytes: Uint8Array;
   private position = 0;
   private end = 0;
   private recordStart = 0;
@@ -56,12 +59,12 @@ export class BatchFilter {
     const maxBytes = options.maxDecompressedBytes ?? DEFAULT_MAX_DECOMPRESSED_BYTES;
     this.batch = batch;
     this.header = header;
-    this.records = isEmptied ? stored : decompress(header.compression, stored, maxBytes);
+    this.bytes = isEmptied ? stored : decompress(header.compression, stored, maxBytes);
   }
 
   /** Goes to the next record; false when there is none left. */
   next(): boolean {
-    const { header, records } = this;
+    const { header, bytes: records } = this;
     if (this.recordIndex >= header.recordCount) {
       if (this.position !== records.length) throw this.malformed("bytes follow the last record");
       return false;
@@ -81,8 +84,9 @@ export class BatchFilter {
     this.offset = header.baseOffset + delta;
     const keySize = this.readVarint();
     if (keySize > this.end - this.position) throw this.malformed(`its key says ${keySize} bytes`);
-    this.key = keySize < 0 ? null : records.subarray(this.position, this.position + keySize);
+    this.keyStart = keySize < 0 ? -1 : this.position;
     this.position += Math.max(keySize, 0);
+    this.keyEnd = this.position;
     const valueSize = this.readVarint();
     if (valueSize > this.end - this.position) throw this.malformed(`its value says ${valueSize} bytes`);
     this.hasValue = valueSize >= 0;
@@ -134,7 +138,7 @@ export class BatchFilter {
     const joined = allocate(size);
     let position = 0;
     for (let at = 0; at < this.kept.length; at += 2) {
-      const stretch = this.records.subarray(this.keptAt(at), this.keptAt(at + 1));
+      const stretch = this.bytes.subarray(this.keptAt(at), this.keptAt(at + 1));
       joined.set(stretch, position);
       position += stretch.length;
     }
@@ -144,15 +148,15 @@ export class BatchFilter {
   /** The kept records with timestamps that count from another base. */
   private shiftedTo(baseTimestampMs: number): Uint8Array {
     const shift = this.header.baseTimestamp - baseTimestampMs;
-    const buffer = new RecordBuffer(this.records.length + 1024, 0);
+    const buffer = new RecordBuffer(this.bytes.length + 1024, 0);
     for (let at = 0; at < this.kept.length; at += 2) {
       this.position = this.keptAt(at);
       while (this.position < this.keptAt(at + 1)) {
-        this.end = this.records.length;
+        this.end = this.bytes.length;
         this.end = this.readVarint() + this.position;
-        const attributes = this.records[this.position++] ?? 0;
+        const attributes = this.bytes[this.position++] ?? 0;
         const delta = this.readVarlong() + shift;
-        const rest = this.records.subarray(this.position, this.end);
+        const rest = this.bytes.subarray(this.position, this.end);
         const size = 1 + varlongSize(delta) + rest.length;
         buffer.reserve(varintSize(size) + size);
         buffer.writeVarint(size);
@@ -200,7 +204,7 @@ export class BatchFilter {
 
   private readByte(): number {
     if (this.position >= this.end) throw this.malformed("a number is cut short");
-    return this.records[this.position++] as number;
+    return this.bytes[this.position++] as number;
   }
 
   private malformed(message: string): OttlaError {

@@ -331,6 +331,6 @@ test("the last value of each key survives, at its offset, whatever happens durin
       await run.checkFollower();
     },
   );
-  const numRuns = Number(process.env["LOG_MODEL_RUNS"] ?? 150);
+  const numRuns = Number(process.env["LOG_MODEL_RUNS"] ?? 60);
   await expect(fc.assert(property, { numRuns })).resolves.toBeUndefined();
 });

@@ -25,6 +25,9 @@ export async function noteDirtyKeys(
   return endOffset;
 }
 
+/** A look at the clock costs as much as a record. */
+export const RECORDS_PER_LOOK = 32;
+
 /** Returns the offset of the first record whose key found no room. */
 async function noteKeys(
   work: CompactionWork,
@@ -35,12 +38,13 @@ async function noteKeys(
 ): Promise<number | undefined> {
   const records = openRecords(bytes, header, work.maxDecompressedBytes);
   if (records === undefined) return undefined;
-  for (;;) {
+  for (let count = 1; ; count += 1) {
     const hasMore = nextRecord(records);
     if (hasMore !== true) return undefined;
-    const { key, offset } = records;
-    if (key !== null && offset >= fromOffset && !map.put(key, offset)) return offset;
-    if (work.pace.isDue) await work.pace.rest(work.signal);
+    const { bytes: keys, keyStart, keyEnd, offset } = records;
+    const isNoted = keyStart < 0 || offset < fromOffset || map.put(keys, keyStart, keyEnd, offset);
+    if (!isNoted) return offset;
+    if (count % RECORDS_PER_LOOK === 0 && work.pace.isDue) await work.pace.rest(work.signal);
   }
 }
 

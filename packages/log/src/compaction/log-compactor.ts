@@ -5,6 +5,7 @@ import type { Segment } from "../segment.ts";
 import { type CleanableRange, type CompactionBacklog, cleanableRange } from "./cleanable-range.ts";
 import type { CompactionPace } from "./compaction-pace.ts";
 import { noteDirtyKeys } from "./dirty-keys.ts";
+import { KEY_HASH_SECRET_BYTES, KeyHash } from "./key-hash.ts";
 import { OffsetMap } from "./offset-map.ts";
 import { type CleanCounts, SegmentCleaner } from "./segment-cleaner.ts";
 import type { CompactionWork } from "./source-batches.ts";
@@ -108,7 +109,11 @@ export class LogCompactor {
   ): Promise<boolean> {
     const { segments, truncations } = this.#state;
     const { firstDirtyOffset: fromOffset, endOffset } = range;
-    const map = new OffsetMap(Math.min(maxMapBytes, OffsetMap.bytesFor(endOffset - fromOffset)));
+    const mapBytes = Math.min(maxMapBytes, OffsetMap.bytesFor(endOffset - fromOffset));
+    const map = new OffsetMap(
+      mapBytes,
+      new KeyHash(this.#state.resources.random.bytes(KEY_HASH_SECRET_BYTES)),
+    );
     const cleanable = segments.all.filter(({ baseOffset }) => baseOffset < endOffset);
     const dirty = cleanable.filter(({ writtenEndOffset }) => writtenEndOffset > fromOffset);
     const mappedEnd = await noteDirtyKeys(work, { segments: dirty, fromOffset, endOffset }, map);

@@ -4,7 +4,7 @@ import type { DiskFile } from "@ottla/runtime";
 import { ownerEpochOf } from "../owner-epoch-cache.ts";
 import type { Segment } from "../segment.ts";
 import type { FoundBatch } from "../segment-batches.ts";
-import { nextRecord, openRecords } from "./dirty-keys.ts";
+import { nextRecord, openRecords, RECORDS_PER_LOOK } from "./dirty-keys.ts";
 import type { OffsetMap } from "./offset-map.ts";
 import { type CompactionWork, sourceBatches } from "./source-batches.ts";
 
@@ -123,7 +123,7 @@ export class SegmentCleaner {
     if (records === undefined) return asItIs(header, bytes);
     const keepsTombstones = !header.hasDeleteHorizon || nowMs < header.baseTimestamp;
     let keptCount = 0;
-    for (;;) {
+    for (let count = 1; ; count += 1) {
       const hasMore = nextRecord(records);
       if (hasMore === undefined) return asItIs(header, bytes);
       if (!hasMore) break;
@@ -131,7 +131,7 @@ export class SegmentCleaner {
         records.keep();
         keptCount += 1;
       }
-      if (work.pace.isDue) await work.pace.rest(work.signal);
+      if (count % RECORDS_PER_LOOK === 0 && work.pace.isDue) await work.pace.rest(work.signal);
     }
     counts.keptRecords += keptCount;
     counts.removedRecords += header.recordCount - keptCount;
@@ -150,8 +150,8 @@ export class SegmentCleaner {
   }
 
   /** Records without a key have no place in a compacted log: they are from before it was one. */
-  #isLast({ key, offset }: BatchFilter): boolean {
-    return key !== null && offset >= this.#options.map.get(key);
+  #isLast({ bytes, keyStart, keyEnd, offset }: BatchFilter): boolean {
+    return keyStart >= 0 && offset >= this.#options.map.get(bytes, keyStart, keyEnd);
   }
 
   /** R11: a retry of the batch is still to be recognised, on a replica that has only the log, too. */
