@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { addBenchCommands } from "./command-tree/bench-commands.ts";
 import { type CommandTree, examples } from "./command-tree/command-tree.ts";
+import { addGroupCommands } from "./command-tree/group-commands.ts";
 import { addRecordCommands } from "./command-tree/record-commands.ts";
 import { addToolCommands } from "./command-tree/tool-commands.ts";
 import { addTopicCommands } from "./command-tree/topic-commands.ts";
@@ -38,6 +39,7 @@ export function buildProgram(environment: CliEnvironment): Program {
   withOutput(command);
   addServeCommand(command, tree);
   addTopicCommands(command, tree);
+  addGroupCommands(command, tree);
   addRecordCommands(command, tree);
   addToolCommands(command, tree);
   addBenchCommands(command, tree);

@@ -56,15 +56,7 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
   });
   await store.start();
 
-  const registry = new ServiceRegistry();
-  const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  // A disk that does not answer has the space that it had.
-  const diskSpace = (): ReturnType<Disk["space"]> =>
-    disk.space(directory.root).catch(() => directory.spaceGuard.space);
-  const appendRefusal = (): ReturnType<DataDirectory["spaceGuard"]["refusal"]> =>
-    directory.spaceGuard.refusal();
-  const parameters = { store, clock, metrics, limits, diskSpace, appendRefusal };
-  registry.add(StorageService, createStorageService(parameters));
+  const registry = createRegistry({ ...options, disk }, store, metrics);
   registry.add(ReplicationService, server);
   options.serve(registry);
   const registration = await registerStorage(options, store, replication).catch(async (thrown: unknown) => {
@@ -99,6 +91,26 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
 
   const parts = { compaction, registration, replication, resources, store, ticks, upkeep, watchdog };
   return new RunningStorage(options, parts);
+}
+
+function createRegistry(
+  options: PartitionStorageOptions,
+  store: PartitionStore,
+  metrics: StorageMetrics,
+): ServiceRegistry {
+  const registry = new ServiceRegistry();
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const { clock, directory, disk } = options;
+  // A disk that does not answer has the space that it had.
+  const diskSpace = (): ReturnType<Disk["space"]> =>
+    disk.space(directory.root).catch(() => directory.spaceGuard.space);
+  const appendRefusal = (): ReturnType<DataDirectory["spaceGuard"]["refusal"]> =>
+    directory.spaceGuard.refusal();
+  registry.add(
+    StorageService,
+    createStorageService({ store, clock, metrics, limits, diskSpace, appendRefusal }),
+  );
+  return registry;
 }
 
 function createResources(options: PartitionStorageOptions, metrics: StorageMetrics): LogResources {

@@ -94,6 +94,81 @@ test("R2: a log that failed is not led again in its epoch where others may have 
   expect(replica.leader?.leaderEpoch).toBe(4);
 });
 
+test("a follower answers readers with what it knows to be committed, nothing else (KIP-392)", async () => {
+  const led = { leader: 2, leaderNodeEpoch: 11, replicas: [1, 2], isr: [1, 2] };
+  const { clock, replica } = createTestReplica({ state: partitionState(led) });
+  void replica.openLog();
+  await clock.runUntilIdle();
+  const { follower, open } = replica;
+  const head = { leaderEpoch: 3, positionVersion: 1, logStartOffset: 0, logEndOffset: 1 };
+  open?.onPositionAnswer({ ...head, highWatermark: 0, outcome: { kind: "accepted" } });
+  const woken: unknown[] = [];
+  follower?.waitForVisibleBytes(1, 60_000, (reason) => woken.push(reason));
+  let released = 0;
+  const batch = leaderBatch(3);
+  const release = (): void => {
+    released += 1;
+  };
+  // Cut in two, as the network may do.
+  const chunks = [batch.subarray(0, 20), batch.subarray(20)];
+  open?.onRecords({ ...head, highWatermark: 0, baseOffset: 0, nextOffset: 1 }, chunks, release);
+  await clock.runUntilIdle();
+  expect({ released, end: replica.log?.syncedEndOffset }).toEqual({ released: 1, end: 1 });
+  expect(woken).toEqual([]);
+  expect(() => follower?.checkFetch(1, 3)).toThrow(
+    expect.objectContaining({ code: "NOT_LEADER_OR_FOLLOWER" }),
+  );
+  open?.onRecords({ ...head, highWatermark: 1, baseOffset: 1, nextOffset: 1 }, [], () => undefined);
+  expect(woken).toEqual(["ready"]);
+  follower?.checkFetch(0, 3);
+  const read = follower?.read(0, 1_000);
+  await clock.runUntilIdle();
+  expect(await read).toMatchObject({ nextOffset: 1 });
+  expect(() => follower?.checkFetch(0, 2)).toThrow(
+    expect.objectContaining({ code: "NOT_LEADER_OR_FOLLOWER" }),
+  );
+});
+
+test("a follower that cannot append drops what comes, frees its memory, and asks again later", async () => {
+  const led = { leader: 2, leaderNodeEpoch: 11, replicas: [1, 2], isr: [1, 2] };
+  let full: OttlaError | undefined = new OttlaError("KAFKA_STORAGE_ERROR", "the disk is full");
+  const { clock, replica } = createTestReplica({
+    state: partitionState(led),
+    log: { refuseAppends: () => full },
+  });
+  void replica.openLog();
+  await clock.runUntilIdle();
+  const head = { leaderEpoch: 3, logStartOffset: 0, logEndOffset: 1, highWatermark: 0 };
+  const answer = (positionVersion: number): void => {
+    const accepted = { kind: "accepted" } as const;
+    replica.open?.onPositionAnswer({ ...head, positionVersion, outcome: accepted });
+  };
+  let released = 0;
+  const send = (positionVersion: number): void => {
+    const records = { ...head, positionVersion, baseOffset: 0, nextOffset: 1 };
+    replica.open?.onRecords(records, [leaderBatch(3)], () => {
+      released += 1;
+    });
+  };
+  answer(1);
+  send(1);
+  send(1);
+  expect({ released, end: replica.log?.logEndOffset }).toEqual({ released: 2, end: 0 });
+  full = undefined;
+  await clock.advance(1_000);
+  answer(2);
+  send(2);
+  await clock.runUntilIdle();
+  expect({ released, end: replica.log?.logEndOffset }).toEqual({ released: 3, end: 1 });
+});
+
+/** A batch as a leader has stored it at the log's start. */
+function leaderBatch(leaderEpoch: number): Uint8Array {
+  const batch = encodeBatch([{ timestampMs: 0, key: null, value: null }]);
+  new DataView(batch.buffer, batch.byteOffset).setInt32(12, leaderEpoch);
+  return batch;
+}
+
 function produced() {
   return {
     leaderEpoch: 3,

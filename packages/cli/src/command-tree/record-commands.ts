@@ -43,7 +43,11 @@ export function addRecordCommands(program: Command, { environment, run }: Comman
   withAddress(program.command("consume"))
     .description("read records and write them to standard output")
     .argument("<topic>", "topic to read")
-    .option("-o, --offset <position>", "start, end, an offset N, -N for the last N records, or @time", "end")
+    .option(
+      "-o, --offset <position>",
+      "start, end, an offset N, -N for the last N records, or @time (default: end; with -g: start)",
+    )
+    .option("-g, --group <group>", "share the topic with the other members of this group, and keep its place")
     .option("-p, --partition <numbers>", "only these partitions, such as 0 or 0,3")
     .option("-n, --count <records>", "stop after so many records")
     .option("-e, --exit-at-end", "stop when the end of every partition was reached")
@@ -58,6 +62,7 @@ export function addRecordCommands(program: Command, { environment, run }: Comman
         "ottla consume orders -o -10 -f '%t-%p@%o %k=%s\\n'",
         "ottla consume orders -o @2026-01-31T12:00:00Z -p 0,1 --json",
         "ottla consume orders -o @-15m -n 100",
+        "ottla consume orders -g billing",
       ]),
     )
     .action(

@@ -1,4 +1,11 @@
-import type { AssignmentInput, ConsumedBatch, ConsumedRecord, Consumer, Ottla } from "@ottla/client";
+import type {
+  AssignmentInput,
+  ConsumedBatch,
+  ConsumedRecord,
+  Consumer,
+  GroupConsumer,
+  Ottla,
+} from "@ottla/client";
 import { withOttla } from "../connect.ts";
 import type { CliEnvironment } from "../environment.ts";
 import { ExitCode, usageError } from "../exit-codes.ts";
@@ -12,7 +19,8 @@ import { parseStartPosition, type StartPosition } from "../start-position.ts";
 import { formatBytes, formatSeconds, parseCount, plural } from "../units.ts";
 
 export interface ConsumeFlags extends ConnectionFlags {
-  readonly offset: string;
+  readonly offset?: string;
+  readonly group?: string;
   readonly partition?: string;
   readonly count?: string;
   readonly exitAtEnd?: boolean;
@@ -25,6 +33,8 @@ type WriteRecord = (record: ConsumedRecord, out: ByteWriter) => void;
 
 interface ConsumeWork {
   readonly topic: string;
+  /** The group as whose member it reads; undefined when it reads for itself. */
+  readonly group: string | undefined;
   readonly partitions: readonly number[] | undefined;
   readonly start: StartPosition;
   readonly limit: number;
@@ -47,11 +57,13 @@ export async function runConsume(
   environment: CliEnvironment,
 ): Promise<number> {
   const clock = await environment.clock();
+  const group = checkedGroup(flags);
   if (flags.json === true && flags.format !== undefined) throw usageError("--json and -f exclude each other");
   const work: ConsumeWork = {
     topic,
+    group,
     partitions: flags.partition?.split(",").map((text) => parseCount("-p", text)),
-    start: parseStartPosition(flags.offset, clock.now()),
+    start: parseStartPosition(flags.offset ?? (group === undefined ? "end" : "start"), clock.now()),
     limit: flags.count === undefined ? Infinity : parseCount("-n", flags.count),
     stopAtEnd: flags.exitAtEnd === true,
     write: recordWriter(flags),
@@ -59,6 +71,19 @@ export async function runConsume(
     environment,
   };
   return withOttla(flags, environment, (ottla) => consumeAll(ottla, work));
+}
+
+/** What a group decides cannot be asked for. */
+function checkedGroup({ group, partition, exitAtEnd, offset }: ConsumeFlags): string | undefined {
+  if (group === undefined) return undefined;
+  if (partition !== undefined)
+    throw usageError("-g and -p exclude each other: the group shares out partitions");
+  if (exitAtEnd === true) throw usageError("-g and -e exclude each other: use -n to stop");
+  if (offset === undefined || ["start", "beginning", "earliest", "end", "latest"].includes(offset))
+    return group;
+  throw usageError(
+    `-o ${offset}: with -g it must be start or end, for partitions where the group has no place`,
+  );
 }
 
 function recordWriter(flags: ConsumeFlags): WriteRecord {
@@ -74,8 +99,13 @@ async function consumeAll(ottla: Ottla, work: ConsumeWork): Promise<number> {
   const { environment } = work;
   const clock = await environment.clock();
   const tally: Tally = { records: 0, bytes: 0, interrupted: false };
-  const assignments = await assignmentsOf(ottla, work);
-  const consumer = ottla.consumer();
+  const { group, topic } = work;
+  const assignments = group === undefined ? await assignmentsOf(ottla, work) : [];
+  const from = work.start.kind === "latest" ? "latest" : "earliest";
+  const consumer =
+    group === undefined
+      ? ottla.consumer()
+      : ottla.consumer({ group, topics: [topic], from, acknowledge: "manual" });
   const removeHandler = environment.onInterrupt(() => {
     if (tally.interrupted) process.exit(ExitCode.interrupted);
     tally.interrupted = true;
@@ -84,8 +114,11 @@ async function consumeAll(ottla: Ottla, work: ConsumeWork): Promise<number> {
   // Progress and output on the same terminal would be in each other's way.
   const progress = new Progress(environment, clock, work.quiet || environment.stdoutIsTerminal, () => tally);
   try {
-    await consumer.assign(assignments);
-    if (work.limit > 0) await copyOut(consumer, work, tally);
+    if (!("assign" in consumer)) await copyOutOfGroup(consumer, work, tally);
+    else {
+      await consumer.assign(assignments);
+      if (work.limit > 0) await copyOut(consumer, work, tally);
+    }
   } finally {
     removeHandler();
     progress.stop();
@@ -102,6 +135,20 @@ async function copyOut(consumer: Consumer, work: ConsumeWork, tally: Tally): Pro
     const done = writeBatch(batch, work, tally, out);
     await out.flush();
     if (done || tally.interrupted || out.closed) return;
+  }
+}
+
+/** A record is done with when it is written: the group goes on after it. */
+async function copyOutOfGroup(consumer: GroupConsumer, work: ConsumeWork, tally: Tally): Promise<void> {
+  const out = new ByteWriter(work.environment.stdout);
+  if (work.limit === 0) return;
+  for await (const record of consumer) {
+    work.write(record, out);
+    tally.bytes += sizeOf(record);
+    tally.records += 1;
+    await out.flush();
+    consumer.acknowledge(record);
+    if (tally.records >= work.limit || tally.interrupted || out.closed) return;
   }
 }
 

@@ -45,6 +45,8 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
   readonly #dependencies: GroupConsumerDependencies;
   readonly #partitions = new GroupPartitions();
   readonly #running: Promise<void>;
+  /** The same over reconnects: the group knows it again at once. */
+  readonly #memberId: string;
   #stream: ClientStream<ConsumeInit, ConsumeResponse> | undefined;
   #timer: Timer | undefined;
   #failure: OttlaError | undefined;
@@ -55,6 +57,7 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
   constructor(settings: GroupConsumerSettings, dependencies: GroupConsumerDependencies) {
     this.#settings = settings;
     this.#dependencies = dependencies;
+    this.#memberId = dependencies.random.uuid();
     this.#running = this.#run();
   }
 
@@ -244,6 +247,7 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
           revocationGraceMs: settings.revocationGraceMs,
           instanceId,
           assignor,
+          memberId: this.#memberId,
         },
       },
     });

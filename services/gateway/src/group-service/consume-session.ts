@@ -42,7 +42,7 @@ export class ConsumeSession {
     const { subscription, random, groups, clock } = options;
     this.#options = options;
     this.#unacknowledged = new ByteBudget(subscription.maxUnacknowledgedBytes);
-    this.#memberId = random.uuid();
+    this.#memberId = subscription.memberId === "" ? random.uuid() : subscription.memberId;
     this.#member = new GroupMember({
       ...options,
       ...subscription,

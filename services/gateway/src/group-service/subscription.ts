@@ -15,6 +15,8 @@ export interface Subscription {
   readonly graceMs: number;
   readonly instanceId: string;
   readonly assignor: string;
+  /** Empty where the client has none. */
+  readonly memberId: string;
 }
 
 const MEBIBYTE = 1024 * 1024;
@@ -45,7 +47,8 @@ export async function checkSubscription(
   return { ...sizesOf(subscribe), ...subscribedOf(subscribe) };
 }
 
-function subscribedOf({ group, topics, topicPattern, start, format, instanceId, assignor }: Subscribe) {
+function subscribedOf(subscribe: Subscribe) {
+  const { group, topics, topicPattern, start, format, instanceId, assignor, memberId } = subscribe;
   return {
     group,
     topics,
@@ -54,6 +57,7 @@ function subscribedOf({ group, topics, topicPattern, start, format, instanceId, 
     format: checkReadFormat(format),
     instanceId,
     assignor,
+    memberId,
   };
 }
 

@@ -180,8 +180,10 @@ describe("a group of the consumer protocol", () => {
     await member.beat();
     expect(await codeOf(member.beat({ memberEpoch: 7 }))).toBe("FENCED_MEMBER_EPOCH");
     member.epoch = 0;
-    expect(await member.beat()).toMatchObject({ memberEpoch: 1 });
+    expect(await member.beat()).toMatchObject({ memberEpoch: 2 });
     expect(member.partitions).toEqual([0, 1, 2, 3]);
+    // What still comes of its former self does not pass for it.
+    expect(await codeOf(member.beat({ memberEpoch: 1 }))).toBe("FENCED_MEMBER_EPOCH");
   });
 
   test("new partitions and topics are shared out without anybody asking", async () => {

@@ -48,8 +48,10 @@ export async function consumerHeartbeat(
   const changes = new ConsumerChanges(group);
   const member = replaced(membership, before, heartbeat, changes);
   const updated = withHeartbeat(member, heartbeat);
+  // In a new epoch, so that what still comes of its former self is fenced.
+  const isAnew = before !== undefined && comesAnew(before, heartbeat);
   const isSubscriptionNew =
-    group.member(member.memberId) === undefined || subscriptionDiffers(member, updated);
+    isAnew || group.member(member.memberId) === undefined || subscriptionDiffers(member, updated);
   if (isSubscriptionNew || metadataDiffers(member, updated)) changes.memberMetadata(updated);
   if (
     resolveRegexes(group, catalog, changes, clock.now()) ||
@@ -125,15 +127,24 @@ function checkEpoch(
   );
 }
 
-/** A static member that has left for a while is back, perhaps under another id: it takes its own place. */
+/** A known member joins: it was fenced, or its connection was lost. */
+function comesAnew({ memberEpoch }: ConsumerMember, heartbeat: ConsumerHeartbeat): boolean {
+  return heartbeat.memberEpoch === JOIN_EPOCH && memberEpoch !== LEFT_FOR_A_WHILE_EPOCH;
+}
+
+/**
+ * Who comes again takes its own place: a known member that joins anew, and a static member that has left for
+ * a while, perhaps under another id.
+ */
 function replaced(
   membership: ConsumerMembership,
   before: ConsumerMember | undefined,
-  { memberId }: ConsumerHeartbeat,
+  heartbeat: ConsumerHeartbeat,
   changes: ConsumerChanges,
 ): ConsumerMember {
+  const { memberId } = heartbeat;
   if (before === undefined) return newMember(memberId);
-  if (before.memberEpoch !== LEFT_FOR_A_WHILE_EPOCH) return before;
+  if (before.memberEpoch !== LEFT_FOR_A_WHILE_EPOCH && !comesAnew(before, heartbeat)) return before;
   const { group } = membership;
   const target = group.targetOf(before.memberId);
   const back: ConsumerMember = {
@@ -142,6 +153,8 @@ function replaced(
     memberEpoch: JOIN_EPOCH,
     previousMemberEpoch: JOIN_EPOCH,
     state: MemberState.STABLE,
+    // Who joins has nothing.
+    pendingRevocation: NO_PARTITIONS,
   };
   if (before.memberId !== memberId) {
     membership.unwatch(before.memberId);
