@@ -3,8 +3,9 @@ import { type BatchHeader, readBatchHeader, splitBatches } from "@ottla/records"
 import type { LogConfig } from "./log-config.ts";
 
 /**
- * Of clients and owners. No topic setting allows more batches in one append than bytes could hold; this bounds
- * the work of one call. A leader's answer is bounded in bytes, and refused it would come again for ever.
+ * Of clients and owners. No topic setting allows more batches in one append than bytes
+ * could hold; this bounds the work of one call. A leader's answer is bounded in bytes,
+ * and refused it would come again for ever.
  */
 const MAX_BATCHES_PER_APPEND = 10_000;
 

@@ -73,8 +73,8 @@ export class LogAppender implements AppendQueueOwner {
     checkExpectedEnd(options.expectedEndOffset, endOffset);
     const allowsGaps = options.allowsGaps === true || this.#state.allowsGaps;
     const hasGaps = isReplica && checkContinuity(headers, endOffset, allowsGaps);
-    // A leader keeps an append together. A follower gets many at once, which need not fit one segment; nor need
-    // one of them, where segment.bytes was larger when the leader took it.
+    // A leader keeps an append together. A follower gets many at once, which need not fit one
+    // segment; nor need one of them, where segment.bytes was larger when the leader took it.
     const units = isReplica ? headers.map((header) => [header]) : [headers];
     if (!isReplica) checkSegmentSize(sum(headers), config);
     if (isReplica) this.#followEpoch(headers[0]?.partitionLeaderEpoch ?? -1, endOffset);
