@@ -43,7 +43,7 @@ const OVERVIEW: Dashboard = {
       p99: p99("ottla_gateway_append_duration_seconds", "le"),
     }),
     panel("Appends that failed, by reason", "ops", {
-      "{{reason}}": "sum by (reason) (rate(ottla_gateway_failed_appends_total[5m]))",
+      "{{reason}}": "sum by (reason) (rate(ottla_gateway_failed_appends_total[5m])) or vector(0)",
     }),
     panel("Kafka requests, by API", "ops", {
       "{{api}}": "sum by (api) (rate(ottla_gateway_kafka_request_duration_seconds_count[5m]))",

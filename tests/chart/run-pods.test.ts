@@ -1,28 +1,35 @@
-import { spawnSync } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { ottlaCommand } from "../support/ottla-server.ts";
 import { haveTools } from "../support/tools.ts";
-import { render, type TemplateOptions } from "./support/helm.ts";
+import { chartDirectory, render, type TemplateOptions } from "./support/helm.ts";
 import { LocalKubernetes } from "./support/local-kubernetes.ts";
+import { Prometheus } from "./support/prometheus.ts";
 import { ServiceLoad } from "./support/service-load.ts";
 
 const TEST_POD = "ottla-test";
 const GRPC_PORT = 50_051;
+const KAFKA_PORT = 9_092;
+/** How long a panel may be without data after the traffic that it shows. */
+const EMPTY_PANELS_MS = 30_000;
 
 /** A pod's host name needs a namespace of its own, which only root may make. */
 const mayName = spawnSync("unshare", ["--uts", "true"]).status === 0;
-const canRun = haveTools("etcd", "unshare") && mayName;
+const canRun = haveTools("etcd", "unshare", "prometheus", "kcat") && mayName;
 
 let kubernetes: LocalKubernetes | undefined;
 let directory: string | undefined;
+let prometheus: Prometheus | undefined;
 
 afterEach(async () => {
+  await prometheus?.stop();
   await kubernetes?.close();
   if (directory !== undefined) await rm(directory, { recursive: true, force: true });
   kubernetes = undefined;
+  prometheus = undefined;
 });
 
 async function install(options: TemplateOptions): Promise<LocalKubernetes> {
@@ -33,6 +40,52 @@ async function install(options: TemplateOptions): Promise<LocalKubernetes> {
     ottla: ottlaCommand,
   });
   return kubernetes;
+}
+
+async function scrape(running: LocalKubernetes): Promise<Prometheus> {
+  const targets = running.pods.flatMap((pod) => {
+    const port = pod.portOf("http");
+    return port === undefined ? [] : [`${pod.ip}:${port}`];
+  });
+  const started = { directory: join(String(directory), "prometheus"), targets, address: "127.32.0.1:9090" };
+  prometheus = await Prometheus.start(started);
+  await prometheus.untilScraped(2);
+  return prometheus;
+}
+
+async function dashboardQueries(): Promise<{ readonly where: string; readonly query: string }[]> {
+  const folder = join(chartDirectory, "files/dashboards");
+  const found: { where: string; query: string }[] = [];
+  for (const name of await readdir(folder)) {
+    const { title, panels } = JSON.parse(await readFile(join(folder, name), "utf8")) as {
+      readonly title: string;
+      readonly panels: readonly { title: string; targets: readonly { expr: string }[] }[];
+    };
+    for (const panel of panels) {
+      for (const { expr } of panel.targets) found.push({ where: `${title}, ${panel.title}`, query: expr });
+    }
+  }
+  return found;
+}
+
+/** What a group reads counts on the dashboards too. Panels whose queries find nothing are named. */
+async function emptyPanels(running: LocalKubernetes, scraped: Prometheus): Promise<string[]> {
+  const brokers = running.serviceAddress("ottla-gateway", KAFKA_PORT);
+  const group = spawn("kcat", ["-b", brokers, "-G", "dashboards", "load"], { stdio: "ignore" });
+  try {
+    let empty: string[] = [];
+    for (const deadline = Date.now() + EMPTY_PANELS_MS; Date.now() < deadline; ) {
+      empty = [];
+      for (const { where, query } of await dashboardQueries()) {
+        if ((await scraped.query(query)).length === 0) empty.push(`${where}: ${query}`);
+      }
+      if (empty.length === 0) break;
+      await new Promise((resume) => setTimeout(resume, 1_000));
+    }
+    return empty;
+  } finally {
+    group.kill("SIGTERM");
+  }
 }
 
 describe.skipIf(!canRun)("the rendered pods, as processes of this machine", () => {
@@ -52,6 +105,8 @@ describe.skipIf(!canRun)("the rendered pods, as processes of this machine", () =
       await running.rollingRestart(`ottla-${workload}`);
       await load.untilAllMoved();
     }
+    // After the restarts: Prometheus would not know the new pods, which Kubernetes would tell it of.
+    expect(await emptyPanels(running, await scrape(running))).toEqual([]);
     const outcome = await load.stop();
     expect(outcome.errors).toEqual([]);
     expect(outcome.faults).toEqual([]);
