@@ -71,7 +71,8 @@ async function dashboardQueries(): Promise<{ readonly where: string; readonly qu
 /** What a group reads counts on the dashboards too. Panels whose queries find nothing are named. */
 async function emptyPanels(running: LocalKubernetes, scraped: Prometheus): Promise<string[]> {
   const brokers = running.serviceAddress("ottla-gateway", KAFKA_PORT);
-  const group = spawn("kcat", ["-b", brokers, "-G", "dashboards", "load"], { stdio: "ignore" });
+  const settings = ["-X", "auto.offset.reset=earliest", "-X", "auto.commit.interval.ms=500"];
+  const group = spawn("kcat", ["-b", brokers, ...settings, "-G", "dashboards", "load"], { stdio: "ignore" });
   try {
     let empty: string[] = [];
     for (const deadline = Date.now() + EMPTY_PANELS_MS; Date.now() < deadline; ) {
