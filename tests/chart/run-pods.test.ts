@@ -107,10 +107,11 @@ describe.skipIf(!canRun)("the rendered pods, as processes of this machine", () =
       await load.untilAllMoved();
     }
     // After the restarts: Prometheus would not know the new pods, which Kubernetes would tell it of.
-    expect(await emptyPanels(running, await scrape(running))).toEqual([]);
+    const empty = await emptyPanels(running, await scrape(running));
     const outcome = await load.stop();
     expect(outcome.errors).toEqual([]);
     expect(outcome.faults).toEqual([]);
+    expect(empty).toEqual([]);
     expect(outcome.acknowledged).toBeGreaterThan(100);
     await running.uninstall();
   }, 240_000);

@@ -14,6 +14,11 @@ import type { CallOptions, ClientStream, Transport } from "./service.ts";
 import { methodName } from "./service-registry.ts";
 
 const MEBIBYTE = 1024 * 1024;
+/**
+ * grpc-js rounds a long timeout up to seconds, and beyond 2^31 ms the server's timer would fire at once: a call
+ * with a longer one has none.
+ */
+const LONGEST_TIMEOUT_MS = 2_000_000_000;
 const DEFAULT_TIMEOUT_MS = 30_000;
 
 export interface GrpcTransportOptions {
@@ -158,7 +163,8 @@ export class GrpcTransport implements Transport {
   }
 
   #createCall(method: DescMethod, timeoutMs: number | undefined): GrpcCall {
-    const deadline = timeoutMs === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() + timeoutMs;
+    const isEndless = timeoutMs === undefined || timeoutMs > LONGEST_TIMEOUT_MS;
+    const deadline = isEndless ? Number.POSITIVE_INFINITY : this.#clock.now() + timeoutMs;
     const call = this.#channel.createCall(`/${methodName(method)}`, deadline, null, null, null);
     this.#watchConnecting();
     return call;

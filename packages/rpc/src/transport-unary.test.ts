@@ -35,6 +35,18 @@ describe.each(harnesses)("a unary call over $name", ({ name, serve }) => {
     await served.close();
   });
 
+  test("takes a timeout that no timer holds for none: the call is answered, however late", async () => {
+    const served = await serve({
+      append: async () => {
+        await new Promise((resume) => setImmediate(resume));
+        await new Promise((resume) => setTimeout(resume, 20));
+        return {};
+      },
+    });
+    await expect(served.client.append({}, { timeoutMs: 2 ** 31 - 1 })).resolves.toBeDefined();
+    await served.close();
+  });
+
   test("brings an error's code, message and metadata to the caller", async () => {
     const served = await serve({
       append: () => {
