@@ -15,8 +15,8 @@ import { methodName } from "./service-registry.ts";
 
 const MEBIBYTE = 1024 * 1024;
 /**
- * grpc-js rounds a long timeout up to seconds, and beyond 2^31 ms the server's timer would fire at once: a call
- * with a longer one has none.
+ * grpc-js rounds a long timeout up to seconds, and beyond 2^31 ms the server's timer would fire at once: a
+ * call with a longer one has none.
  */
 const LONGEST_TIMEOUT_MS = 2_000_000_000;
 const DEFAULT_TIMEOUT_MS = 30_000;

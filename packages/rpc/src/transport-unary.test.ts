@@ -1,5 +1,6 @@
 import { OttlaError } from "@ottla/errors";
 import { AdminService } from "@ottla/proto/ottla/v1/admin";
+import { systemClock } from "@ottla/runtime";
 import { describe, expect, test } from "vitest";
 import { createClient } from "./create-client.ts";
 import type { CallContext } from "./service.ts";
@@ -38,8 +39,7 @@ describe.each(harnesses)("a unary call over $name", ({ name, serve }) => {
   test("takes a timeout that no timer holds for none: the call is answered, however late", async () => {
     const served = await serve({
       append: async () => {
-        await new Promise((resume) => setImmediate(resume));
-        await new Promise((resume) => setTimeout(resume, 20));
+        await systemClock.sleep(20);
         return {};
       },
     });
