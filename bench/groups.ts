@@ -209,16 +209,16 @@ async function measureScrape(): Promise<void> {
   };
   await scrape();
   let longestMs = 0;
-  let over = false;
+  const scraped = { isOver: false };
   const pinging = (async () => {
-    while (!over) {
+    while (!scraped.isOver) {
       const startedMs = systemClock.monotonic();
       await client.call(metadata, 12, { topics: [], allowAutoTopicCreation: false });
       longestMs = Math.max(longestMs, systemClock.monotonic() - startedMs);
     }
   })();
   const tookMs = await scrape();
-  over = true;
+  scraped.isOver = true;
   await pinging;
   say(
     `scrape of ${SCRAPE_GROUPS} groups, ${SCRAPE_GROUPS * SCRAPE_PARTITIONS} offsets: ${Math.round(tookMs)} ms; ` +
