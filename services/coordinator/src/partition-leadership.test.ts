@@ -38,6 +38,22 @@ describe("a new partition", () => {
   });
 });
 
+describe("a new partition of which too few replicas are alive", () => {
+  it("outlives the disk of the only one: nothing was acknowledged, so the others lack nothing (R8)", () => {
+    const state = newPartitionState([1, 2, 3], live({ 1: 11 }), 2);
+    expect(state).toMatchObject({ leader: 1, isr: [1], eligibleReplicas: [2, 3] });
+    const after = withElectedLeader(withReturnedNode(state, 1, EMPTY), live({ 1: 21, 2: 12 }));
+    expect(after).toMatchObject({ leader: 2, isr: [2], eligibleReplicas: [3] });
+  });
+
+  it("has no eligible replicas where those alive suffice", () => {
+    expect(newPartitionState([1, 2, 3], live({ 1: 11, 2: 12 }), 2)).toMatchObject({
+      isr: [1, 2],
+      eligibleReplicas: [],
+    });
+  });
+});
+
 describe("electing a leader (R8)", () => {
   it("keeps a leader whose registration still stands", () => {
     const state = partition();

@@ -19,7 +19,8 @@ export type ReturnedLog =
 
 /**
  * The state of a new partition: the first of the replicas that is alive leads, all that are alive are in sync
- * because there is nothing yet.
+ * because there is nothing yet. Where they are too few to acknowledge anything, the others lack nothing
+ * either: they are eligible, so that the partition outlives the disks of those few (R8).
  */
 export function newPartitionState(
   replicas: readonly number[],
@@ -28,6 +29,8 @@ export function newPartitionState(
 ): PartitionState {
   const alive = replicas.filter((nodeId) => live(nodeId) !== undefined);
   const leader = alive[0] ?? NO_NODE;
+  const effectiveMin = Math.min(minInsyncReplicas, replicas.length);
+  const isSmall = alive.length > 0 && alive.length < effectiveMin;
   return {
     leader,
     leaderNodeEpoch: live(leader) ?? NO_NODE,
@@ -35,9 +38,9 @@ export function newPartitionState(
     partitionEpoch: 0,
     replicas,
     isr: alive.length > 0 ? alive : replicas,
-    eligibleReplicas: [],
+    eligibleReplicas: isSmall ? replicas.filter((nodeId) => !alive.includes(nodeId)) : [],
     lastKnownLeader: NO_NODE,
-    minInsyncReplicas: Math.min(minInsyncReplicas, replicas.length),
+    minInsyncReplicas: effectiveMin,
   };
 }
 
