@@ -120,7 +120,7 @@ export class Clients {
     for (let sequence = 0; !this.#noMore.signal.aborted; sequence += 1) {
       await clock.sleep(random.float() ** 2 * MOST_PAUSE_MS);
       const topic = topics[random.integer(topics.length)];
-      if (topic === undefined) continue;
+      if (topic === undefined || this.#noMore.signal.aborted) continue;
       const partition = random.integer(topic.partitions);
       const value = valueOf({ producer: name, sequence });
       history.operations += 1;
