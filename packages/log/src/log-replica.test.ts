@@ -149,7 +149,7 @@ test("a checkpoint never says that more is committed than a truncation has left"
   expect([reopened.checkpointedHighWatermark, reopened.damagedFrom]).toEqual([3, undefined]);
 });
 
-test("a follower takes all that one answer of its leader holds, however many small batches that are", async () => {
+test("a follower takes all that one answer of its leader holds, however many batches that is", async () => {
   const fixture = new TestLog();
   const log = await fixture.open();
   const count = 10_001;
