@@ -1,5 +1,5 @@
 import { BATCH_PREFIX_BYTES, type BatchHeader, encodeBatchPrefix, setLogAppendTime } from "@ottla/records";
-import type { PlacedBatch } from "./segment.ts";
+import { largestTimestampOf, type PlacedBatch } from "./segment.ts";
 import type { CachedBatch } from "./tail-cache.ts";
 
 /**
@@ -43,7 +43,7 @@ export function placeBatches(
     nextOffset = lastOffset + 1;
     const chunks = placeBatch(bytes, header, baseOffset, options);
     for (const chunk of chunks) buffers.push(chunk);
-    const maxTimestampMs = options.logAppendTimeMs ?? header.maxTimestamp;
+    const maxTimestampMs = options.logAppendTimeMs ?? largestTimestampOf(header);
     batches.push({ baseOffset, lastOffset, sizeBytes: header.sizeBytes, maxTimestampMs });
     cached.push({ baseOffset, lastOffset, sizeBytes: header.sizeBytes, chunks });
     sizeBytes += header.sizeBytes;

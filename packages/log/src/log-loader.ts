@@ -54,7 +54,9 @@ async function openClean(options: LoadLogOptions, found: FoundLog): Promise<bool
   const active = found.segments.at(-1);
   if (active === undefined || found.recoveryPoint < active.baseOffset) return false;
   const sizeBytes = active.writtenBytes;
-  if (sizeBytes > 0 && found.epochs.latestEpoch === undefined) return false;
+  // Of records below the log start no epochs are kept.
+  const hasRecords = sizeBytes > 0 && found.recoveryPoint > found.logStartOffset;
+  if (hasRecords && found.epochs.latestEpoch === undefined) return false;
   const entry = await active.offsetIndex.last();
   const lastIndexedPosition = entry?.position ?? 0;
   const lease = await active.openLog("read");

@@ -5,7 +5,7 @@ import type { LogResources } from "./log-resources.ts";
 import type { OwnerEpochCache } from "./owner-epoch-cache.ts";
 import type { ProducerState } from "./producer-state.ts";
 import type { DamagedRange } from "./recovery-report.ts";
-import type { Segment } from "./segment.ts";
+import { largestTimestampOf, type Segment } from "./segment.ts";
 
 export interface ScanOptions {
   readonly resources: LogResources;
@@ -161,7 +161,7 @@ function takeBatch(segment: Segment, step: Extract<ScanStep, { kind: "batch" }>,
       baseOffset: header.baseOffset,
       lastOffset: header.lastOffset,
       sizeBytes: header.sizeBytes,
-      maxTimestampMs: header.maxTimestamp,
+      maxTimestampMs: largestTimestampOf(header),
     },
     position,
   );

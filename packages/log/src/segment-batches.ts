@@ -1,6 +1,6 @@
 import type { BatchHeader } from "@ottla/records";
 import { BatchScanner, findNextBatch } from "./batch-scanner.ts";
-import type { Segment } from "./segment.ts";
+import { largestTimestampOf, type Segment } from "./segment.ts";
 
 export interface FoundBatch {
   readonly header: BatchHeader;
@@ -51,8 +51,9 @@ export async function refreshTimestamps(segment: Segment): Promise<void> {
   const lastIndexed = segment.maxTimestamp?.offset;
   const entry = lastIndexed === undefined ? undefined : await segment.offsetIndex.lookup(lastIndexed);
   for await (const { header } of intactBatches(segment, entry?.position ?? 0)) {
-    if (header.maxTimestamp > (segment.maxTimestamp?.timestampMs ?? Number.NEGATIVE_INFINITY)) {
-      segment.maxTimestamp = { timestampMs: header.maxTimestamp, offset: header.lastOffset };
+    const timestampMs = largestTimestampOf(header);
+    if (timestampMs > (segment.maxTimestamp?.timestampMs ?? Number.NEGATIVE_INFINITY)) {
+      segment.maxTimestamp = { timestampMs, offset: header.lastOffset };
     }
   }
 }
@@ -71,7 +72,7 @@ export async function rebuildIndexes(segment: Segment): Promise<void> {
         baseOffset: found.baseOffset,
         lastOffset: found.lastOffset,
         sizeBytes: found.sizeBytes,
-        maxTimestampMs: found.maxTimestamp,
+        maxTimestampMs: largestTimestampOf(found),
       },
       position,
     );

@@ -166,7 +166,8 @@ class SegmentRun {
       : header.baseOffset === this.expectedOffset;
     if (!follows)
       return `the batch says base offset ${header.baseOffset}, expected is ${this.expectedOffset}`;
-    const epoch = epochs.epochAt(header.baseOffset);
+    // By its last offset: below the log start, where the first batch may begin, nothing is known of epochs.
+    const epoch = header.lastOffset < this.#options.offset ? undefined : epochs.epochAt(header.lastOffset);
     if (epoch !== undefined && header.partitionLeaderEpoch !== epoch) {
       return `the batch says leader epoch ${header.partitionLeaderEpoch}, the log was in epoch ${epoch}`;
     }

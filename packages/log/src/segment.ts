@@ -1,3 +1,4 @@
+import type { BatchHeader } from "@ottla/records";
 import { DiskError } from "@ottla/runtime";
 import { DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, offsetFileName, TIME_INDEX_SUFFIX } from "./file-names.ts";
 import type { LogResources } from "./log-resources.ts";
@@ -11,6 +12,11 @@ export interface PlacedBatch {
   readonly lastOffset: number;
   readonly sizeBytes: number;
   readonly maxTimestampMs: number;
+}
+
+/** A batch that compaction has emptied keeps its times and has no record of them: to indexes it has none. */
+export function largestTimestampOf(header: BatchHeader): number {
+  return header.recordCount === 0 ? -1 : header.maxTimestamp;
 }
 
 export interface SegmentOptions {
@@ -124,7 +130,9 @@ export class Segment {
   }
 
   assign(batch: PlacedBatch): void {
-    if (this.assignedBytes === 0) this.firstTimestampMs = batch.maxTimestampMs;
+    if (this.assignedBytes === 0) {
+      this.firstTimestampMs = batch.maxTimestampMs >= 0 ? batch.maxTimestampMs : undefined;
+    }
     this.assignedBytes += batch.sizeBytes;
     this.assignedEndOffset = batch.lastOffset + 1;
     this.#unwrittenBatches += 1;
@@ -164,7 +172,9 @@ export class Segment {
 
   /** Takes a batch found in the file by recovery. */
   noteRecovered(batch: PlacedBatch, position: number): void {
-    if (position === 0) this.firstTimestampMs = batch.maxTimestampMs;
+    if (position === 0) {
+      this.firstTimestampMs = batch.maxTimestampMs >= 0 ? batch.maxTimestampMs : undefined;
+    }
     this.#bytesSinceIndexEntry += position - this.writtenBytes;
     this.writtenBytes = position;
     this.#index(batch);

@@ -56,7 +56,8 @@ export async function findMaxTimestamp(
     const batches = isWhole ? batchesAround(segment, largest) : intactBatches(segment);
     for await (const batch of batches) {
       if (batch.header.lastOffset >= endOffset) break;
-      if (batch.header.lastOffset < logStartOffset) continue;
+      // What compaction has emptied has no record, whatever its header says.
+      if (batch.header.lastOffset < logStartOffset || batch.header.recordCount === 0) continue;
       if (best === undefined || batch.header.maxTimestamp > best.header.maxTimestamp) best = batch;
       if (isWhole && batch.header.maxTimestamp === largest) break;
     }

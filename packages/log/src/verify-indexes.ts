@@ -2,6 +2,7 @@ import type { BatchHeader } from "@ottla/records";
 import type { LogProblem } from "./log-problems.ts";
 import type { OfflineIndex } from "./offline-log.ts";
 import type { OffsetPosition } from "./offset-index.ts";
+import { largestTimestampOf } from "./segment.ts";
 import type { TimestampOffset } from "./time-index.ts";
 
 type Report = (problem: Omit<LogProblem, "severity">) => void;
@@ -78,7 +79,7 @@ export class TimeIndexCheck {
       }
       this.#next += 1;
     }
-    this.#largest = Math.max(this.#largest, header.maxTimestamp);
+    this.#largest = Math.max(this.#largest, largestTimestampOf(header));
   }
 
   end(): void {

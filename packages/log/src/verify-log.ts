@@ -235,8 +235,10 @@ class LogVerifier {
 
   /** The batches may be right and the checkpoint wrong, so a difference is told once and ends nothing. */
   #compareEpoch(file: string, position: number, header: BatchHeader): void {
-    const { baseOffset, partitionLeaderEpoch } = header;
-    const known = this.#epochs.epochAt(baseOffset) ?? partitionLeaderEpoch;
+    const { baseOffset, lastOffset, partitionLeaderEpoch } = header;
+    // Nothing is known of epochs below the log start, where the first batch may begin.
+    if (lastOffset < this.#logStartOffset) return;
+    const known = this.#epochs.epochAt(lastOffset) ?? partitionLeaderEpoch;
     // The checkpoint may lag behind the log's end after a crash, never behind its recovery point.
     const differs = known !== partitionLeaderEpoch && baseOffset < this.#recoveryPoint;
     const pair = differs ? `${partitionLeaderEpoch} ${known}` : "";

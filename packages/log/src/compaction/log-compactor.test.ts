@@ -138,6 +138,26 @@ test("a producer's last batches stay, emptied, so that its retries are recognise
   expect(readBatchHeader(await topic.bytes()).baseOffset).toBe(0);
 });
 
+test("a batch that compaction has emptied is not found by time", async () => {
+  const topic = await TestCompaction.open();
+  const options = { producerId: 5, producerEpoch: 0, baseSequence: 0 };
+  await topic.fixture.clock.advance(1000);
+  topic.append([["a", "late"]], options);
+  await topic.roll();
+  topic.append([["a", "last"]]);
+  await topic.roll();
+  await topic.roll();
+  await topic.compact();
+  const { log } = topic;
+  expect(readBatchHeader(await topic.bytes())).toMatchObject({ baseOffset: 0, recordCount: 0 });
+  for (const open of [log, undefined]) {
+    if (open === undefined) await topic.crash();
+    const first = await topic.log.offsetForTimestamp(0, topic.log.logEndOffset);
+    expect(first?.offset).toBe(2);
+    expect(await topic.log.maxTimestampOffset(2)).toBeUndefined();
+  }
+});
+
 test("of the owners' control batches the newest stays; other control batches all do (R13)", async () => {
   const topic = await TestCompaction.open();
   const { log, fixture } = topic;

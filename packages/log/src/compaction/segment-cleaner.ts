@@ -2,7 +2,7 @@ import { OttlaError } from "@ottla/errors";
 import { type BatchFilter, type BatchHeader, emptiedBatch } from "@ottla/records";
 import type { DiskFile } from "@ottla/runtime";
 import { ownerEpochOf } from "../owner-epoch-cache.ts";
-import type { Segment } from "../segment.ts";
+import { largestTimestampOf, type Segment } from "../segment.ts";
 import type { FoundBatch } from "../segment-batches.ts";
 import { nextRecord, openRecords, RECORDS_PER_LOOK } from "./dirty-keys.ts";
 import type { OffsetMap } from "./offset-map.ts";
@@ -146,7 +146,9 @@ export class SegmentCleaner {
     if (filtered.kind === "unchanged") return asItIs(header, bytes);
     if (filtered.kind === "changed") return filtered;
     if (!this.#isRemembered(header)) return undefined;
-    return asItIs(header, header.recordCount === 0 ? bytes : emptiedBatch(bytes, header));
+    return header.recordCount === 0
+      ? asItIs(header, bytes)
+      : { bytes: emptiedBatch(bytes, header), maxTimestampMs: -1 };
   }
 
   /** Records without a key have no place in a compacted log: they are from before it was one. */
@@ -171,5 +173,5 @@ function tooLarge({ logPath }: Segment): OttlaError {
 }
 
 function asItIs(header: BatchHeader, bytes: Uint8Array): KeptBatch {
-  return { bytes, maxTimestampMs: header.maxTimestamp };
+  return { bytes, maxTimestampMs: largestTimestampOf(header) };
 }

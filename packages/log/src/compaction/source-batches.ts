@@ -69,14 +69,14 @@ export async function* sourceBatches(
 }
 
 function discontinuity(
-  { epochs, hasGaps }: LogState,
+  { epochs, hasGaps, logStartOffset }: LogState,
   header: FoundBatch["header"],
   expectedOffset: number,
 ): string | undefined {
-  const { baseOffset, partitionLeaderEpoch } = header;
+  const { baseOffset, lastOffset, partitionLeaderEpoch } = header;
   const follows = hasGaps ? baseOffset >= expectedOffset : baseOffset === expectedOffset;
   if (!follows) return `base offset ${baseOffset} where ${expectedOffset} is expected`;
-  const epoch = epochs.epochAt(baseOffset);
+  const epoch = lastOffset < logStartOffset ? undefined : epochs.epochAt(lastOffset);
   if (epoch === undefined || epoch === partitionLeaderEpoch) return undefined;
   return `leader epoch ${partitionLeaderEpoch} where the log was in epoch ${epoch}`;
 }
