@@ -1,3 +1,4 @@
+import { OttlaError } from "@ottla/errors";
 import { LogService } from "@ottla/proto/ottla/v1/log";
 import { type Clock, createLogger, type MetricsRegistry, systemClock } from "@ottla/runtime";
 import { createClient } from "./create-client.ts";
@@ -6,6 +7,9 @@ import { GrpcTransport } from "./grpc-transport.ts";
 import { InProcessTransport } from "./in-process-transport.ts";
 import type { RpcClient, ServiceImplementation, Transport } from "./service.ts";
 import { ServiceRegistry } from "./service-registry.ts";
+import type { CallEnd, SimulatedConnection } from "./simulated-network.ts";
+import { SimulatedServer } from "./simulated-server.ts";
+import { SimulatedTransport } from "./simulated-transport.ts";
 
 // What the tests of every transport share: one service behind each of them.
 
@@ -30,7 +34,7 @@ export interface Served {
 }
 
 export interface Harness {
-  readonly name: "gRPC" | "in-process" | "in-process, copying";
+  readonly name: "gRPC" | "in-process" | "in-process, copying" | "simulated";
   readonly serve: (handlers: Partial<LogHandlers>, limits?: Limits) => Promise<Served>;
 }
 
@@ -38,6 +42,7 @@ export const harnesses: readonly Harness[] = [
   { name: "gRPC", serve: serveOverGrpc },
   { name: "in-process", serve: (handlers, limits) => serveInProcess(handlers, limits, false) },
   { name: "in-process, copying", serve: (handlers, limits) => serveInProcess(handlers, limits, true) },
+  { name: "simulated", serve: serveSimulated },
 ];
 
 /** A registry of the log service whose other methods answer with nothing. */
@@ -92,6 +97,47 @@ function serveInProcess(handlers: Partial<LogHandlers>, limits: Limits = {}, cop
     server: undefined,
     close: () => transport.close(),
   });
+}
+
+/** A network without faults, in which everything takes a turn. */
+function serveSimulated(handlers: Partial<LogHandlers>, limits: Limits = {}): Promise<Served> {
+  const { logger, logLines } = memoryLogger();
+  const server = new SimulatedServer({ clock: systemClock, logger, ...limits });
+  server.add(logRegistry(handlers));
+  const transport = new SimulatedTransport({
+    address: "simulated:1",
+    dialer: {
+      dial: (_address, handlers) =>
+        systemClock.nextTurn(() => handlers.onConnected(perfectConnection(server))),
+    },
+    clock: systemClock,
+    ...limits,
+  });
+  return Promise.resolve({
+    client: createClient(LogService, transport),
+    transport,
+    logLines,
+    server: undefined,
+    close: () => transport.close(),
+  });
+}
+
+function perfectConnection(server: SimulatedServer): SimulatedConnection {
+  const ends = new Set<CallEnd>();
+  return {
+    server,
+    openWire: () => ({
+      toServer: (_sizeBytes, arrive) => systemClock.nextTurn(arrive),
+      toClient: (_sizeBytes, arrive) => systemClock.nextTurn(arrive),
+    }),
+    serverEnd: (_wire, served) => void ends.add(served),
+    close: () => {
+      const error = new OttlaError("NETWORK_EXCEPTION", "the connection broke");
+      systemClock.nextTurn(() => {
+        for (const end of ends) end.onBroken(error);
+      });
+    },
+  };
 }
 
 function memoryLogger() {

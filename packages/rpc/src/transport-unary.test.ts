@@ -8,6 +8,13 @@ import { aborted, event, failureOf, harnesses } from "./transport-harness.ts";
 
 const never = () => new Promise<never>(() => undefined);
 
+const PEERS = {
+  gRPC: /^127\.0\.0\.1:\d+$/u,
+  "in-process": /^in-process$/u,
+  "in-process, copying": /^in-process$/u,
+  simulated: /^peer-\d+$/u,
+};
+
 describe.each(harnesses)("a unary call over $name", ({ name, serve }) => {
   test("carries texts of any script and bytes both ways", async () => {
     const served = await serve({
@@ -228,7 +235,7 @@ describe.each(harnesses)("a unary call over $name", ({ name, serve }) => {
     });
     await served.client.append({}, { metadata: { "client-id": "probe" } });
     expect(seen?.method).toBe("ottla.v1.LogService/Append");
-    expect(seen?.peer).toMatch(name === "gRPC" ? /^127\.0\.0\.1:\d+$/u : /^in-process$/u);
+    expect(seen?.peer).toMatch(PEERS[name]);
     expect(seen?.metadata.get("client-id")).toBe("probe");
     expect(seen?.signal.aborted).toBe(false);
     await served.close();
