@@ -191,6 +191,35 @@ describe("a leader's ISR", () => {
     expect(proposed(leader.onTick(1_001_001))).toMatchObject({ isr: [1] });
   });
 
+  it("needs time to pass only while a follower lags, waits outside, or an outcome is unknown", () => {
+    const log = logOf(1, 1);
+    const leader = lead(log);
+    expect(leader.needsTicks).toBe(true);
+    for (const nodeId of [2, 3]) leader.onFollowerUpdate(ask(log, nodeId, 2), 0);
+    expect(leader.needsTicks).toBe(false);
+    log.append({ epoch: 4, value: 1 });
+    leader.onLogProgress(0);
+    expect(leader.needsTicks).toBe(true);
+    leader.onFollowerUpdate(acknowledge(log, 2, 3), 0);
+    expect(leader.needsTicks).toBe(true);
+    const proposal = proposed(leader.onTick(1_001));
+    leader.onIsrOutcome(proposal?.proposalId ?? 0, { kind: "unknown" }, 1_001);
+    leader.onFollowerUpdate(acknowledge(log, 3, 3), 1_002);
+    expect(leader.needsTicks).toBe(true);
+    // Out of the ISR, it may come back when it was put off for long enough.
+    leader.onTerm({ ...TERM, isr: [1, 2], partitionEpoch: 8 }, 1_003);
+    expect(leader.needsTicks).toBe(true);
+    leader.onTerm({ ...TERM, partitionEpoch: 9 }, 1_004);
+    expect(leader.needsTicks).toBe(false);
+  });
+
+  it("needs no time to pass for who is outside and says nothing", () => {
+    const log = logOf(1, 1);
+    const leader = lead(log, { isr: [1, 2] });
+    leader.onFollowerUpdate(ask(log, 2, 2), 0);
+    expect(leader.needsTicks).toBe(false);
+  });
+
   it("takes in who has reached both the high watermark and the start of the epoch (R7)", () => {
     const log = logOf(1, 1, 3);
     const leader = lead(log, { isr: [1, 2] });

@@ -107,6 +107,19 @@ export class LeaderState {
     return this.#isr.hasUnknownOutcome;
   }
 
+  /** Whether time alone may change anything: else `onTick` does nothing until something else has happened. */
+  get needsTicks(): boolean {
+    if (this.#hasEnded) return false;
+    if (this.#isr.hasUnknownOutcome) return true;
+    const { logEndOffset } = this.#log;
+    for (const [nodeId, { syncedEndOffset }] of this.#followers) {
+      const isMember = this.#isr.committed.includes(nodeId);
+      // A member that lags may have to leave; who is outside may join later, once it was heard.
+      if (isMember ? (syncedEndOffset ?? -1) < logEndOffset : syncedEndOffset !== undefined) return true;
+    }
+    return false;
+  }
+
   get hasLease(): boolean {
     return this.#hasLease;
   }

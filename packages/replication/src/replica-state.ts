@@ -148,6 +148,12 @@ export class ReplicaState {
     }
   }
 
+  /** Whether time alone may change anything: else ticks can be left out until something else has happened. */
+  get needsTicks(): boolean {
+    if (this.#role.kind === "leader") return this.#role.leader.needsTicks;
+    return this.#role.kind === "follower" && this.#role.follower.phase === "aligning";
+  }
+
   onTick(nowMs: number): readonly ReplicaEffect[] {
     switch (this.#role.kind) {
       case "leader":

@@ -66,7 +66,7 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
     throw thrown;
   });
   watchdog.start();
-  const ticks = new ReplicaTicks({ store, restless: node.restless, clock });
+  const ticks = new ReplicaTicks({ node, clock });
 
   addGauges(metrics, store, directory, clock);
   const upkeep = new Upkeep({

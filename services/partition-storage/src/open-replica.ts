@@ -124,6 +124,10 @@ export class OpenReplica implements FollowedReplica {
     return this.#state.highWatermark;
   }
 
+  get needsTicks(): boolean {
+    return !this.#isClosed && this.#state.needsTicks;
+  }
+
   /** It waits for an answer, or to ask again: ticks are to come soon. */
   get isRestless(): boolean {
     const { role } = this.#state;
@@ -216,8 +220,15 @@ export class OpenReplica implements FollowedReplica {
       this.#options.onFailed(toOttlaError(thrown));
     } finally {
       this.#isBusy = false;
-      if (this.isRestless) this.#options.node.restless.add(this);
+      this.#wantTicks();
     }
+  }
+
+  #wantTicks(): void {
+    if (!this.needsTicks) return;
+    const { restless, ticked } = this.#options.node;
+    ticked.add(this);
+    if (this.isRestless) restless.add(this);
   }
 
   #handleOne(event: ReplicaEvent): void {

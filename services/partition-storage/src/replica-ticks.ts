@@ -1,19 +1,20 @@
 import type { Clock, Timer } from "@ottla/runtime";
-import type { PartitionStore } from "./partition-store.ts";
-import type { RestlessReplica } from "./replication-node.ts";
+import type { ReplicationNode } from "./replication-node.ts";
 
 export interface ReplicaTicksOptions {
-  readonly store: Pick<PartitionStore, "replicas">;
-  /** Those who wait to ask again. */
-  readonly restless: Set<RestlessReplica>;
+  /** Knows the replicas that wait for time to pass. */
+  readonly node: Pick<ReplicationNode, "ticked" | "restless">;
   readonly clock: Clock;
 }
 
 const RESTLESS_TICK_MS = 25;
-/** How many of those ticks make one for all replicas. */
+/** How many of those ticks make one for all who need any. */
 const TICKS_FOR_ALL = 20;
 
-/** Time for all replicas, from one timer: members of the ISR that lag leave it, what was put off is done. */
+/**
+ * Time for the replicas that need it, from one timer: members of the ISR that lag leave it, what was put off is
+ * done. Replicas whose followers have everything are not looked at, so that many idle ones cost nothing.
+ */
 export class ReplicaTicks {
   readonly #options: ReplicaTicksOptions;
   #timer: Timer | undefined;
@@ -34,14 +35,12 @@ export class ReplicaTicks {
   }
 
   #tick(): void {
-    const { restless, store } = this.#options;
+    const { restless, ticked } = this.#options.node;
     this.#count += 1;
-    if (this.#count % TICKS_FOR_ALL === 0) {
-      for (const { open } of store.replicas()) open?.onTick();
-    } else {
-      for (const replica of restless) replica.onTick();
-    }
+    const isForAll = this.#count % TICKS_FOR_ALL === 0;
+    for (const replica of isForAll ? ticked : restless) replica.onTick();
     for (const replica of restless) if (!replica.isRestless) restless.delete(replica);
+    if (isForAll) for (const replica of ticked) if (!replica.needsTicks) ticked.delete(replica);
     this.#next();
   }
 }

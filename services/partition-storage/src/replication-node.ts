@@ -20,8 +20,10 @@ export type ReplicaReport =
   /** This node leads in that epoch no longer. */
   | { readonly kind: "resigned"; readonly leaderEpoch: number };
 
-/** A replica that waits to ask again, as long as it says so. */
-export interface RestlessReplica {
+/** A replica for which time may change something, as long as it says so. */
+export interface TickedReplica {
+  readonly needsTicks: boolean;
+  /** It waits for an answer, or to ask again: ticks are to come soon. */
   readonly isRestless: boolean;
   onTick(): void;
 }
@@ -35,8 +37,9 @@ export interface ReplicationNode {
   readonly nodes: RegisteredNodes;
   readonly limits: ReplicaLimits;
   readonly mutants: Mutants | undefined;
-  /** Replicas put themselves here. */
-  readonly restless: Set<RestlessReplica>;
+  /** Replicas put themselves here; who is restless is in both. */
+  readonly ticked: Set<TickedReplica>;
+  readonly restless: Set<TickedReplica>;
   readonly followerStreams: FollowerStreams;
   readonly leaderStreams: LeaderStreams;
   /** `done` is called exactly once, never at once. */

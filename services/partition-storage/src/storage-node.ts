@@ -13,7 +13,7 @@ import type { Clock, Logger } from "@ottla/runtime";
 import { IsrProposals } from "./isr-proposals.ts";
 import { ReplicaReports } from "./replica-reports.ts";
 import type { FollowerStreams, LeaderStreams } from "./replication/replica-seams.ts";
-import type { PartitionRef, ReplicaReport, ReplicationNode, RestlessReplica } from "./replication-node.ts";
+import type { PartitionRef, ReplicaReport, ReplicationNode, TickedReplica } from "./replication-node.ts";
 import type { StorageMetrics } from "./storage-metrics.ts";
 
 export interface StorageNodeOptions {
@@ -36,7 +36,8 @@ export class StorageNode implements ReplicationNode {
   readonly nodeId: number;
   readonly limits: ReplicaLimits;
   readonly mutants: Mutants | undefined;
-  readonly restless = new Set<RestlessReplica>();
+  readonly ticked = new Set<TickedReplica>();
+  readonly restless = new Set<TickedReplica>();
   readonly followerStreams: FollowerStreams;
   readonly leaderStreams: LeaderStreams;
   readonly #options: StorageNodeOptions;

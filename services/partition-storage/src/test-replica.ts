@@ -3,7 +3,7 @@ import type { ClusterPartition } from "@ottla/metadata";
 import type { IsrOutcome, IsrProposal } from "@ottla/replication";
 import { Deadlines, MemoryDisk, nullLogger, SeededRandom, VirtualClock } from "@ottla/runtime";
 import { PartitionReplica } from "./partition-replica.ts";
-import type { ReplicaReport, ReplicationNode, RestlessReplica } from "./replication-node.ts";
+import type { ReplicaReport, ReplicationNode, TickedReplica } from "./replication-node.ts";
 import { FetchPurgatoryLimit } from "./waiting-fetches.ts";
 
 export const NODE_EPOCH = 10;
@@ -51,7 +51,8 @@ export class TestNode implements ReplicationNode {
   ]);
   readonly limits = { replicaLagTimeMaxMs: 1_000, isrRetryBackoffMs: 100, refusedBackoffMs: 50 };
   readonly mutants = undefined;
-  readonly restless = new Set<RestlessReplica>();
+  readonly ticked = new Set<TickedReplica>();
+  readonly restless = new Set<TickedReplica>();
   readonly followerStreams = NO_FOLLOWER_STREAMS;
   readonly leaderStreams = NO_LEADER_STREAMS;
   readonly proposals: { proposal: IsrProposal; done: (outcome: IsrOutcome) => void }[] = [];

@@ -93,7 +93,14 @@ export class ModelCluster implements ModelWorld {
 
   tick(): void {
     this.nowMs += this.choices.between(1, LAG_TIME_MAX_MS / 3);
-    for (const node of this.nodes) node.do(node.replica?.onTick(this.nowMs) ?? []);
+    for (const node of this.nodes) {
+      const isNeeded = node.replica?.needsTicks === true;
+      const effects = node.replica?.onTick(this.nowMs) ?? [];
+      // Services leave out ticks that are not needed. Bugs on purpose are for the rules to find.
+      const wasMissed = !isNeeded && effects.length > 0 && this.mutants.size === 0;
+      if (wasMissed) throw new Error(`a tick was needed for ${effects[0]?.kind}`);
+      node.do(effects);
+    }
   }
 
   seeMetadata(): void {
