@@ -90,6 +90,12 @@ export class FollowerProgress {
     return nowMs - this.#lastCaughtUpAtMs <= maxLagMs;
   }
 
+  /** Whether it may come to leave the ISR, since it lags, or to join it, once it was heard, by time alone. */
+  needsTicks(isMember: boolean, leaderEndOffset: number): boolean {
+    const { syncedEndOffset } = this;
+    return isMember ? (syncedEndOffset ?? -1) < leaderEndOffset : syncedEndOffset !== undefined;
+  }
+
   /** For how long the follower has not been at the leader's log end; undefined before it was heard. */
   lagMs(leaderEndOffset: number, nowMs: number): number | undefined {
     const { syncedEndOffset } = this;

@@ -112,10 +112,8 @@ export class LeaderState {
     if (this.#hasEnded) return false;
     if (this.#isr.hasUnknownOutcome) return true;
     const { logEndOffset } = this.#log;
-    for (const [nodeId, { syncedEndOffset }] of this.#followers) {
-      const isMember = this.#isr.committed.includes(nodeId);
-      // A member that lags may have to leave; who is outside may join later, once it was heard.
-      if (isMember ? (syncedEndOffset ?? -1) < logEndOffset : syncedEndOffset !== undefined) return true;
+    for (const [nodeId, follower] of this.#followers) {
+      if (follower.needsTicks(this.#isr.committed.includes(nodeId), logEndOffset)) return true;
     }
     return false;
   }

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { ReplicaTicks } from "./replica-ticks.ts";
 import { createTestReplica, partitionState } from "./test-replica.ts";
 
-test("a replica has ticks only from when its log grows until its followers have everything or are out", async () => {
+test("a replica has ticks only while a follower has less than its log, or may come back", async () => {
   const { clock, node, replica } = createTestReplica({
     state: partitionState({ replicas: [1, 2], isr: [1, 2], minInsyncReplicas: 2 }),
   });

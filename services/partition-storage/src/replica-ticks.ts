@@ -12,8 +12,8 @@ const RESTLESS_TICK_MS = 25;
 const TICKS_FOR_ALL = 20;
 
 /**
- * Time for the replicas that need it, from one timer: members of the ISR that lag leave it, what was put off is
- * done. Replicas whose followers have everything are not looked at, so that many idle ones cost nothing.
+ * Time for the replicas that need it, from one timer: members of the ISR that lag leave it, what was put
+ * off is done. Replicas whose followers have everything are not looked at: many idle ones cost nothing.
  */
 export class ReplicaTicks {
   readonly #options: ReplicaTicksOptions;
