@@ -13,6 +13,11 @@ def admin_client(bootstrap):
     return AdminClient({"bootstrap.servers": bootstrap})
 
 
+def other_gateway(bootstrap):
+    """The last of several addresses, so that members of a group are at different gateways of a cluster."""
+    return bootstrap.split(",")[-1]
+
+
 def create_topic(bootstrap, name, partitions=4):
     admin = admin_client(bootstrap)
     for future in admin.create_topics([NewTopic(name, partitions, 1)]).values():
@@ -82,9 +87,9 @@ def check_sharing(bootstrap, protocol):
     topic = f"py-sharing-{protocol}"
     create_topic(bootstrap, topic)
     produce(bootstrap, topic, 0, 20)
-    first = Member(bootstrap, protocol, topic, topic)
+    first = Member(bootstrap.split(",")[0], protocol, topic, topic)
     poll_until(lambda: len(first.values) == 20, first)
-    second = Member(bootstrap, protocol, topic, topic)
+    second = Member(other_gateway(bootstrap), protocol, topic, topic)
     poll_until(lambda: len(first.owned) == 2 and len(second.owned) == 2, first, second)
     produce(bootstrap, topic, 20, 20)
     poll_until(lambda: len(first.values) + len(second.values) >= 40, first, second)
