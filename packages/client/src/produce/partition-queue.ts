@@ -41,7 +41,9 @@ const FENCING_ERRORS: ReadonlySet<string> = new Set(["INVALID_PRODUCER_EPOCH", "
  * The batches of one partition on their way: an open one, closed ones that wait, and
  * those in flight, all in order.
  *
- * Order and "once" hold like this. Batches are sent in order, at most `maxInFlight` unanswered.
+ * Order and "once" hold like this. Batches are sent in order, at most `maxInFlight` unanswered; the first
+ * one under a producer id goes alone until it is stored, because a server that does not know the producer
+ * takes any sequence from it (KIP-360), also that of a batch whose predecessor it refused (R11).
  * When one comes back for another try, nothing more is sent until all in flight are answered;
  * then everything unacknowledged is sent again in order, under the same sequences, so that the
  * server recognises what it has (R11). When a batch is given up, the sequences after it have a
@@ -62,6 +64,8 @@ export class PartitionQueue {
   #recordsClosed = 0;
   #identity: ProducerIdentity | undefined = undefined;
   #hadIdentity = false;
+  /** Some batch was stored under the producer id: the server holds what follows to the sequence. */
+  #isKnown = false;
   #nextSequence = 0;
   /**
    * The first record of the last batch that was given up although it had a sequence:
@@ -87,9 +91,13 @@ export class PartitionQueue {
     return this.#waiting.length > 0;
   }
 
+  get #mostInFlight(): number {
+    return this.#idempotent && !this.#isKnown ? 1 : this.#maxInFlight;
+  }
+
   /** Whether one more closed batch would only wait. */
   get isBackedUp(): boolean {
-    return this.#waiting.length > 0 || this.#inFlight.length >= this.#maxInFlight;
+    return this.#waiting.length > 0 || this.#inFlight.length >= this.#mostInFlight;
   }
 
   /**
@@ -106,6 +114,7 @@ export class PartitionQueue {
   setIdentity(identity: ProducerIdentity): void {
     this.#identity = identity;
     this.#hadIdentity = true;
+    this.#isKnown = false;
     this.#nextSequence = 0;
   }
 
@@ -122,7 +131,7 @@ export class PartitionQueue {
 
   /** Whether `next` would return a batch now. */
   maySend(nowMs: number): boolean {
-    if (this.#waiting.length === 0 || this.#inFlight.length >= this.#maxInFlight) return false;
+    if (this.#waiting.length === 0 || this.#inFlight.length >= this.#mostInFlight) return false;
     if (this.#recovering && this.#inFlight.length > 0) return false;
     return nowMs >= this.notBeforeMs && !this.needsIdentity;
   }
@@ -149,6 +158,7 @@ export class PartitionQueue {
   /** The server stored the batch. */
   stored(batch: ProducerBatch): void {
     this.#removeInFlight(batch);
+    if (isOf(batch, this.#identity)) this.#isKnown = true;
     // That it was accepted proves that it and every batch before it was stored, also one that was given up.
     if (this.#gapAt !== undefined && batch.firstRecord >= this.#gapAt) this.#gapAt = undefined;
   }
@@ -264,6 +274,11 @@ export class PartitionQueue {
     const index = this.#inFlight.indexOf(batch);
     if (index >= 0) this.#inFlight.splice(index, 1);
   }
+}
+
+/** One that was fenced may be answered after the next producer id has come. */
+function isOf({ identity }: ProducerBatch, producer: ProducerIdentity | undefined): boolean {
+  return identity?.producerId === producer?.producerId && identity?.producerEpoch === producer?.producerEpoch;
 }
 
 /** Other errors that may be tried again can come from a server that has the batch, such as a timeout. */

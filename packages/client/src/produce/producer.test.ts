@@ -107,6 +107,20 @@ describe("Producer", () => {
     expect(silenced).toBeGreaterThan(6);
   });
 
+  test("a log that does not know the producer yet meets no batch whose predecessor was lost", async () => {
+    const { producer, logs, clock, server } = setUp({ requestTimeoutMs: 2000 });
+    for (const log of logs) log.unknownBeginAnywhere = true;
+    server.interfere = (_request, attempt) => (attempt === 0 ? "stay silent" : undefined);
+    const sent: Promise<unknown>[] = [];
+    for (const value of ["a", "b", "c"]) {
+      sent.push(producer.send({ topic: "t", value }));
+      await clock.advance(6);
+    }
+    await settle(clock, Promise.all(sent));
+    expect(values(logs[0]).join("")).toBe("abc");
+    expect(server.producersInitialized).toBe(1);
+  });
+
   test("a batch that is refused for a while goes again, and those behind it stay behind it", async () => {
     const { producer, logs, clock, server } = setUp();
     server.interfere = (_request, attempt) =>

@@ -23,6 +23,8 @@ const REMEMBERED_BATCHES = 5;
 export class MemoryLog {
   readonly batches: StoredBatch[] = [];
   maxMessageBytes = 1_048_588;
+  /** Whether a producer that is not known may begin with any sequence (KIP-360). */
+  unknownBeginAnywhere = false;
   startOffset = 0;
   endOffset = 0;
   #producers = new Map<number, RememberedBatch[]>();
@@ -44,7 +46,8 @@ export class MemoryLog {
       if (same !== undefined) return { baseOffset: same.baseOffset, recordCount };
       const last = remembered.at(-1);
       const expected = last === undefined ? 0 : (last.lastSequence + 1) % 2 ** 31;
-      if (baseSequence !== expected) {
+      const mayBegin = last === undefined && this.unknownBeginAnywhere;
+      if (baseSequence !== expected && !mayBegin) {
         throw new OttlaError(
           "OUT_OF_ORDER_SEQUENCE_NUMBER",
           `producer ${producerId} sent sequence ${baseSequence}, expected ${expected}`,
