@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { failureOf, refused, setUp } from "./test-router.ts";
+import { failureOf, producerBatch, refused, setUp } from "./test-router.ts";
 
 const FETCH = { topicId: "t", partition: 0, offset: 0, maxBytes: 1, minBytes: 1, maxWaitMs: 5_000 };
 
@@ -90,6 +90,47 @@ test("too few replicas are waited for a while, and then are what the client hear
   const never = failureOf(append("never", { timeoutMs: 30_000 }));
   await clock.advance(7_000);
   expect(await never).toMatchObject({ code: "NOT_ENOUGH_REPLICAS", metadata: { not_appended: "true" } });
+});
+
+test("behind a batch that failed none of its producer goes on, but a client's next copies do", async () => {
+  const { append, one, clock } = setUp();
+  const store = one.onAppend;
+  one.onAppend = () => refused("NOT_ENOUGH_REPLICAS");
+  const send = (text: string, sequence: number, producerId = 1n) =>
+    append("", {
+      idempotent: true,
+      timeoutMs: 30_000,
+      batch: producerBatch(text, sequence, producerId),
+    });
+  const first = failureOf(send("first", 0));
+  await clock.advance(3_000);
+  const second = failureOf(send("second", 1));
+  const others = send("others", 7, 2n);
+  const copies = [send("first", 0), send("second", 1)];
+  await clock.advance(3_000);
+  one.onAppend = (entry, text) => store(entry, text.slice(text.lastIndexOf("\0") + 1));
+  await clock.advance(1_000);
+  expect(await first).toMatchObject({ code: "NOT_ENOUGH_REPLICAS", metadata: { not_appended: "true" } });
+  expect(await second).toMatchObject({ code: "NOT_ENOUGH_REPLICAS", metadata: { not_appended: "true" } });
+  await Promise.all([others, ...copies]);
+  expect(one.appended).toEqual(["others", "first", "second"]);
+});
+
+test("what is under way behind a batch that failed is not sent again either", async () => {
+  const { append, elect, one, two, clock } = setUp();
+  one.onAppend = () => "silent";
+  const send = (text: string, sequence: number, timeoutMs: number) =>
+    failureOf(append("", { idempotent: true, timeoutMs, batch: producerBatch(text, sequence) }));
+  const first = send("first", 0, 1_000);
+  const second = send("second", 1, 30_000);
+  await clock.advance(1_700);
+  expect(await first).toMatchObject({ code: "REQUEST_TIMED_OUT" });
+  elect(2, 6);
+  await clock.advance(200);
+  const error = await second;
+  expect(error).toMatchObject({ code: "NETWORK_EXCEPTION" });
+  expect(error).not.toMatchObject({ metadata: { not_appended: "true" } });
+  expect(two.appended).toEqual([]);
 });
 
 test("a full disk is worth waiting for only where another replica may take over", async () => {

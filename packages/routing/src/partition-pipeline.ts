@@ -4,14 +4,9 @@ import type { Clock, Deadline, Deadlines } from "@ottla/runtime";
 import type { AppendStream, OutgoingAppend } from "./append-stream.ts";
 import type { LeaderNews } from "./leader-news.ts";
 import { isSameTerm, type LeaderTerm, type LeaderView, type PartitionPlacement } from "./leader-view.ts";
-import type { AppendOptions, AppendOutcome, PendingAppend } from "./pending-append.ts";
+import type { AppendOptions, AppendOutcome, HeldBytes, PendingAppend } from "./pending-append.ts";
+import { followersOf } from "./producer-chain.ts";
 import { fromErrorMessage, notAppended, perhapsAppended, retryOfAppend } from "./retry.ts";
-
-/** What waits in all pipelines of a router, and how much may. */
-export interface HeldBytes {
-  bytes: number;
-  readonly limit: number;
-}
 
 export interface PipelineOptions {
   readonly topicId: string;
@@ -44,7 +39,8 @@ const LONGEST_REFRESH_MS = 2_500;
  * the view was stale, later ones wait until all that are under way are answered; then all go out
  * again in order, as soon as the view names another leader, else after a pause. What a replaced leader
  * leaves unanswered is taken back. An append that may not be retried fails, and one that a later
- * append has overtaken fails too rather than change places.
+ * append has overtaken fails too rather than change places. With a producer's batch fail those that
+ * follow it in the sequence and wait.
  */
 export class PartitionPipeline {
   readonly #options: PipelineOptions;
@@ -78,6 +74,7 @@ export class PartitionPipeline {
         term: undefined,
         sentAtMs: undefined,
         perhapsStored: false,
+        hasLostPredecessor: false,
         refusedSinceMs: undefined,
         error: undefined,
       };
@@ -104,6 +101,7 @@ export class PartitionPipeline {
   close(reason: OttlaError): void {
     this.#succession?.cancel();
     for (const pending of this.#appends.slice()) {
+      if (pending.state === "done") continue;
       this.#fail(pending, pending.state === "sent" ? reason : notAppended(reason.code, reason.message));
     }
   }
@@ -223,6 +221,7 @@ export class PartitionPipeline {
   }
 
   #mayGoAgain(pending: PendingAppend, error: OttlaError): boolean {
+    if (pending.hasLostPredecessor) return false;
     const { clock } = this.#options;
     const { idempotent } = pending.options;
     // The gap may be our own doing when an earlier batch was refused or got lost: the log has not stored
@@ -251,11 +250,13 @@ export class PartitionPipeline {
       const wasSent = pending.sentAtMs !== undefined;
       if (wasSent) this.#failOvertaken(pending);
       const message = "the leader changed before it answered";
-      if (!wasSent) this.#hold(pending, notAppended("NOT_LEADER_OR_FOLLOWER", message));
-      else if (pending.options.idempotent) {
-        pending.perhapsStored = true;
-        this.#hold(pending, new OttlaError("NETWORK_EXCEPTION", message));
-      } else this.#fail(pending, new OttlaError("NETWORK_EXCEPTION", message));
+      pending.perhapsStored ||= wasSent;
+      const error = wasSent
+        ? new OttlaError("NETWORK_EXCEPTION", message)
+        : notAppended("NOT_LEADER_OR_FOLLOWER", message);
+      const mayGoAgain = (!wasSent || pending.options.idempotent) && !pending.hasLostPredecessor;
+      if (mayGoAgain) this.#hold(pending, error);
+      else this.#fail(pending, error);
     }
     this.#settleIfQuiet();
   }
@@ -310,6 +311,18 @@ export class PartitionPipeline {
   }
 
   #fail(pending: PendingAppend, error: OttlaError): void {
+    const followers = followersOf(pending, this.#appends);
+    this.#reject(pending, error);
+    // A log that does not know the producer would take a follower in its place (KIP-360), and refuse it for
+    // ever: the client sends them all again, in order (R11).
+    for (const follower of followers) {
+      follower.hasLostPredecessor = true;
+      const lost = notAppended("NOT_LEADER_OR_FOLLOWER", "the producer's batch before this one failed");
+      if (follower.state === "held") this.#reject(follower, follower.error ?? lost);
+    }
+  }
+
+  #reject(pending: PendingAppend, error: OttlaError): void {
     this.#finish(pending);
     pending.reject(pending.perhapsStored ? perhapsAppended(error) : error);
   }

@@ -30,6 +30,12 @@ export interface AppendOutcome {
   readonly logStartOffset: number;
 }
 
+/** What waits in all pipelines of a router, and how much may. */
+export interface HeldBytes {
+  bytes: number;
+  readonly limit: number;
+}
+
 /** An append that has not been answered to its caller. */
 export interface PendingAppend {
   readonly options: AppendOptions;
@@ -47,6 +53,8 @@ export interface PendingAppend {
   sentAtMs: number | undefined;
   /** The outcome of a try is not known: nobody may vouch any more that nothing was stored. */
   perhapsStored: boolean;
+  /** The producer's batch before it failed: it does not go again. */
+  hasLostPredecessor: boolean;
   /** Since when it has been refused for what may last. */
   refusedSinceMs: number | undefined;
   /** Why it was refused or lost the last time. */

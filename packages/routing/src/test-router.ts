@@ -11,6 +11,8 @@ import { VirtualClock } from "@ottla/runtime";
 import type { LeaderChange, LeaderTerm, LeaderView } from "./leader-view.ts";
 import { PartitionRouter } from "./partition-router.ts";
 
+const BATCH_HEADER_BYTES = 61;
+
 type AppendStream = MessageStream<object, AppendRequest>;
 
 /** A storage node that does what the test says with each append. */
@@ -71,6 +73,16 @@ export class ScriptedNode {
       });
     }
   }
+}
+
+/** What the pipeline looks at in a producer's batch, with the text behind it. */
+export function producerBatch(text: string, baseSequence: number, producerId = 1n): Uint8Array {
+  const batch = new Uint8Array(BATCH_HEADER_BYTES + text.length);
+  const view = new DataView(batch.buffer);
+  view.setBigInt64(43, producerId);
+  view.setInt32(53, baseSequence);
+  batch.set(new TextEncoder().encode(text), BATCH_HEADER_BYTES);
+  return batch;
 }
 
 export function refused(reason: string, metadata: Record<string, string> = { not_appended: "true" }): object {
@@ -149,7 +161,10 @@ export function setUp(options: { maxWaitingBytesPerNode?: number; readZone?: str
     clock,
     ...options,
   });
-  const append = (text: string, more: { idempotent?: boolean; timeoutMs?: number } = {}) =>
+  const append = (
+    text: string,
+    more: { idempotent?: boolean; timeoutMs?: number; batch?: Uint8Array } = {},
+  ) =>
     router.append({
       topicId: "t",
       partition: 0,
