@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 export const treeRoot = resolve(import.meta.dirname, "../..");
-/** The checkout's program; OTTLA_COMMAND names another, such as a bundle's. */
-export const ottlaCommand = process.env["OTTLA_COMMAND"] ?? join(treeRoot, "bin/ottla");
+/** The checkout's program; TESTED_OTTLA names another, such as a bundle's. */
+export const ottlaCommand = process.env["TESTED_OTTLA"] ?? join(treeRoot, "bin/ottla");
 
 export interface OttlaServerOptions {
   /** Kept over restarts when given; else a fresh one that `stop` removes. */
