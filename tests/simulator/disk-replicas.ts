@@ -53,10 +53,11 @@ export class DiskReplicas {
     return this.#refreshed(nodeId, name).visible.startOffset ?? 0;
   }
 
-  batchAt(nodeId: number, name: string, offset: number): StoredBatch | undefined {
+  /** `inSync` is what the leader takes for the ISR. */
+  batchAt(nodeId: number, name: string, offset: number, inSync: readonly number[]): StoredBatch | undefined {
     const { excuse, visible } = this.#refreshed(nodeId, name);
     // A leader that does not know yet of a wrong bit: the others have what it stands for.
-    return visible.at(offset) ?? (excuse === "damaged" ? this.#anyBatchAt(name, offset) : undefined);
+    return visible.at(offset) ?? (excuse === "damaged" ? this.#anyBatchAt(name, offset, inSync) : undefined);
   }
 
   /** Its whole disk is gone. */
@@ -152,9 +153,14 @@ export class DiskReplicas {
     return this.lacks(nodeId, name, end) === undefined;
   }
 
-  #anyBatchAt(name: string, offset: number): StoredBatch | undefined {
+  /**
+   * A leader that lags behind the metadata waits for all whom it takes to be in sync (R4): the ISR may
+   * have shrunk to itself meanwhile.
+   */
+  #anyBatchAt(name: string, offset: number, inSync: readonly number[]): StoredBatch | undefined {
     const { machines, metadata } = this.#options;
-    const members = metadata.partition(name)?.isr ?? [];
+    const { eligibleReplicas = [], isr = [] } = metadata.partition(name) ?? {};
+    const members = [...isr, ...eligibleReplicas, ...inSync];
     for (const { node } of machines) {
       if (!members.includes(node.nodeId)) continue;
       const batch = this.#refreshed(node.nodeId, name).durable.at(offset);

@@ -100,7 +100,7 @@ export class ReplicaRules {
       const isr = this.#options.metadata.partition(name)?.isr ?? [];
       const hasLed = this.#leading.delete(state) || (isr.length === 1 && isr[0] === nodeId);
       if (hasLed && highWatermark > committed.endOffset) {
-        this.#commit(nodeId, name, committed, highWatermark);
+        this.#commit(nodeId, name, { committed, highWatermark, isr });
       }
     }
     if (highWatermark > committed.endOffset) {
@@ -139,7 +139,7 @@ export class ReplicaRules {
         `${term} advances to ${highWatermark} with ISR ${isr.join()}, min.insync.replicas ${minInsyncReplicas}`,
       );
     }
-    this.#commit(nodeId, name, committed, highWatermark);
+    this.#commit(nodeId, name, { committed, highWatermark, isr });
   }
 
   /** R5: "latest" never goes back, over all terms. */
@@ -158,12 +158,12 @@ export class ReplicaRules {
     }
   }
 
-  #commit(nodeId: number, name: string, committed: CommittedLog, highWatermark: number): void {
+  #commit(nodeId: number, name: string, { committed, highWatermark, isr }: Committing): void {
     const { disks, simulation } = this.#options;
     let offset = committed.endOffset;
     if (committed.batches.length === 0) offset = disks.firstOffset(nodeId, name);
     while (offset < highWatermark) {
-      const batch = disks.batchAt(nodeId, name, offset);
+      const batch = disks.batchAt(nodeId, name, offset, isr);
       if (batch === undefined || batch.baseOffset !== offset) {
         broken("R4", `node ${nodeId} has no batch at ${offset} of ${name}, below its high watermark`);
       }
@@ -191,6 +191,13 @@ export class ReplicaRules {
     const why = disks.lacks(nodeId, name);
     if (why !== undefined) broken(rule, `node ${nodeId} is a member of ${name} and ${why}`);
   }
+}
+
+interface Committing {
+  readonly committed: CommittedLog;
+  readonly highWatermark: number;
+  /** As the leader knows it, if it still leads; as the metadata has it, if not. */
+  readonly isr: readonly number[];
 }
 
 /** What the rules look at in a leader's state. */

@@ -253,3 +253,14 @@ test("a wrong epoch below the log start harms nothing above it (R12)", async () 
   expect(reopened.latestLeaderEpoch).toBe(log.latestLeaderEpoch);
   expect(fixture.append(reopened, ["new"])).toMatchObject({ baseOffset: 10 });
 });
+
+test("a log whose directory was not durable at the first try is there after a power cut (R4)", async () => {
+  for (const skip of [0, 1, 2]) {
+    const fixture = new TestLog();
+    fixture.disk.faults.fail({ operation: "syncDirectory", times: 1, skip });
+    await expect(fixture.open()).rejects.toThrow("EIO");
+    const log = await filled(fixture);
+    await fixture.crash(log, "lost");
+    expect((await fixture.open()).logEndOffset).toBe(10);
+  }
+});

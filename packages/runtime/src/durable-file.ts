@@ -46,16 +46,33 @@ export async function readWholeFile(
   }
 }
 
-/** Makes the directory and its missing parents, each of them durable in its own parent. */
+/**
+ * Makes the directory and its missing parents, each of them durable in its own parent before anything is made
+ * in it. One that is there already is made durable too: whoever made it may have died, or failed, before its
+ * name was, and a power cut would take it away with all that was synced in it since (R4).
+ */
 export async function makeDirectoryDurably(disk: Disk, path: string): Promise<void> {
-  const made: string[] = [];
-  let missing = path;
-  while (missing !== "/" && (await disk.stat(missing)) === undefined) {
-    made.push(missing);
-    missing = parentDirectory(missing);
+  const missing: string[] = [];
+  let found = path;
+  while (found !== "/" && (await disk.stat(found)) === undefined) {
+    missing.push(found);
+    found = parentDirectory(found);
   }
-  await disk.makeDirectory(path);
-  for (const directory of made.reverse()) await disk.syncDirectory(parentDirectory(directory));
+  if (found !== "/") await syncNameOf(disk, found);
+  if (missing.length === 0) await disk.makeDirectory(path);
+  for (const directory of missing.reverse()) {
+    await disk.makeDirectory(directory);
+    await disk.syncDirectory(parentDirectory(directory));
+  }
+}
+
+/** Where we may not look into the parent, we have not made what lies in it: that is somebody else's to keep. */
+async function syncNameOf(disk: Disk, path: string): Promise<void> {
+  try {
+    await disk.syncDirectory(parentDirectory(path));
+  } catch (error) {
+    if (!(error instanceof DiskError) || error.code !== "EACCES") throw error;
+  }
 }
 
 /** The directory a path lies in. */

@@ -139,6 +139,26 @@ describe("a crash of the memory disk", () => {
     }
   });
 
+  it("keeps a directory that was made durable only after a first try had failed or died", async () => {
+    for (let skip = 0; skip < 3; skip += 1) {
+      const disk = new MemoryDisk({ random: new SeededRandom(skip) });
+      disk.faults.fail({ operation: "syncDirectory", times: 1, skip });
+      expect(await codeOf(makeDirectoryDurably(disk, "/d/e/f"))).toBe("EIO");
+      await makeDirectoryDurably(disk, "/d/e/f");
+      await writeFileDurably(disk, "/d/e/f/g", text("synced"));
+      disk.crash({ unsynced: "lost" });
+      expect(await contents(disk, "/d/e/f/g")).toBe("synced");
+    }
+  });
+
+  it("does not mind a directory in one that may not be looked into", async () => {
+    const disk = new MemoryDisk({ random: new SeededRandom(1) });
+    await makeDirectoryDurably(disk, "/others/ours");
+    disk.faults.fail({ operation: "syncDirectory" }, "EACCES");
+    await makeDirectoryDurably(disk, "/others/ours");
+    expect(await codeOf(makeDirectoryDurably(disk, "/others/new"))).toBe("EACCES");
+  });
+
   it("shows either the old or the new of a file that was being replaced durably", async () => {
     const seen = new Set<string>();
     for (const seed of SEEDS) {
