@@ -17,6 +17,8 @@ interface DiskReplica {
   comparedTo: number;
   /** Why it may lack records: until it is no member any more, or has them again. */
   excuse: "lost" | "damaged" | undefined;
+  /** A wrong epoch is outside the CRC: whether it is there still can be told when that much is committed. */
+  damagedBelow: number;
   /** The directory that was lost: until the coordinator knows another one, the node may still be taken in. */
   lostDirectory: string | undefined;
 }
@@ -81,7 +83,9 @@ export class DiskReplicas {
 
   /** A bit of the replica is wrong. */
   damaged(nodeId: number, name: string): void {
-    this.#disk(nodeId, name).excuse = "damaged";
+    const disk = this.#refreshed(nodeId, name);
+    disk.excuse = "damaged";
+    disk.damagedBelow = disk.durable.endOffset ?? 0;
   }
 
   isExcused(nodeId: number, name: string): boolean {
@@ -116,6 +120,8 @@ export class DiskReplicas {
     if (disk.excuse === "lost") {
       const isKnown = this.#options.metadata.knownDirectoryOf(nodeId) !== disk.lostDirectory;
       if (isKnown && !isMember) disk.excuse = undefined;
+    } else if (this.committed(name).endOffset < disk.damagedBelow) {
+      return;
     } else if (this.#isClean(nodeId, name) && (!isMember || this.lacks(nodeId, name) === undefined)) {
       disk.excuse = undefined;
     }
@@ -195,6 +201,7 @@ export class DiskReplicas {
         durable: new LogMirror(),
         comparedTo: 0,
         excuse: undefined,
+        damagedBelow: 0,
         lostDirectory: undefined,
       };
       this.#disks.set(key, disk);

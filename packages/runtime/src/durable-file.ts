@@ -66,7 +66,7 @@ export async function makeDirectoryDurably(disk: Disk, path: string): Promise<vo
   }
 }
 
-/** Where we may not look into the parent, we have not made what lies in it: that is somebody else's to keep. */
+/** Where we may not look into the parent, we have not made what lies in it: others answer for its name. */
 async function syncNameOf(disk: Disk, path: string): Promise<void> {
   try {
     await disk.syncDirectory(parentDirectory(path));
