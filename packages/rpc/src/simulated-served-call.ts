@@ -142,7 +142,10 @@ export class SimulatedServedCall implements CallEnd, CallContext, UntypedStream 
       return;
     }
     const first = await this.received.next();
-    if (first.done === true) throw new OttlaError("INVALID_REQUEST", `${served.name} takes one request`);
+    if (first.done === true) {
+      // A server that shuts down has ended the call, perhaps before the request was there.
+      throw this.#drainReason ?? new OttlaError("INVALID_REQUEST", `${served.name} takes one request`);
+    }
     if (served.kind === "server_streaming") await served.handler(first.value, this, this);
     else this.#answer(await served.handler(first.value, this));
   }
