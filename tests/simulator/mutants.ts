@@ -24,11 +24,11 @@ export const MUTANTS: readonly MutantToFind[] = [
   { mutant: "joins-below-high-watermark", limit: 5 },
   { mutant: "sync-skipped", limit: 5 },
   { mutant: "agreement-unchecked", limit: 5 },
-  { mutant: "stale-node-epoch-accepted", limit: 30 },
+  { mutant: "stale-node-epoch-accepted", limit: 60 },
   { mutant: "unfenced-leader", limit: 10 },
   { mutant: "waiter-survives-epoch", limit: 60 },
   { mutant: "lost-disk-keeps-place", limit: 20 },
-  { mutant: "min-change-keeps-eligible", limit: 40 },
+  { mutant: "min-change-keeps-eligible", limit: 80 },
   { mutant: "isr-without-compare", limit: 60 },
   { mutant: "unclean-election", limit: 5 },
 ];
