@@ -298,6 +298,7 @@ export class OpenReplica implements FollowedReplica {
         return this.#reportDamage(effect.fromOffset);
       case "damageRepaired":
         logger.info({ partition: name }, "a damaged replica is whole again");
+        this.#options.node.withdrawDamage(this);
         return this.#note(this.#log.clearDamage());
       case "cannotFollow":
         return logger.error({ partition: name }, effect.message);

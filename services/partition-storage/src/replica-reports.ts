@@ -47,6 +47,14 @@ export class ReplicaReports {
     });
   }
 
+  /**
+   * The replica is whole again: what was said of its damage is said no more, or the coordinator would take a
+   * sound member out of the ISR, and a leader that is lost in that moment would have no successor.
+   */
+  withdrawDamage({ topicId, partition }: PartitionRef): void {
+    this.#open.delete(`damaged-${topicId}-${partition}`);
+  }
+
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#running;

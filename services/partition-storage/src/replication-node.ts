@@ -45,6 +45,8 @@ export interface ReplicationNode {
   /** `done` is called exactly once, never at once. */
   proposeIsr(partition: PartitionRef, proposal: IsrProposal, done: (outcome: IsrOutcome) => void): void;
   report(partition: PartitionRef, report: ReplicaReport): void;
+  /** The replica has all again that it had lost (R12): it is not reported any more. */
+  withdrawDamage(partition: PartitionRef): void;
   countIsrChange(kind: "shrink" | "expand"): void;
   countResignation(reason: string): void;
 }

@@ -100,6 +100,10 @@ export class StorageNode implements ReplicationNode {
     this.#reports.add({ topicId: partition.topicId, partition: partition.partition }, report);
   }
 
+  withdrawDamage(partition: PartitionRef): void {
+    this.#reports.withdrawDamage(partition);
+  }
+
   countIsrChange(kind: "shrink" | "expand"): void {
     this.#options.metrics.countIsrChange(kind);
   }

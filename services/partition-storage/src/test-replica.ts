@@ -67,6 +67,11 @@ export class TestNode implements ReplicationNode {
     this.reports.push(report);
   }
 
+  withdrawDamage(): void {
+    const damage = this.reports.findIndex(({ kind }) => kind === "damaged");
+    if (damage >= 0) this.reports.splice(damage, 1);
+  }
+
   countIsrChange(): void {}
 
   countResignation(): void {}
