@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { endWithUs } from "./children.ts";
+import { freePorts } from "./free-ports.ts";
 import { commandOn, type Machine, THIS_MACHINE } from "./machine.ts";
 import { inContinuousIntegration } from "./tools.ts";
 
@@ -170,18 +170,4 @@ export class EtcdMember {
     if (!answer.ok) throw new Error(`etcd refused ${path}: ${await answer.text()}`);
     return answer.json();
   }
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports: number[] = [];
-  for (const server of servers) {
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const address = server.address();
-    if (address === null || typeof address === "string") throw new Error("no port");
-    ports.push(address.port);
-  }
-  for (const server of servers) server.close();
-  return ports;
 }

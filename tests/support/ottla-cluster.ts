@@ -2,11 +2,11 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { endWithUs } from "./children.ts";
 import { EtcdServer } from "./etcd-server.ts";
+import { freePorts } from "./free-ports.ts";
 import { commandOn, type Machine, THIS_MACHINE } from "./machine.ts";
 import { ottlaCommand } from "./ottla-server.ts";
 
@@ -242,18 +242,4 @@ export class OttlaNode {
 
 function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
   return exitCode !== null || signalCode !== null;
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports: number[] = [];
-  for (const server of servers) {
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const address = server.address();
-    if (address === null || typeof address === "string") throw new Error("no port");
-    ports.push(address.port);
-  }
-  for (const server of servers) server.close();
-  return ports;
 }

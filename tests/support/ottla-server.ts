@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { freePorts } from "./free-ports.ts";
 
 export const treeRoot = resolve(import.meta.dirname, "../..");
 /** The checkout's program; TESTED_OTTLA names another, such as a bundle's. */
@@ -126,18 +126,4 @@ export class OttlaServer {
   #keep(chunk: Buffer): void {
     this.#output = `${this.#output}${chunk.toString()}`.slice(-100_000);
   }
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports: number[] = [];
-  for (const server of servers) {
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const address = server.address();
-    if (address === null || typeof address === "string") throw new Error("no port");
-    ports.push(address.port);
-  }
-  for (const server of servers) server.close();
-  return ports;
 }
