@@ -201,6 +201,12 @@ export const ERRORS = {
     "A quota or a bounded queue is full: slow down",
   ),
   PRODUCER_FENCED: row(90, "FAILED_PRECONDITION", false, "A newer producer has taken over"),
+  FEATURE_UPDATE_FAILED: row(
+    96,
+    "FAILED_PRECONDITION",
+    false,
+    "The cluster's feature level cannot become the one asked for",
+  ),
   UNKNOWN_TOPIC_ID: row(100, "NOT_FOUND", true, "No topic has that id"),
   FETCH_SESSION_TOPIC_ID_ERROR: row(
     106,

@@ -1,3 +1,4 @@
+import { includesLevel, levelRangeOf } from "./feature-levels.ts";
 import type { MetadataKeys, NodeRole, ParsedKey } from "./keys.ts";
 import type { KeyValue, Revision } from "./metadata-store.ts";
 import {
@@ -5,6 +6,7 @@ import {
   type ControllerState,
   clusterIdStateCodec,
   controllerStateCodec,
+  type FeatureLevelState,
   featureLevelStateCodec,
   type GroupOwnerState,
   groupOwnerStateCodec,
@@ -45,6 +47,8 @@ export interface ClusterGroupOwner extends GroupOwnerState, Versioned {
   readonly partition: number;
 }
 
+export interface ClusterFeatureLevel extends FeatureLevelState, Versioned {}
+
 export interface ClusterController extends ControllerState, Versioned {
   /** The create revision of the election key, which fences all writes of this controller (R1). */
   readonly term: number;
@@ -62,6 +66,8 @@ export interface ClusterChange {
   readonly controllerChanged: boolean;
   /** Moves were paused or resumed. */
   readonly balancingChanged: boolean;
+  /** Nodes that came or went with it are among `nodes`. */
+  readonly featureLevelChanged: boolean;
 }
 
 export interface PartitionRef {
@@ -79,6 +85,7 @@ export class ChangeRecorder implements ClusterChange {
   readonly groupPartitions: number[] = [];
   controllerChanged = false;
   balancingChanged = false;
+  featureLevelChanged = false;
 
   constructor(revision: Revision) {
     this.revision = revision;
@@ -91,7 +98,8 @@ export class ChangeRecorder implements ClusterChange {
       this.nodes.length +
       this.storageNodeIds.length +
       this.groupPartitions.length;
-    return touched === 0 && !this.controllerChanged && !this.balancingChanged;
+    const isSame = !this.controllerChanged && !this.balancingChanged && !this.featureLevelChanged;
+    return touched === 0 && isSame;
   }
 }
 
@@ -110,7 +118,7 @@ export class ClusterState {
   readonly groupOwners = new Map<number, ClusterGroupOwner>();
   controller: ClusterController | undefined;
   clusterId: string | undefined;
-  featureLevel: number | undefined;
+  featureLevel: ClusterFeatureLevel | undefined;
   isBalancingPaused = false;
 
   constructor(keys: MetadataKeys) {
@@ -156,7 +164,7 @@ export class ClusterState {
         this.clusterId = undefined;
         return;
       case "feature-level":
-        this.featureLevel = undefined;
+        this.#setFeatureLevel(undefined, change);
         return;
       case "balancing":
         this.isBalancingPaused = false;
@@ -214,7 +222,7 @@ export class ClusterState {
         this.clusterId = clusterIdStateCodec.parse(value, entry.key).clusterId;
         return;
       case "feature-level":
-        this.featureLevel = featureLevelStateCodec.parse(value, entry.key).level;
+        this.#setFeatureLevel({ ...featureLevelStateCodec.parse(value, entry.key), modRevision }, change);
         return;
       case "balancing":
         this.isBalancingPaused = balancingStateCodec.parse(value, entry.key).paused;
@@ -224,6 +232,23 @@ export class ClusterState {
       case "producer-ids":
       case "topic-name":
         return;
+    }
+  }
+
+  /** Whether the node can work at the cluster's feature level: one that cannot is as good as not there. */
+  canWork(node: ClusterNode): boolean {
+    const { featureLevel } = this;
+    return featureLevel === undefined || includesLevel(levelRangeOf(node), featureLevel.level);
+  }
+
+  #setFeatureLevel(featureLevel: ClusterFeatureLevel | undefined, change: ChangeRecorder): void {
+    const nodes = [...this.nodes.values()].flatMap((ofRole) => [...ofRole.values()]);
+    const couldWork = nodes.map((node) => this.canWork(node));
+    this.featureLevel = featureLevel;
+    change.featureLevelChanged = true;
+    for (const [index, node] of nodes.entries()) {
+      if (this.canWork(node) === couldWork[index]) continue;
+      change.nodes.push({ role: node.role, nodeId: node.nodeId });
     }
   }
 

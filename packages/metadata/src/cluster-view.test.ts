@@ -152,6 +152,25 @@ describe("ClusterView", () => {
     expect(changes.at(-1)).toMatchObject({ controllerChanged: true, storageNodeIds: [4] });
   });
 
+  it("hides nodes that cannot work at the cluster's feature level, and tells when they go", async () => {
+    const level = (value: string): Operation => ({
+      kind: "put",
+      key: keys.featureLevel,
+      value: bytes(value),
+    });
+    await view.waitForRevision(await write(level('{"level":1}'), nodePut(1)));
+    expect(view.nodes("gateway")).toHaveLength(1);
+    const raised = await write(level('{"level":2}'));
+    await view.waitForRevision(raised);
+    expect(changes.at(-1)).toMatchObject({
+      featureLevelChanged: true,
+      nodes: [{ role: "gateway", nodeId: 1 }],
+    });
+    expect([view.node("gateway", 1), view.nodes("gateway")]).toEqual([undefined, []]);
+    expect(view.refusedNodes()).toMatchObject([{ role: "gateway", nodeId: 1 }]);
+    expect(view.featureLevelRevision).toBe(raised);
+  });
+
   it("knows by name only live topics, and a name's new topic after the old one was deleted", async () => {
     await view.waitForRevision(await write(topicPut("old", "t", "creating")));
     expect(view.topicByName("t")).toBeUndefined();

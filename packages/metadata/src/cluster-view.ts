@@ -95,8 +95,14 @@ export class ClusterView {
     return this.#state.clusterId;
   }
 
+  /** What all nodes may write and say; undefined until the first coordinator of the cluster was elected. */
   get featureLevel(): number | undefined {
-    return this.#state.featureLevel;
+    return this.#state.featureLevel?.level;
+  }
+
+  /** The revision at which the level was last changed, to compare with when changing it; 0: never. */
+  get featureLevelRevision(): Revision {
+    return this.#state.featureLevel?.modRevision ?? 0;
   }
 
   /** The elected coordinator. */
@@ -145,18 +151,27 @@ export class ClusterView {
     for (const ofTopic of this.#state.partitions.values()) yield* ofTopic.values();
   }
 
-  /** The registered nodes of a role, by node id. */
+  /** The registered nodes of a role, by node id, without those that cannot work at the cluster's level. */
   nodes(role: NodeRole): readonly ClusterNode[] {
     let sorted = this.#sortedNodes.get(role);
     if (sorted === undefined) {
-      sorted = [...(this.#state.nodes.get(role)?.values() ?? [])].sort((a, b) => a.nodeId - b.nodeId);
+      const nodes = [...(this.#state.nodes.get(role)?.values() ?? [])];
+      sorted = nodes.filter((node) => this.#state.canWork(node)).sort((a, b) => a.nodeId - b.nodeId);
       this.#sortedNodes.set(role, sorted);
     }
     return sorted;
   }
 
+  /** Undefined also for a node that is registered and cannot work at the cluster's feature level. */
   node(role: NodeRole, nodeId: number): ClusterNode | undefined {
-    return this.#state.nodes.get(role)?.get(nodeId);
+    const node = this.#state.nodes.get(role)?.get(nodeId);
+    return node !== undefined && this.#state.canWork(node) ? node : undefined;
+  }
+
+  /** Nodes that are registered and cannot work at the cluster's feature level, in no order. */
+  refusedNodes(): readonly ClusterNode[] {
+    const nodes = [...this.#state.nodes.values()].flatMap((ofRole) => [...ofRole.values()]);
+    return nodes.filter((node) => !this.#state.canWork(node));
   }
 
   /** What the coordinator remembers about a storage node, registered now or not. */

@@ -13,6 +13,17 @@ export { type ClusterListener, ClusterView, type ClusterViewOptions } from "./cl
 export { defaultReplicationFactor } from "./default-replication.ts";
 export { EmbeddedStore, type EmbeddedStoreOptions } from "./embedded-store.ts";
 export {
+  FEATURE_LEVELS,
+  type FeatureLevel,
+  formatLevels,
+  includesLevel,
+  type LevelRange,
+  levelProblem,
+  levelRangeOf,
+  requireSupportedLevel,
+  SUPPORTED_LEVELS,
+} from "./feature-levels.ts";
+export {
   type FencedResult,
   type FencedWrite,
   FencedWriter,

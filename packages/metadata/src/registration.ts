@@ -1,4 +1,5 @@
 import type { Clock, Logger } from "@ottla/runtime";
+import { SUPPORTED_LEVELS } from "./feature-levels.ts";
 import type { MetadataKeys } from "./keys.ts";
 import { acquireLeasedKey } from "./leased-key.ts";
 import type { KeyValue, Lease, MetadataStore, Revision } from "./metadata-store.ts";
@@ -29,7 +30,8 @@ export interface RegisteredNode {
 /**
  * Registers a node under a lease. A registration of the same node id that still stands is waited out; it is
  * taken over at once when it carries the same directory id, since only one process can hold that directory's
- * lock. Rejects only when the signal aborts.
+ * lock. Rejects only when the signal aborts. Unless the registration says otherwise the node is of this
+ * program's feature levels.
  */
 export async function registerNode(
   options: HoldOptions & { readonly registration: NodeRegistration },
@@ -38,7 +40,11 @@ export async function registerNode(
   const { lease, createRevision } = await acquireLeasedKey({
     ...options,
     key: keys.node(registration.role, registration.nodeId),
-    value: nodeRegistrationCodec.encode(registration),
+    value: nodeRegistrationCodec.encode({
+      minFeatureLevel: SUPPORTED_LEVELS.min,
+      maxFeatureLevel: SUPPORTED_LEVELS.max,
+      ...registration,
+    }),
     isOwn: (entry) => parsed(nodeRegistrationCodec, entry)?.incarnation === registration.incarnation,
     mayTakeOver: (entry) => {
       const { directoryId } = registration;

@@ -88,6 +88,9 @@ export interface NodeRegistration {
    * (R9).
    */
   readonly directoryId: string;
+  /** The feature levels at which the program can work; absent: 1 alone. See `levelRangeOf`. */
+  readonly minFeatureLevel?: number | undefined;
+  readonly maxFeatureLevel?: number | undefined;
   /** Storage nodes only: the nodeEpoch of the clean-shutdown mark found at start, -1 after a crash (R9). */
   readonly cleanShutdownNodeEpoch: number;
 }
@@ -185,6 +188,8 @@ export const nodeRegistrationCodec: ValueCodec<NodeRegistration> = valueCodec(
     fields.text("zone");
     fields.text("version");
     fields.text("incarnation");
+    fields.optionalInteger("minFeatureLevel", 1);
+    fields.optionalInteger("maxFeatureLevel", 1);
     fields.text("directoryId");
     fields.integer("cleanShutdownNodeEpoch", -1);
   },

@@ -1,11 +1,11 @@
-import { OttlaError } from "@ottla/errors";
 import {
   type ClusterChange,
-  featureLevelStateCodec,
   GROUPS_TOPIC,
+  type LevelRange,
   type Revision,
   type TopicPhase,
 } from "@ottla/metadata";
+import { ensureFeatureLevel, type LevelChange, raiseFeatureLevel } from "./feature-level.ts";
 import { GroupOwners } from "./group-owners.ts";
 import { LeaderBalance } from "./leader-balance.ts";
 import { LeaderElections } from "./leader-elections.ts";
@@ -19,12 +19,9 @@ import { RoundLoop } from "./round-loop.ts";
 import { SerialQueue } from "./serial-queue.ts";
 import { StorageNodeRecords } from "./storage-node-records.ts";
 import { StorageNodes } from "./storage-nodes.ts";
-import { type Term, writeAndSee } from "./term.ts";
+import type { Term } from "./term.ts";
 import type { ConfigChange, NewPartitions, NewTopic } from "./topic-requests.ts";
 import { type CreatedTopic, Topics } from "./topics.ts";
-
-/** What this version writes and understands; raised when the metadata's meaning changes. */
-const FEATURE_LEVEL = 1;
 
 /** How often rounds come when nothing happens: tombstones grow old, for instance. */
 const UPKEEP_INTERVAL_MS = 10 * 60 * 1000;
@@ -90,6 +87,11 @@ export class ActiveTerm {
     return active;
   }
 
+  /** The feature levels at which this program can work. */
+  get levels(): LevelRange {
+    return this.#term.levels;
+  }
+
   create(topic: NewTopic, signal: AbortSignal): Promise<CreatedTopic> {
     return this.#queue.run(() => this.#topics.create(topic), signal);
   }
@@ -114,6 +116,10 @@ export class ActiveTerm {
   /** Not behind the other work: a producer that starts must not wait for a large topic to be created. */
   allocateProducerIds(signal: AbortSignal): Promise<ProducerIdBlock> {
     return this.#producerIdQueue.run(() => allocateProducerIds(this.#term), signal);
+  }
+
+  raiseFeatureLevel(request: { level: number; dryRun: boolean }, signal: AbortSignal): Promise<LevelChange> {
+    return this.#queue.run(() => raiseFeatureLevel(this.#term, request), signal);
   }
 
   /** Asks for rounds: after a request that failed half-way, for instance. */
@@ -178,20 +184,4 @@ function isOfTopicsOnly(change: ClusterChange): boolean {
 
 function isUnderWay(phase: TopicPhase | undefined): boolean {
   return phase === "creating" || phase === "deleting";
-}
-
-async function ensureFeatureLevel(term: Term): Promise<void> {
-  const { view } = term;
-  const key = view.keys.featureLevel;
-  if (view.featureLevel === undefined) {
-    await writeAndSee(term, {
-      compare: [{ key, createRevision: 0 }],
-      success: [{ kind: "put", key, value: featureLevelStateCodec.encode({ level: FEATURE_LEVEL }) }],
-    });
-  } else if (view.featureLevel > FEATURE_LEVEL) {
-    throw new OttlaError(
-      "UNSUPPORTED_VERSION",
-      `metadata has feature level ${view.featureLevel}, this coordinator knows ${FEATURE_LEVEL}: upgrade it`,
-    );
-  }
 }

@@ -1,4 +1,4 @@
-import type { ClusterView, MetadataStore, TopicConfigMap } from "@ottla/metadata";
+import type { ClusterView, LevelRange, MetadataStore, TopicConfigMap } from "@ottla/metadata";
 import type { ServiceRegistry } from "@ottla/rpc";
 import type { Clock, Logger, MetricsRegistry, Random } from "@ottla/runtime";
 import type { CoordinatorMutants } from "./mutants.ts";
@@ -10,6 +10,8 @@ export interface TopicDefaults {
   readonly defaultReplicationFactor?: number | undefined;
   /** Topic settings by Kafka's names. */
   readonly topicDefaults: TopicConfigMap;
+  /** The feature level of a cluster that is new; undefined: the highest that the program supports. */
+  readonly initialFeatureLevel?: number | undefined;
   /** How the internal topic of consumer groups is created. */
   readonly groups?: { readonly offsetsTopicPartitions: number };
 }
@@ -82,6 +84,8 @@ export interface CoordinatorOptions {
   readonly limits?: Partial<CoordinatorLimits>;
   /** Time to live of the election's and the registration's lease. Default 5 s. */
   readonly leaseTtlMs?: number;
+  /** The feature levels at which the program can work; others than its own for tests. */
+  readonly levels?: LevelRange;
   /** Deliberate bugs, for tests only. */
   readonly mutants?: CoordinatorMutants;
 }

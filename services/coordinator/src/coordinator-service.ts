@@ -1,4 +1,5 @@
 import { invalidRequest, toOttlaError } from "@ottla/errors";
+import type { LevelRange } from "@ottla/metadata";
 import type {
   CoordinatorService,
   Reassignment as ReassignmentMessage,
@@ -7,6 +8,7 @@ import { errorToMessage, type ServiceImplementation } from "@ottla/rpc";
 import type { ActiveTerm } from "./active-term.ts";
 import type { Coordinator } from "./coordinator.ts";
 import type { CoordinatorMetrics } from "./coordinator-metrics.ts";
+import type { LevelChange } from "./feature-level.ts";
 import type { Reassignment } from "./reassignments.ts";
 
 type Service = ServiceImplementation<typeof CoordinatorService>;
@@ -118,7 +120,30 @@ function forOperators(answer: Answer) {
       answer("AlterBalancing", async (active) => ({
         revision: BigInt(await active.records.pauseBalancing(request.paused)),
       })),
+    raiseFeatureLevel: (request, { signal }) =>
+      answer("RaiseFeatureLevel", async (active) => {
+        const { level, dryRun } = request;
+        if (level < 0) throw invalidRequest("level", `${level} is negative`, 0);
+        return levelChangeToMessage(await active.raiseFeatureLevel({ level, dryRun }, signal), active.levels);
+      }),
   } satisfies Partial<Service>;
+}
+
+function levelChangeToMessage(change: LevelChange, supported: LevelRange) {
+  const { revision, formerLevel, targetLevel, refusal = "", nodes } = change;
+  return {
+    revision: BigInt(revision),
+    formerLevel,
+    targetLevel,
+    minSupportedLevel: supported.min,
+    maxSupportedLevel: supported.max,
+    refusal,
+    nodes: nodes.map(({ levels, ...node }) => ({
+      ...node,
+      minLevel: levels?.min ?? 0,
+      maxLevel: levels?.max ?? 0,
+    })),
+  };
 }
 
 function toReassignment({ partition, replicas, cancel }: ReassignmentMessage): Reassignment {

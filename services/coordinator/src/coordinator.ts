@@ -5,6 +5,7 @@ import {
   FencedWriter,
   type NodeRegistration,
   registerNode,
+  SUPPORTED_LEVELS,
 } from "@ottla/metadata";
 import { ActiveTerm } from "./active-term.ts";
 import type { CoordinatorMetrics } from "./coordinator-metrics.ts";
@@ -108,13 +109,15 @@ export class Coordinator {
   }
 
   async #register(): Promise<void> {
-    const { nodeId, zone, version, address } = this.#options;
+    const { nodeId, zone, version, address, levels = SUPPORTED_LEVELS } = this.#options;
     const registration: NodeRegistration = {
       role: "coordinator",
       nodeId,
       addresses: [address],
       zone,
       version,
+      minFeatureLevel: levels.min,
+      maxFeatureLevel: levels.max,
       incarnation: this.#incarnation,
       directoryId: "",
       cleanShutdownNodeEpoch: -1,
@@ -146,6 +149,7 @@ export class Coordinator {
         defaults: settings,
         limits: this.#limits,
         mutants: this.#options.mutants ?? NO_MUTANTS,
+        levels: this.#options.levels ?? SUPPORTED_LEVELS,
         ended,
       });
       logger.info({ term }, "elected as coordinator");

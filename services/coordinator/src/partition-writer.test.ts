@@ -5,6 +5,7 @@ import {
   ModelStore,
   type PartitionState,
   partitionStateCodec,
+  SUPPORTED_LEVELS,
 } from "@ottla/metadata";
 import { createMetricsRegistry, nullLogger, SeededRandom, VirtualClock } from "@ottla/runtime";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -44,6 +45,7 @@ beforeEach(async () => {
     defaults: { numPartitions: 1, topicDefaults: {} },
     limits: { ...DEFAULT_LIMITS, maxWaitingChanges: 2 * PARTITIONS },
     mutants: NO_MUTANTS,
+    levels: SUPPORTED_LEVELS,
     ended: new AbortController().signal,
   });
 });

@@ -3,6 +3,7 @@ import {
   type ClusterView,
   type FencedWrite,
   type FencedWriter,
+  type LevelRange,
   MAX_FENCED_OPERATIONS,
   type MetadataStore,
   type PartitionState,
@@ -29,6 +30,8 @@ export interface Term {
   readonly defaults: TopicDefaults;
   readonly limits: CoordinatorLimits;
   readonly mutants: CoordinatorMutants;
+  /** The feature levels at which this program can work. */
+  readonly levels: LevelRange;
   /** Aborts when the term is over. */
   readonly ended: AbortSignal;
 }

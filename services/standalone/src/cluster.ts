@@ -5,6 +5,7 @@ import {
   ensureClusterId,
   MetadataKeys,
   type MetadataStore,
+  requireSupportedLevel,
 } from "@ottla/metadata";
 import { openDataDirectory, type StorageEnd } from "@ottla/partition-storage";
 import type { ClusterIdentity } from "@ottla/rpc";
@@ -53,6 +54,8 @@ export interface OpenCluster {
 export interface OpenDirectory {
   readonly data: DataDirectory;
   storageEnded(end: StorageEnd): void;
+  /** Nothing was written: it is left marked as it was found. */
+  neverUsed(): void;
 }
 
 type DataDirectory = Awaited<ReturnType<typeof openDataDirectory>>;
@@ -78,6 +81,12 @@ export async function openCluster(options: OpenClusterOptions): Promise<OpenClus
   const clusterId = await ensureClusterId({ store, keys, random, expected });
   const view = await ClusterView.open({ store, cluster: CLUSTER_NAME, clock, logger });
   closing.signal.addEventListener("abort", () => view.close());
+  try {
+    requireSupportedLevel(view.featureLevel);
+  } catch (refusal) {
+    directory.neverUsed();
+    throw refusal;
+  }
   return {
     name: CLUSTER_NAME,
     store,
@@ -104,6 +113,9 @@ export async function openDirectory(
     data,
     storageEnded: (how) => {
       end = how;
+    },
+    neverUsed: () => {
+      if (data.cleanShutdown !== undefined) end = { clean: true, ...data.cleanShutdown };
     },
   };
 }

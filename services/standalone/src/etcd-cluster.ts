@@ -1,5 +1,11 @@
 import { OttlaError, toOttlaError } from "@ottla/errors";
-import { ClusterView, ensureClusterId, MetadataKeys, type MetadataStore } from "@ottla/metadata";
+import {
+  ClusterView,
+  ensureClusterId,
+  MetadataKeys,
+  type MetadataStore,
+  requireSupportedLevel,
+} from "@ottla/metadata";
 import { EtcdStore, readEtcdSettings } from "@ottla/metadata/etcd";
 import { readWholeFile } from "@ottla/runtime";
 import { addPart } from "./add-part.ts";
@@ -33,10 +39,12 @@ export async function joinCluster(options: OpenClusterOptions): Promise<OpenClus
   });
   const { signal } = closing;
   const clusterId = await clusterIdOf(options, store, signal);
-  const stores = settings.target.includes("partition-storage");
-  const directory = stores ? await openDirectory(options, clusterId) : undefined;
   const view = await ClusterView.open({ store, cluster: name, clock, logger, signal });
   signal.addEventListener("abort", () => view.close());
+  // Before the directory is opened: a program of the wrong level leaves it as it was.
+  requireSupportedLevel(view.featureLevel);
+  const stores = settings.target.includes("partition-storage");
+  const directory = stores ? await openDirectory(options, clusterId) : undefined;
   return { name, store, view, clusterId, identity: { clusterId, secret }, directory, closing: signal };
 }
 

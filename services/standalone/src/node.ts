@@ -12,6 +12,7 @@ import { addPart } from "./add-part.ts";
 import { checkTopicDefaults } from "./check-topic-defaults.ts";
 import { type OpenCluster, openCluster } from "./cluster.ts";
 import { Connections } from "./connections.ts";
+import { watchFeatureLevel } from "./feature-level.ts";
 import type { InternalDoor } from "./internal-door.ts";
 import { withFreeNodeId } from "./node-id.ts";
 import {
@@ -77,6 +78,7 @@ async function start(given: NodeOptions, lifecycle: Lifecycle): Promise<RunningN
   const inCluster = given.settings.etcd.endpoints.length > 0;
   if (inCluster) starting = "the node waits for etcd";
   const cluster = await open({ ...given, lifecycle }, inCluster);
+  watchFeatureLevel({ ...given, view: cluster.view, readiness });
   const settings = withFreeNodeId(given.settings, cluster.view, given.random);
   const options = { ...given, settings };
   starting = "the node is starting";

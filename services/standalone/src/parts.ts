@@ -64,7 +64,7 @@ export async function startCoordinatorPart(wiring: Wiring): Promise<void> {
     version: VERSION,
     metrics: wiring.metrics,
     registry,
-    settings: wiring.settings,
+    settings: { ...wiring.settings, initialFeatureLevel: wiring.settings.cluster.initialFeatureLevel },
   });
   wiring.connections.serve("coordinator", registry);
   await addPart(wiring.lifecycle, "coordinator", () => coordinator.stop());

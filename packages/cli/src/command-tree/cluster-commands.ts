@@ -1,12 +1,15 @@
 import type { Command } from "commander";
 import type { DrainFlags } from "../commands/cluster.ts";
+import type { UpgradeFlags } from "../commands/cluster-upgrade.ts";
 import type { ConnectionFlags, OutputFlags } from "../options.ts";
 import { withAddress, withOutput } from "../options.ts";
 import { type CommandTree, examples } from "./command-tree.ts";
 
 export function addClusterCommands(program: Command, tree: CommandTree): void {
   const { environment, run } = tree;
-  const cluster = program.command("cluster").description("look at the cluster, empty storage nodes");
+  const cluster = program
+    .command("cluster")
+    .description("look at the cluster, upgrade it, empty storage nodes");
   withOutput(cluster.command("describe"))
     .description("show the cluster's nodes, who leads and holds how much, and how far replicas are behind")
     .addHelpText("after", examples(["ottla cluster describe", "ottla cluster describe --output json"]))
@@ -16,6 +19,7 @@ export function addClusterCommands(program: Command, tree: CommandTree): void {
         return describeCluster(flags, environment);
       }),
     );
+  addUpgrade(cluster, tree);
   addDrain(cluster, tree);
   withAddress(cluster.command("balance"))
     .description("stop or start the moves of replicas that the cluster begins by itself")
@@ -25,6 +29,20 @@ export function addClusterCommands(program: Command, tree: CommandTree): void {
       run(async (action: string, flags: ConnectionFlags) => {
         const { balance } = await import("../commands/cluster.ts");
         return balance(action, flags, environment);
+      }),
+    );
+}
+
+function addUpgrade(cluster: Command, { environment, run }: CommandTree): void {
+  withOutput(cluster.command("upgrade"))
+    .description("raise the cluster's feature level after all nodes run a new version")
+    .option("--level <number>", "feature level to reach (default: the highest)")
+    .option("--execute", "do it, rather than show what it would do; it is never undone")
+    .addHelpText("after", examples(["ottla cluster upgrade", "ottla cluster upgrade --execute"]))
+    .action(
+      run(async (flags: UpgradeFlags) => {
+        const { upgradeCluster } = await import("../commands/cluster-upgrade.ts");
+        return upgradeCluster(flags, environment);
       }),
     );
 }

@@ -102,9 +102,11 @@ function clusterText(cluster: ClusterDescription): string {
   const { clusterId, version, controllerId } = cluster;
   const controller = controllerId < 0 ? "none" : String(controllerId);
   const balancing = cluster.balancingPaused ? "  balancing paused" : "";
-  const head = `cluster ${clusterId}  version ${version}  controller ${controller}${balancing}`;
+  const level = cluster.featureLevel === 0 ? "none yet" : String(cluster.featureLevel);
+  const names = `cluster ${clusterId}  version ${version}  feature level ${level}`;
+  const head = `${names}  controller ${controller}${balancing}`;
   const nodes = renderTable({
-    columns: ["role", "node", "epoch", "address", "zone", "state", "version"],
+    columns: ["role", "node", "epoch", "address", "zone", "state", "version", "levels"],
     rows: cluster.nodes.map((node) => [
       node.role,
       node.nodeId,
@@ -113,6 +115,7 @@ function clusterText(cluster: ClusterDescription): string {
       node.zone,
       stateOf(node),
       node.version,
+      levelsOf(node),
     ]),
   });
   const storage = cluster.nodes.filter(({ role }) => role === "partition-storage");
@@ -151,8 +154,14 @@ function storageTable(nodes: readonly NodeDescription[]): string {
   });
 }
 
-function stateOf({ offline, drain, storage }: NodeDescription): string {
+function levelsOf({ minFeatureLevel: min, maxFeatureLevel: max }: NodeDescription): string {
+  if (max === 0) return "?";
+  return min === max ? String(min) : `${min}-${max}`;
+}
+
+function stateOf({ offline, refused, drain, storage }: NodeDescription): string {
   const words = [
+    ...(refused ? ["refused: wrong feature level"] : []),
     ...(offline ? ["offline"] : []),
     ...(drain === "none" ? [] : [drain]),
     ...(storage?.appendsRefused === undefined ? [] : ["disk full"]),

@@ -97,6 +97,11 @@ export interface NodeDescription {
   readonly replicaCount: number;
   /** A storage node that the cluster knows, and that is not there. */
   readonly offline: boolean;
+  /** The feature levels at which its program can work; 0, both of them, where nobody knows. */
+  readonly minFeatureLevel: number;
+  readonly maxFeatureLevel: number;
+  /** It is there and takes no part: the cluster's feature level is not among them. */
+  readonly refused: boolean;
   /** Whether a storage node is being emptied, or has been. */
   readonly drain: DrainStateName;
   /** Replicas of the node that are not in sync. */
@@ -142,6 +147,47 @@ export interface ClusterDescription {
   readonly partitions: PartitionHealth;
   /** The cluster moves no replicas by itself. */
   readonly balancingPaused: boolean;
+  /** What all nodes may write and say to one another; 0 before the first coordinator was elected. */
+  readonly featureLevel: number;
+}
+
+export interface UpgradeClusterInput {
+  /** Default: the highest that the coordinator supports. */
+  readonly level?: number | undefined;
+  /** Check everything and change nothing. */
+  readonly dryRun?: boolean | undefined;
+}
+
+export interface ClusterUpgrade {
+  /** Before the call, and now. */
+  readonly formerLevel: number;
+  readonly level: number;
+  /** The one asked for. */
+  readonly targetLevel: number;
+  /** What the coordinator supports. */
+  readonly minSupportedLevel: number;
+  readonly maxSupportedLevel: number;
+  readonly nodes: readonly NodeLevels[];
+  /** The levels above the former one, up to the target. */
+  readonly levels: readonly FeatureLevelDescription[];
+  /** Of a dry run: why the level cannot be reached. */
+  readonly refusal: string | undefined;
+}
+
+/** At which feature levels the program of a node can work; both are 0 for a storage node that is away. */
+export interface NodeLevels {
+  readonly role: string;
+  readonly nodeId: number;
+  readonly version: string;
+  readonly minLevel: number;
+  readonly maxLevel: number;
+}
+
+export interface FeatureLevelDescription {
+  readonly level: number;
+  /** The version of Ottla that knew it first. */
+  readonly since: string;
+  readonly allows: string;
 }
 
 export interface DescribeClusterOptions {

@@ -6,6 +6,7 @@ import { type CallOptions, errorFromMessage, type RpcClient } from "@ottla/rpc";
 import type {
   AlterTopicConfigInput,
   ClusterDescription,
+  ClusterUpgrade,
   ConfigEntry,
   CreateTopicInput,
   DescribeClusterOptions,
@@ -20,8 +21,9 @@ import type {
   TopicConfig,
   TopicDescription,
   TopicSummary,
+  UpgradeClusterInput,
 } from "./admin-types.ts";
-import { describeCluster, describeConfig, describeTopic, missing } from "./describe.ts";
+import { describeCluster, describeConfig, describeTopic, describeUpgrade, missing } from "./describe.ts";
 
 export interface AdminDependencies {
   readonly admin: RpcClient<typeof AdminService>;
@@ -187,6 +189,15 @@ export class Admin {
 
   async resumeBalancing(): Promise<void> {
     await this.#admin.resumeBalancing({}, this.#callOptions);
+  }
+
+  /**
+   * Raises the cluster's feature level, which all nodes must support. It is never lowered. Throws
+   * FEATURE_UPDATE_FAILED where it cannot be; a dry run says so in `refusal`.
+   */
+  async upgradeCluster(input: UpgradeClusterInput = {}): Promise<ClusterUpgrade> {
+    const request = { level: input.level ?? 0, dryRun: input.dryRun ?? false };
+    return describeUpgrade(await this.#admin.upgradeCluster(request, this.#callOptions));
   }
 
   /** In the order of the queries. Throws the error of the first that failed. */

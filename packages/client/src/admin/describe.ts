@@ -4,6 +4,7 @@ import {
   type DescribeClusterResponse,
   DrainState,
   type Node,
+  type UpgradeClusterResponse,
   type ConfigEntry as WireConfig,
   type Partition as WirePartition,
   type NodeStorage as WireStorage,
@@ -12,6 +13,7 @@ import {
 import { errorFromMessage } from "@ottla/rpc";
 import type {
   ClusterDescription,
+  ClusterUpgrade,
   ConfigEntry,
   ConfigSourceName,
   DrainStateName,
@@ -81,7 +83,7 @@ const DRAIN_NAMES: Readonly<Record<DrainState, DrainStateName>> = {
 };
 
 export function describeCluster(wire: DescribeClusterResponse): ClusterDescription {
-  const { clusterId, controllerId, nodes, version, partitions, balancingPaused } = wire;
+  const { clusterId, controllerId, nodes, version, partitions, balancingPaused, featureLevel } = wire;
   return {
     clusterId,
     controllerId,
@@ -96,6 +98,7 @@ export function describeCluster(wire: DescribeClusterResponse): ClusterDescripti
       notPreferred: partitions?.notPreferred ?? 0,
     },
     balancingPaused,
+    featureLevel,
   };
 }
 
@@ -110,10 +113,33 @@ function describeNode(node: Node): NodeDescription {
     leaderCount: node.leaderCount,
     replicaCount: node.replicaCount,
     offline: node.offline,
+    minFeatureLevel: node.minFeatureLevel,
+    maxFeatureLevel: node.maxFeatureLevel,
+    refused: node.refused,
     drain: DRAIN_NAMES[node.drain],
     outOfSyncCount: node.outOfSyncCount,
     underReplicatedCount: node.underReplicatedCount,
     storage: node.storage && describeStorage(node.storage),
+  };
+}
+
+export function describeUpgrade(wire: UpgradeClusterResponse): ClusterUpgrade {
+  const { formerLevel, level, targetLevel, minSupportedLevel, maxSupportedLevel, refusal } = wire;
+  return {
+    formerLevel,
+    level,
+    targetLevel,
+    minSupportedLevel,
+    maxSupportedLevel,
+    nodes: wire.nodes.map(({ role, nodeId, version, minLevel, maxLevel }) => ({
+      role,
+      nodeId,
+      version,
+      minLevel,
+      maxLevel,
+    })),
+    levels: wire.levels.map(({ level: number, since, allows }) => ({ level: number, since, allows })),
+    refusal: refusal === "" ? undefined : refusal,
   };
 }
 

@@ -66,6 +66,7 @@ export class MemoryServer {
         resumeNode: unused,
         pauseBalancing: unused,
         resumeBalancing: unused,
+        upgradeCluster: unused,
         describeCluster: async () => ({ clusterId: "memory" }),
         describeTopics: async ({ names }) => ({ topics: names.map((name) => this.#describe(name)) }),
       });

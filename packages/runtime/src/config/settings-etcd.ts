@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { durationMs, optionalText, port, text, textList } from "./setting-kinds.ts";
+import { durationMs, optionalText, optionalWholeNumber, port, text, textList } from "./setting-kinds.ts";
 
 /** The settings that matter once the metadata is in etcd: a part of the schema in settings-schema.ts. */
 
@@ -34,6 +34,14 @@ export const cluster = z.strictObject({
     defaultDocumentation: "none",
     documentation:
       "File that holds the secret instead, such as a mounted one. A newline at its end is ignored.",
+  }),
+  initialFeatureLevel: optionalWholeNumber({
+    min: 1,
+    max: 1_000,
+    defaultDocumentation: "the highest that the coordinator supports",
+    documentation:
+      "Feature level at which a new cluster begins. A lower one lets older versions take part until " +
+      "`ottla cluster upgrade` raises it. Has no effect on a cluster that is there.",
   }),
   leaseTtlMs: durationMs({
     min: 3_000,

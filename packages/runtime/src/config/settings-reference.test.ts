@@ -23,6 +23,7 @@ describe("what is generated from the schema", () => {
       "groups.initial-rebalance-delay-ms",
       "cluster.secret",
       "cluster.secret-file",
+      "cluster.initial-feature-level",
       "internal.listen",
       "internal.advertised-address",
       "etcd.endpoints",

@@ -13,6 +13,7 @@ import {
   type TopicChangeOptions,
 } from "./topic-changes.ts";
 import { deleteRecords, describeTopics, listTopics } from "./topic-reads.ts";
+import { upgradeCluster } from "./upgrade-cluster.ts";
 
 /** Serves ottla.v1.AdminService. */
 export function createAdminService(options: TopicChangeOptions): ServiceImplementation<typeof AdminService> {
@@ -36,6 +37,7 @@ export function createAdminService(options: TopicChangeOptions): ServiceImplemen
     drainNode: (request, context) => guarded(() => drainNode(options, request, context)),
     resumeNode: (request, context) => guarded(() => resumeNode(options, request, context)),
     pauseBalancing: (_, context) => guarded(() => setBalancing(options, true, context)),
+    upgradeCluster: (request, context) => guarded(() => upgradeCluster(options, request, context)),
     resumeBalancing: (_, context) => guarded(() => setBalancing(options, false, context)),
   };
 }

@@ -1,5 +1,11 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { type ClusterNode, type ClusterView, type DrainState, NODE_ROLES } from "@ottla/metadata";
+import {
+  type ClusterNode,
+  type ClusterView,
+  type DrainState,
+  levelRangeOf,
+  NODE_ROLES,
+} from "@ottla/metadata";
 import {
   type DescribeClusterResponseSchema,
   type Node,
@@ -41,7 +47,9 @@ export function describeCluster(
           : nodeOf(node),
       ),
   );
-  const present = new Set(view.nodes("partition-storage").map(({ nodeId }) => nodeId));
+  const refused = view.refusedNodes().map((node): NodeInit => ({ ...nodeOf(node), refused: true }));
+  const isStorage = ({ role }: { readonly role?: string }): boolean => role === "partition-storage";
+  const present = new Set([...registered, ...refused].filter(isStorage).map(({ nodeId }) => nodeId));
   const absent = [...shares.keys()].filter((nodeId) => !present.has(nodeId)).toSorted((a, b) => a - b);
   const offline = absent.map(
     (nodeId): NodeInit => ({
@@ -55,10 +63,11 @@ export function describeCluster(
   return {
     clusterId: view.clusterId ?? "",
     controllerId: view.controller?.nodeId ?? -1,
-    nodes: [...registered, ...offline],
+    nodes: [...registered, ...refused, ...offline],
     version: VERSION,
     partitions,
     balancingPaused: view.isBalancingPaused,
+    featureLevel: view.featureLevel ?? 0,
   };
 }
 
@@ -108,6 +117,7 @@ function countPartitions(view: ClusterView): {
 }
 
 function nodeOf(node: ClusterNode): NodeInit {
+  const { min, max } = levelRangeOf(node);
   return {
     role: node.role,
     nodeId: node.nodeId,
@@ -115,6 +125,8 @@ function nodeOf(node: ClusterNode): NodeInit {
     address: node.addresses[0] ?? "",
     zone: node.zone,
     version: node.version,
+    minFeatureLevel: min,
+    maxFeatureLevel: max,
   };
 }
 

@@ -51,7 +51,7 @@ export function kafkaHandlers(services: KafkaServices): readonly AnyKafkaHandler
     syncGroupHandler(services),
     describeGroupsHandler(services),
     listGroupsHandler(services),
-    apiVersionsHandler(() => handlers),
+    apiVersionsHandler(services, () => handlers),
     createTopicsHandler(services),
     deleteTopicsHandler(services),
     deleteRecordsHandler(services),

@@ -1,0 +1,71 @@
+import { OttlaError } from "@ottla/errors";
+
+/** What a cluster may write and say from a level on. */
+export interface FeatureLevel {
+  readonly level: number;
+  /** The version of Ottla that knew it first. */
+  readonly since: string;
+  /** In words, for those who decide about raising it. */
+  readonly allows: string;
+}
+
+/**
+ * The closed list of feature levels, the lowest first. A program reads all that the levels of its range
+ * wrote, and writes only what the cluster's level allows, so that a program that knows no more than that
+ * level can take its place again. What is written in a new form, or said to a node that might not understand
+ * it, needs a level here and asks `ClusterView.featureLevel` first.
+ */
+export const FEATURE_LEVELS: readonly FeatureLevel[] = [
+  { level: 1, since: "0.1.0", allows: "the formats and calls of the first version" },
+];
+
+export interface LevelRange {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** What a program that says nothing of levels can work at: those before there was a second one. */
+const UNSAID: LevelRange = { min: 1, max: 1 };
+
+/** The levels at which this program can work. */
+export const SUPPORTED_LEVELS: LevelRange = {
+  min: FEATURE_LEVELS[0]?.level ?? 1,
+  max: FEATURE_LEVELS.at(-1)?.level ?? 1,
+};
+
+export function includesLevel({ min, max }: LevelRange, level: number): boolean {
+  return level >= min && level <= max;
+}
+
+/** As a node has registered it. */
+export function levelRangeOf(node: {
+  readonly minFeatureLevel?: number | undefined;
+  readonly maxFeatureLevel?: number | undefined;
+}): LevelRange {
+  const { minFeatureLevel: min = UNSAID.min, maxFeatureLevel: max = UNSAID.max } = node;
+  return { min, max };
+}
+
+export function formatLevels({ min, max }: LevelRange): string {
+  return min === max ? `feature level ${min}` : `feature levels ${min} to ${max}`;
+}
+
+/** Why a program of these levels cannot work in a cluster of that level; undefined if it can. */
+export function levelProblem(
+  level: number | undefined,
+  range: LevelRange = SUPPORTED_LEVELS,
+): string | undefined {
+  if (level === undefined || includesLevel(range, level)) return undefined;
+  const known = FEATURE_LEVELS.find((row) => row.level === level);
+  const since = known === undefined ? "" : `, which is known since version ${known.since}`;
+  const remedy = level > range.max ? "use a newer version" : "use an older version, or one in between";
+  const supported = `this program supports ${formatLevels(range)}`;
+  return `the cluster is at feature level ${level}${since}; ${supported}: ${remedy}`;
+}
+
+/** Throws UNSUPPORTED_VERSION where this program cannot work in a cluster of that level. */
+export function requireSupportedLevel(level: number | undefined, range?: LevelRange): void {
+  const problem = levelProblem(level, range);
+  if (problem === undefined) return;
+  throw new OttlaError("UNSUPPORTED_VERSION", problem, { metadata: { featureLevel: String(level) } });
+}

@@ -1,0 +1,41 @@
+import { type ClusterView, levelProblem, SUPPORTED_LEVELS } from "@ottla/metadata";
+import { Gauge, type Logger, type MetricsRegistry, type Readiness } from "@ottla/runtime";
+
+export interface FeatureLevelOptions {
+  readonly view: ClusterView;
+  readonly readiness: Readiness;
+  readonly metrics: MetricsRegistry;
+  readonly logger: Logger;
+}
+
+/**
+ * Shows the cluster's feature level. A node whose program cannot work at it is refused at its start; should
+ * the level change while it runs, it is not ready from then on, and all others take it for not there.
+ */
+export function watchFeatureLevel({ view, readiness, metrics, logger }: FeatureLevelOptions): void {
+  const problem = (): string | undefined => levelProblem(view.featureLevel);
+  const registers = [metrics];
+  const present = new Gauge({
+    name: "ottla_cluster_feature_level",
+    help: "What all nodes of the cluster may write and say to one another; 0: this node does not know yet",
+    registers,
+  });
+  const supported = new Gauge({
+    name: "ottla_supported_feature_level",
+    help: "The lowest and the highest feature level at which this program can work",
+    labelNames: ["bound"],
+    registers,
+  });
+  supported.labels("min").set(SUPPORTED_LEVELS.min);
+  supported.labels("max").set(SUPPORTED_LEVELS.max);
+  present.set(view.featureLevel ?? 0);
+  readiness.add("feature-level", problem);
+  view.onChange(({ featureLevelChanged }) => {
+    if (!featureLevelChanged) return;
+    const { featureLevel = 0 } = view;
+    present.set(featureLevel);
+    const reason = problem();
+    if (reason === undefined) logger.info({ featureLevel }, "the cluster is at this feature level");
+    else logger.error({ featureLevel }, reason);
+  });
+}
