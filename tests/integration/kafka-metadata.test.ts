@@ -9,6 +9,7 @@ import {
   offsetForLeaderEpoch,
   ZERO_UUID,
 } from "@ottla/kafka-protocol";
+import { SUPPORTED_LEVELS } from "@ottla/metadata";
 import { expect, test } from "vitest";
 import { KafkaTestClient } from "../support/kafka-client.ts";
 import { batchOf, createTopic, metadataOf, offsetOf, produceBatch, startKafkaNode } from "./kafka-support.ts";
@@ -119,6 +120,12 @@ test("ApiVersions tells what is served, and clients must name themselves", async
     minVersion: 4,
     maxVersion: 17,
   });
+  const { min, max } = SUPPORTED_LEVELS;
+  expect(answer).toMatchObject({
+    supportedFeatures: [{ name: "ottla.feature.level", minVersion: min, maxVersion: max }],
+    finalizedFeatures: [{ name: "ottla.feature.level", minVersionLevel: max, maxVersionLevel: max }],
+  });
+  expect(answer.finalizedFeaturesEpoch).toBeGreaterThan(0);
   const unnamed = await kafka.call(apiVersions, 3, { clientSoftwareName: "!", clientSoftwareVersion: "" });
   expect(unnamed).toMatchObject({ errorCode: ERRORS.INVALID_REQUEST.kafka, apiKeys: [] });
 });

@@ -16,12 +16,12 @@ export function watchFeatureLevel({ view, readiness, metrics, logger }: FeatureL
   const problem = (): string | undefined => levelProblem(view.featureLevel);
   const registers = [metrics];
   const present = new Gauge({
-    name: "ottla_cluster_feature_level",
+    name: "ottla_cluster_feature_level_state",
     help: "What all nodes of the cluster may write and say to one another; 0: this node does not know yet",
     registers,
   });
   const supported = new Gauge({
-    name: "ottla_supported_feature_level",
+    name: "ottla_supported_feature_levels",
     help: "The lowest and the highest feature level at which this program can work",
     labelNames: ["bound"],
     registers,

@@ -41,7 +41,7 @@ function featuresOf({ featureLevel, featureLevelRevision }: ClusterView) {
   return {
     supportedFeatures: [{ name: FEATURE, minVersion: min, maxVersion: max }],
     ...(featureLevel !== undefined && {
-      finalizedFeaturesEpoch: BigInt(featureLevelRevision),
+      finalizedFeaturesEpoch: featureLevelRevision,
       finalizedFeatures: [{ name: FEATURE, maxVersionLevel: featureLevel, minVersionLevel: featureLevel }],
     }),
   };
