@@ -11,6 +11,7 @@ export interface CommittedLog {
 
 /** One replica of a partition on one disk, as the disk has it. */
 interface DiskReplica {
+  readonly directory: string;
   readonly visible: LogMirror;
   readonly durable: LogMirror;
   /** Up to there what is durable was compared with what is committed. */
@@ -33,7 +34,8 @@ export interface DiskReplicasOptions {
 export class DiskReplicas {
   readonly #options: DiskReplicasOptions;
   readonly #committed = new Map<string, CommittedLog>();
-  readonly #disks = new Map<string, DiskReplica>();
+  /** By node, then by name. */
+  readonly #disks: Map<string, DiskReplica>[] = [];
   /** While an operator gives up copies of his own accord. */
   mustStayWhole = false;
 
@@ -52,12 +54,13 @@ export class DiskReplicas {
 
   /** What a leader adds to what is committed; undefined where its disk has nothing at that offset. */
   firstOffset(nodeId: number, name: string): number {
-    return this.#refreshed(nodeId, name).visible.startOffset ?? 0;
+    return this.#visible(nodeId, name).startOffset ?? 0;
   }
 
   /** `inSync` is what the leader takes for the ISR. */
   batchAt(nodeId: number, name: string, offset: number, inSync: readonly number[]): StoredBatch | undefined {
-    const { excuse, visible } = this.#refreshed(nodeId, name);
+    const { excuse } = this.#disk(nodeId, name);
+    const visible = this.#visible(nodeId, name);
     // A leader that does not know yet of a wrong bit: the others have what it stands for.
     return visible.at(offset) ?? (excuse === "damaged" ? this.#anyBatchAt(name, offset, inSync) : undefined);
   }
@@ -77,7 +80,7 @@ export class DiskReplicas {
     const { durable } = this.#refreshed(nodeId, name);
     const files = this.#options.machines[nodeId]?.disk.inspect(directoryOf(name), "durable") ?? [];
     const checkpoint = files.find((file) => file.name === "log-checkpoint");
-    const text = Buffer.from(checkpoint?.bytes ?? []).toString();
+    const text = Buffer.from(checkpoint?.bytes() ?? []).toString();
     return [...durable.placesBefore(Number(/recovery-point: (\d+)/.exec(text)?.[1] ?? 0))];
   }
 
@@ -93,7 +96,7 @@ export class DiskReplicas {
   }
 
   isAnyExcused(): boolean {
-    return this.#disks.values().some(({ excuse }) => excuse !== undefined);
+    return this.#disks.some((disks) => disks.values().some(({ excuse }) => excuse !== undefined));
   }
 
   /**
@@ -151,9 +154,8 @@ export class DiskReplicas {
   /** Whether what it has, however little, is right. */
   #isClean(nodeId: number, name: string): boolean {
     const { durable } = this.#refreshed(nodeId, name);
-    const files = this.#options.machines[nodeId]?.disk.inspect(directoryOf(name), "durable") ?? [];
-    const logs = files.filter((file) => file.name.endsWith(".log"));
-    const sizeBytes = logs.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    const files = this.#options.machines[nodeId]?.disk.inspect(directoryOf(name), "durable", ".log") ?? [];
+    const sizeBytes = files.reduce((sum, file) => sum + file.bytes().length, 0);
     if (sizeBytes !== durable.sizeBytes) return false;
     const end = Math.min(durable.endOffset ?? 0, this.committed(name).endOffset);
     return this.lacks(nodeId, name, end) === undefined;
@@ -181,22 +183,34 @@ export class DiskReplicas {
     return history.deletedBefore(metadata.topicName(name.slice(0, dash)), Number(name.slice(dash + 1)));
   }
 
+  /** What programs see of it. */
+  #visible(nodeId: number, name: string): LogMirror {
+    const { visible, directory } = this.#disk(nodeId, name);
+    const machine = this.#options.machines[nodeId];
+    if (machine !== undefined) visible.refresh(machine.disk.inspect(directory, "visible", ".log"));
+    return visible;
+  }
+
+  /** What a power cut leaves of it, as it is now. */
   #refreshed(nodeId: number, name: string): DiskReplica {
     const disk = this.#disk(nodeId, name);
     const machine = this.#options.machines[nodeId];
     if (machine === undefined) return disk;
-    const directory = directoryOf(name);
-    disk.visible.refresh(machine.disk.inspect(directory, "visible"));
-    const changedFrom = disk.durable.refresh(machine.disk.inspect(directory, "durable"));
+    const changedFrom = disk.durable.refresh(machine.disk.inspect(disk.directory, "durable", ".log"));
     disk.comparedTo = Math.min(disk.comparedTo, changedFrom);
     return disk;
   }
 
   #disk(nodeId: number, name: string): DiskReplica {
-    const key = `${nodeId}/${name}`;
-    let disk = this.#disks.get(key);
+    let disks = this.#disks[nodeId];
+    if (disks === undefined) {
+      disks = new Map();
+      this.#disks[nodeId] = disks;
+    }
+    let disk = disks.get(name);
     if (disk === undefined) {
       disk = {
+        directory: directoryOf(name),
         visible: new LogMirror(),
         durable: new LogMirror(),
         comparedTo: 0,
@@ -204,7 +218,7 @@ export class DiskReplicas {
         damagedBelow: 0,
         lostDirectory: undefined,
       };
-      this.#disks.set(key, disk);
+      disks.set(name, disk);
     }
     return disk;
   }

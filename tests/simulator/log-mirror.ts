@@ -34,19 +34,21 @@ export class LogMirror {
   #names: readonly string[] = [];
 
   /**
-   * Takes in what the directory holds now. Returns the lowest offset at which something
+   * Takes in what the directory's logs hold now. Returns the lowest offset at which something
    * was there and is changed.
    */
-  refresh(files: readonly InspectedFile[]): number {
+  refresh(logs: readonly InspectedFile[]): number {
     let changedFrom = Number.POSITIVE_INFINITY;
-    const logs = files.filter(({ name }) => name.endsWith(".log"));
-    const gone = this.#names.filter((name) => !logs.some((file) => file.name === name));
-    for (const name of gone) {
-      changedFrom = Math.min(changedFrom, this.#segments.get(name)?.batches[0]?.baseOffset ?? changedFrom);
-      this.#segments.delete(name);
+    const [only] = logs;
+    if (logs.length !== 1 || this.#names.length !== 1 || only?.name !== this.#names[0]) {
+      const gone = this.#names.filter((name) => !logs.some((file) => file.name === name));
+      for (const name of gone) {
+        changedFrom = Math.min(changedFrom, this.#segments.get(name)?.batches[0]?.baseOffset ?? changedFrom);
+        this.#segments.delete(name);
+      }
+      this.#names = logs.map(({ name }) => name).sort();
     }
     for (const file of logs) changedFrom = Math.min(changedFrom, this.#refreshSegment(file));
-    this.#names = logs.map(({ name }) => name).sort();
     return changedFrom;
   }
 
@@ -117,7 +119,7 @@ export class LogMirror {
       changedFrom = Math.min(changedFrom, last.baseOffset);
       batches.pop();
     }
-    parse(file.bytes, batches);
+    parse(file.bytes(), batches);
     return changedFrom;
   }
 }

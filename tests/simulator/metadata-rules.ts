@@ -26,6 +26,8 @@ export class MetadataRules {
   readonly #nodes = new Map<number, KnownNode>();
   readonly #leaders = new Map<string, string>();
   readonly #topicNames = new Map<string, string>();
+  /** The revisions at which partitions were created, by name. */
+  readonly #created = new Map<string, number>();
   /** Grows with each change. */
   version = 0;
 
@@ -89,7 +91,10 @@ export class MetadataRules {
     if (parsed?.kind === "partition") {
       const name = `${parsed.topicId}-${parsed.partition}`;
       if (event.kind === "delete") this.#partitions.delete(name);
-      else this.#onPartition(name, partitionStateCodec.parse(event.entry.value, event.entry.key));
+      else {
+        this.#created.set(name, event.entry.createRevision);
+        this.#onPartition(name, partitionStateCodec.parse(event.entry.value, event.entry.key));
+      }
     } else if (parsed?.kind === "node" && parsed.role === "partition-storage") {
       const node = this.#nodeOf(parsed.nodeId);
       node.nodeEpoch = event.kind === "delete" ? undefined : event.entry.createRevision;
@@ -172,6 +177,8 @@ export class MetadataRules {
     this.#simulation.checked("R9");
     for (const [name, { eligibleReplicas, isr }] of this.#partitions) {
       if (!isr.includes(nodeId) && !eligibleReplicas.includes(nodeId)) continue;
+      // One that was created when that directory was there already had nothing in the other one.
+      if ((this.#created.get(name) ?? 0) > (node.nodeEpoch ?? 0)) continue;
       broken("R9", `${name}: node ${nodeId} came back with another directory and kept its place`);
     }
   }

@@ -2,8 +2,6 @@ import type { Clock, Disk, DiskFile, DiskLock, MemoryDisk } from "@ottla/runtime
 import type { Scheduler } from "./scheduler.ts";
 import type { SimulatedProcess } from "./simulated-process.ts";
 
-const NEVER = new Promise<never>(() => undefined);
-
 /** The shortest and the longest time that an operation on a healthy disk takes, in milliseconds. */
 const FASTEST_MS = 0.03;
 const SLOWEST_MS = 0.4;
@@ -29,7 +27,7 @@ export function diskClock(scheduler: Scheduler, random: { float(): number }): Cl
  */
 export function diskOf(process: SimulatedProcess, disk: MemoryDisk): Disk {
   const call = <T>(operation: () => Promise<T>): Promise<T> =>
-    process.isAlive ? process.answerOf(operation()) : NEVER;
+    process.isAlive ? process.answerOf(operation()) : never();
   return {
     open: async (path, mode) => fileOf(await call(() => disk.open(path, mode)), call),
     makeDirectory: (path) => call(() => disk.makeDirectory(path)),
@@ -42,6 +40,11 @@ export function diskOf(process: SimulatedProcess, disk: MemoryDisk): Disk {
     space: (path) => call(() => disk.space(path)),
     lock: async (directory) => lockOf(await call(() => disk.lock(directory)), call),
   };
+}
+
+/** A promise of its own each time: one that all share would keep whatever ever waited for it. */
+function never(): Promise<never> {
+  return new Promise(() => undefined);
 }
 
 type Call = <T>(operation: () => Promise<T>) => Promise<T>;

@@ -6,7 +6,18 @@ import type { MetadataRules } from "./metadata-rules.ts";
 import { broken } from "./rule-broken.ts";
 import type { Simulation } from "./simulation.ts";
 
+interface KnownReplica {
+  readonly name: string;
+  readonly committed: CommittedLog;
+}
+
+interface WhoLeads extends KnownReplica {
+  readonly nodeId: number;
+  readonly run: number;
+}
+
 interface TermSeen {
+  readonly term: string;
   readonly leader: string;
   highWatermark: number;
   /** That the leader knew of when it was last looked at. */
@@ -32,6 +43,9 @@ export class ReplicaRules {
   readonly #terms = new Map<string, TermSeen>();
   /** The latest offset that was told, by partition, with its epoch. */
   readonly #latest = new Map<string, { epoch: number; offset: number }>();
+  /** Names and terms are looked up so often that finding them must cost nothing. */
+  readonly #known = new WeakMap<PartitionReplica, KnownReplica>();
+  readonly #seenOf = new WeakMap<object, TermSeen>();
   /** The states that led when they were last looked at. */
   readonly #leading = new WeakSet<object>();
   readonly #activity = new Map<number, number>();
@@ -56,7 +70,7 @@ export class ReplicaRules {
       if (this.#activity.get(node.nodeId) === activity) continue;
       this.#activity.set(node.nodeId, activity);
       for (const replica of node.replicas()) {
-        if (this.#checkReplica(node.nodeId, node.runs, replica)) grown.add(nameOf(replica));
+        if (this.#checkReplica(node.nodeId, node.runs, replica)) grown.add(this.#knownOf(replica).name);
       }
     }
     const isDue = metadata.version !== this.#metadataVersion || simulation.nowMs >= this.#fullCheckMs;
@@ -84,12 +98,11 @@ export class ReplicaRules {
   #checkReplica(nodeId: number, run: number, replica: PartitionReplica): boolean {
     const state = replica.open?.state;
     if (state === undefined) return false;
-    const name = nameOf(replica);
-    const committed = this.#options.disks.committed(name);
+    const { name, committed } = this.#knownOf(replica);
     const before = committed.endOffset;
     const { role, highWatermark } = state;
     if (role.kind === "leader") {
-      this.#checkLeader(nodeId, run, name, role.leader);
+      this.#checkLeader({ nodeId, run, name, committed }, role.leader);
       this.#leading.add(state);
     } else {
       if (replica.leader !== undefined) {
@@ -112,14 +125,12 @@ export class ReplicaRules {
     return committed.endOffset > before;
   }
 
-  #checkLeader(nodeId: number, run: number, name: string, leader: LeaderSeen): void {
+  #checkLeader({ nodeId, run, name, committed }: WhoLeads, leader: LeaderSeen): void {
     const { simulation } = this.#options;
     const { highWatermark, leaderEpoch } = leader;
-    const term = `${name}/${leaderEpoch}`;
-    const who = `node ${nodeId}, run ${run}`;
-    const seen = this.#terms.get(term) ?? { leader: who, highWatermark: 0, partitionEpoch: -1 };
-    this.#terms.set(term, seen);
-    if (seen.leader !== who) broken("R2", `${term} is led by ${seen.leader} and by ${who}`);
+    const seen = this.#seenOf.get(leader) ?? this.#termOf(name, leaderEpoch, `node ${nodeId}, run ${run}`);
+    this.#seenOf.set(leader, seen);
+    const { term } = seen;
     if (highWatermark < seen.highWatermark) {
       broken("R4", `the high watermark of ${term} went from ${seen.highWatermark} to ${highWatermark}`);
     }
@@ -131,7 +142,6 @@ export class ReplicaRules {
     if (highWatermark === seen.highWatermark) return;
     seen.highWatermark = highWatermark;
     simulation.checked("R4");
-    const committed = this.#options.disks.committed(name);
     if (highWatermark <= committed.endOffset) return;
     if (knewIsr && isr.length < minInsyncReplicas) {
       broken(
@@ -140,6 +150,25 @@ export class ReplicaRules {
       );
     }
     this.#commit(nodeId, name, { committed, highWatermark, isr });
+  }
+
+  /** R2: nobody else has led in that epoch. */
+  #termOf(name: string, leaderEpoch: number, leader: string): TermSeen {
+    const term = `${name}/${leaderEpoch}`;
+    const seen = this.#terms.get(term) ?? { term, leader, highWatermark: 0, partitionEpoch: -1 };
+    this.#terms.set(term, seen);
+    if (seen.leader !== leader) broken("R2", `${term} is led by ${seen.leader} and by ${leader}`);
+    return seen;
+  }
+
+  #knownOf(replica: PartitionReplica): KnownReplica {
+    let known = this.#known.get(replica);
+    if (known === undefined) {
+      const name = `${replica.topicId}-${replica.partition}`;
+      known = { name, committed: this.#options.disks.committed(name) };
+      this.#known.set(replica, known);
+    }
+    return known;
   }
 
   /** R5: "latest" never goes back, over all terms. */
@@ -210,8 +239,4 @@ interface LeaderSeen {
     readonly partitionEpoch: number;
   };
   latestOffset(): number | undefined;
-}
-
-function nameOf({ topicId, partition }: PartitionReplica): string {
-  return `${topicId}-${partition}`;
 }

@@ -1,5 +1,6 @@
 import { OttlaError } from "@ottla/errors";
 import { defaultSettings, type Settings } from "@ottla/runtime";
+import { withoutAbandonedSignals } from "./abandoned-signals.ts";
 import { Administration } from "./administration.ts";
 import { Clients, type TopicPlan } from "./clients.ts";
 import { SimulatedCluster } from "./cluster.ts";
@@ -49,7 +50,7 @@ export async function runSimulation(options: RunOptions): Promise<RunReport> {
     trace,
   });
   const run = new SimulationRun(simulation, await settingsOf());
-  const failure = await run.run();
+  const failure = await withoutAbandonedSignals(() => run.run());
   const { scheduler } = simulation;
   return {
     seed,
@@ -125,6 +126,8 @@ class SimulationRun {
       await this.#until("the load ends", LOAD_MS + 1, () => this.#simulation.nowMs >= endMs);
       await this.#recover();
       await this.#during("everything is read", RECOVERY_LIMIT_MS, () => this.#readEverything());
+      // A lease that nobody could renew while it was away still ends after the faults.
+      await this.#until("all is in sync at last", RECOVERY_LIMIT_MS, () => this.#isRecovered);
       this.#replicaRules.checkIdentical();
       return undefined;
     } catch (thrown) {
@@ -138,10 +141,14 @@ class SimulationRun {
     this.#administration.stop();
     await this.#until("the cluster recovers", RECOVERY_LIMIT_MS, () => {
       for (const node of this.#cluster.nodes) if (node.isDown) node.start();
-      return this.#whyNotRecovered() === undefined;
+      return this.#isRecovered;
     });
     this.#clients.stopProducing();
     await this.#until("all records are answered", RECOVERY_LIMIT_MS, () => this.#clients.pending === 0);
+  }
+
+  get #isRecovered(): boolean {
+    return this.#whyNotRecovered() === undefined;
   }
 
   #whyNotRecovered(): string | undefined {

@@ -18,11 +18,6 @@ interface PendingChange {
 /** What programs see, or what a power cut would surely leave. */
 export type Side = "visible" | "durable";
 
-export interface InspectedBytes {
-  readonly bytes: Uint8Array;
-  readonly changedFrom: number;
-}
-
 /** What becomes of changes that no sync covers when the power goes. */
 export type Unsynced = "lost" | "kept" | "random";
 
@@ -116,12 +111,15 @@ export class MemoryDiskContent {
     this.#changedFrom.durable = Math.min(this.#changedFrom.durable, position);
   }
 
-  /** A view of the bytes, and from where on they may differ from those of the last inspection. */
-  inspect(side: Side): InspectedBytes {
+  view(side: Side): Uint8Array {
+    return (side === "visible" ? this.#visible : this.#durable).view();
+  }
+
+  /** From where on the bytes may differ from those of the last inspection. */
+  inspect(side: Side): number {
     const changedFrom = this.#changedFrom[side];
-    const bytes = (side === "visible" ? this.#visible : this.#durable).view();
     this.#changedFrom[side] = Number.POSITIVE_INFINITY;
-    return { bytes, changedFrom };
+    return changedFrom;
   }
 
   #makeDurable(change: Change): void {

@@ -49,6 +49,8 @@ export class MemoryDiskTree {
   readonly #root: DirectoryNode = newDirectory(0);
   readonly #onUnlinked: (file: FileNode) => void;
   #journal: Operation[] = [];
+  /** Names of directories that checks inspect, again and again. */
+  readonly #inspected = new Map<string, readonly string[]>();
 
   /** `onUnlinked` hears of each file that no directory names any more. */
   constructor(onUnlinked: (file: FileNode) => void) {
@@ -186,7 +188,12 @@ export class MemoryDiskTree {
   /** The names in a directory and what they stand for, as programs see them or as a power cut leaves them. */
   inspect(path: string, side: Side): ReadonlyMap<string, Node> {
     let node: DirectoryNode = this.#root;
-    for (const name of namesIn(path)) {
+    let names = this.#inspected.get(path);
+    if (names === undefined) {
+      names = namesIn(path);
+      this.#inspected.set(path, names);
+    }
+    for (const name of names) {
       const next = (side === "visible" ? node.entries : node.durable).get(name);
       if (next?.kind !== "directory") return new Map();
       node = next;

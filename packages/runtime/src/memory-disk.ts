@@ -3,7 +3,7 @@ import type { Clock } from "./clock.ts";
 import type { DirectoryEntry, Disk, DiskFile, DiskLock, DiskSpace, FileStat } from "./disk.ts";
 import { DiskError } from "./disk.ts";
 import { parentDirectory } from "./durable-file.ts";
-import type { CrashReport, InspectedBytes, Side, Unsynced } from "./memory-disk-content.ts";
+import type { CrashReport, Side, Unsynced } from "./memory-disk-content.ts";
 import { MemoryDiskFaults } from "./memory-disk-faults.ts";
 import { MemoryDiskFile } from "./memory-disk-file.ts";
 import { MemoryDiskOperations } from "./memory-disk-operations.ts";
@@ -29,10 +29,12 @@ export interface CrashOptions {
   readonly unsynced?: Unsynced;
 }
 
-/** A file as it is. The bytes are a view: good until the disk is used again. */
-export interface InspectedFile extends InspectedBytes {
+/** A file as it is. Its bytes are a view: good until the disk is used again. */
+export interface InspectedFile {
   readonly name: string;
   readonly identity: object;
+  readonly changedFrom: number;
+  bytes(): Uint8Array;
 }
 
 export interface FlipBitOptions {
@@ -104,12 +106,15 @@ export class MemoryDisk implements Disk {
   /**
    * The files in a directory as they are, without an operation and its faults: for checks of what programs
    * left. `identity` tells a file from another that got its name; `changedFrom` is the lowest position that
-   * changed since the file was last inspected on that side.
+   * changed since the file was last inspected on that side. `suffix` leaves the others as they are.
    */
-  inspect(directory: string, side: Side): InspectedFile[] {
+  inspect(directory: string, side: Side, suffix = ""): InspectedFile[] {
     const files: InspectedFile[] = [];
     for (const [name, node] of this.#tree.inspect(directory, side)) {
-      if (node.kind === "file") files.push({ name, identity: node.content, ...node.content.inspect(side) });
+      if (node.kind !== "file" || !name.endsWith(suffix)) continue;
+      const { content } = node;
+      const changedFrom = content.inspect(side);
+      files.push({ name, identity: content, changedFrom, bytes: () => content.view(side) });
     }
     return files;
   }
