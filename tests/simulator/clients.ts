@@ -54,7 +54,7 @@ export class Clients {
   }
 
   admin(name: string): Admin {
-    return this.#open(name).ottla.admin();
+    return this.open(name).ottla.admin();
   }
 
   /** Reads a partition from its start to its end, as a new reader does: its records by offset. */
@@ -63,7 +63,7 @@ export class Clients {
     partition: number,
     number: number,
   ): Promise<{ readonly logStart: number; readonly records: ReadonlyMap<number, string> }> {
-    const { ottla } = this.#open(`last-reader${number}`);
+    const { ottla } = this.open(`last-reader${number}`);
     const [earliest] = await ottla.admin().listOffsets([{ topic, partition, at: "earliest" }]);
     const consumer = ottla.consumer();
     await consumer.assign([{ topic, partition, offset: "earliest" }]);
@@ -79,7 +79,7 @@ export class Clients {
     name: string,
     work: (ottla: Ottla, process: SimulatedProcess, random: SeededRandom) => Promise<void>,
   ): void {
-    const { ottla, process } = this.#open(name);
+    const { ottla, process } = this.open(name);
     const { simulation } = this.#options;
     work(ottla, process, simulation.random(`${name}/work`)).catch((thrown: unknown) => {
       const what =
@@ -89,7 +89,8 @@ export class Clients {
     });
   }
 
-  #open(name: string): { readonly ottla: Ottla; readonly process: SimulatedProcess } {
+  /** A client of its own. */
+  open(name: string): { readonly ottla: Ottla; readonly process: SimulatedProcess } {
     const { simulation } = this.#options;
     const process = new SimulatedProcess(name, simulation.scheduler);
     const { clock } = process;

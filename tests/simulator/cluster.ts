@@ -6,6 +6,7 @@ import { SimulatedNode } from "./simulated-node.ts";
 import {
   coordinatorService,
   gatewayService,
+  groupCoordinatorService,
   type ServiceOptions,
   storageService,
 } from "./simulated-services.ts";
@@ -49,6 +50,7 @@ export interface ClusterOptions {
   readonly settings: Settings;
   readonly replicationFactor: number;
   readonly storageNodes: number;
+  readonly groupCoordinators: number;
 }
 
 /** All nodes of the simulated cluster: those of storage, two coordinators, two gateways. */
@@ -57,9 +59,12 @@ export class SimulatedCluster {
   readonly storages: readonly StorageMachine[];
   readonly coordinators: readonly SimulatedNode[];
   readonly gateways: readonly SimulatedNode[];
+  /** None in seeds without groups. */
+  readonly groupCoordinators: readonly SimulatedNode[];
   readonly keys = new MetadataKeys(CLUSTER);
 
-  constructor({ replicationFactor, settings, simulation, storageNodes }: ClusterOptions) {
+  constructor(clusterOptions: ClusterOptions) {
+    const { replicationFactor, settings, simulation, storageNodes } = clusterOptions;
     const options = { settings, replicationFactor, mutants: simulation.mutants };
     this.simulation = simulation;
     this.storages = Array.from(
@@ -84,6 +89,16 @@ export class SimulatedCluster {
           start: gatewayService(nodeId, options),
         }),
     );
+    this.groupCoordinators = Array.from(
+      { length: clusterOptions.groupCoordinators },
+      (_, nodeId) =>
+        new SimulatedNode({
+          simulation,
+          name: `groups-${nodeId}`,
+          nodeId,
+          start: groupCoordinatorService(nodeId, options),
+        }),
+    );
     simulation.network.services.set(
       SERVICE_ADDRESS,
       this.gateways.map(({ address }) => address),
@@ -91,7 +106,8 @@ export class SimulatedCluster {
   }
 
   get nodes(): readonly SimulatedNode[] {
-    return [...this.storages.map(({ node }) => node), ...this.coordinators, ...this.gateways];
+    const storages = this.storages.map(({ node }) => node);
+    return [...storages, ...this.coordinators, ...this.gateways, ...this.groupCoordinators];
   }
 
   start(): void {

@@ -52,6 +52,19 @@ export class DiskReplicas {
     return committed;
   }
 
+  /** A committed batch, from whichever disk has it. */
+  bytesOf(name: string, batch: StoredBatch): Uint8Array | undefined {
+    for (const { node, disk } of this.#options.machines) {
+      const { visible } = this.#refreshed(node.nodeId, name);
+      const place = isSameBatch(batch, visible.at(batch.baseOffset)) && visible.placeOf(batch.baseOffset);
+      if (!place) continue;
+      const files = disk.inspect(directoryOf(name), "visible");
+      const bytes = files.find((file) => file.name === place.file)?.bytes;
+      if (bytes !== undefined) return bytes.slice(place.position, place.position + place.sizeBytes);
+    }
+    return undefined;
+  }
+
   /** What a leader adds to what is committed; undefined where its disk has nothing at that offset. */
   firstOffset(nodeId: number, name: string): number {
     return this.#visible(nodeId, name).startOffset ?? 0;

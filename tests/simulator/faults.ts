@@ -71,7 +71,7 @@ function cutPower({ later }: FaultContext, machines: readonly StorageMachine[], 
 function cutPowerOfAll(context: FaultContext): boolean {
   const { cluster, later, random } = context;
   const offMs = between(random, 100, 4_000);
-  for (const node of [...cluster.gateways, ...cluster.coordinators]) {
+  for (const node of [...cluster.gateways, ...cluster.coordinators, ...cluster.groupCoordinators]) {
     node.crash("power");
     later(offMs + random.float() * 500, () => node.start());
   }

@@ -59,6 +59,12 @@ export class History {
     this.#agree(this.#of(topic, partition), offset, value, "was read");
   }
 
+  /** Those that are there for sure, as far as clients know. */
+  *acknowledgedOffsets(topic: string, partition: number): Generator<number> {
+    const { acknowledged, deletedBefore } = this.#of(topic, partition);
+    for (const offset of acknowledged.keys()) if (offset >= deletedBefore) yield offset;
+  }
+
   deleteRequested(topic: string, partition: number, beforeOffset: number): void {
     const history = this.#of(topic, partition);
     history.deletedBefore = Math.max(history.deletedBefore, beforeOffset);

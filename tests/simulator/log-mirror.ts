@@ -92,6 +92,19 @@ export class LogMirror {
     return undefined;
   }
 
+  /** Where the batch with that base offset lies. */
+  placeOf(baseOffset: number): BatchPlace | undefined {
+    for (const file of this.#names) {
+      const batches = this.#segments.get(file)?.batches ?? [];
+      const index = batches.findLastIndex((batch) => batch.baseOffset === baseOffset);
+      const batch = batches[index];
+      if (batch === undefined) continue;
+      const position = batches[index - 1]?.endPosition ?? 0;
+      return { file, position, sizeBytes: batch.endPosition - position };
+    }
+    return undefined;
+  }
+
   /** The places of all batches that end at the offset or before it. */
   *placesBefore(offset: number): Generator<BatchPlace> {
     for (const file of this.#names) {

@@ -21,7 +21,7 @@ export const MUTANTS: readonly MutantToFind[] = [
   { mutant: "latest-before-epoch-start", limit: 10 },
   { mutant: "truncate-by-high-watermark", limit: 10 },
   { mutant: "epoch-start-ignored", limit: 60 },
-  { mutant: "joins-below-high-watermark", limit: 5 },
+  { mutant: "joins-below-high-watermark", limit: 10 },
   { mutant: "sync-skipped", limit: 5 },
   { mutant: "agreement-unchecked", limit: 5 },
   { mutant: "stale-node-epoch-accepted", limit: 60 },

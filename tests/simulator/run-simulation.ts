@@ -5,6 +5,7 @@ import { Administration } from "./administration.ts";
 import { Clients, type TopicPlan } from "./clients.ts";
 import { SimulatedCluster } from "./cluster.ts";
 import { DiskReplicas } from "./disk-replicas.ts";
+import { GROUP_COORDINATORS, Groups, hasGroups } from "./groups.ts";
 import { History } from "./history.ts";
 import { MetadataRules } from "./metadata-rules.ts";
 import { type Mutant, NO_MUTANTS } from "./mutants.ts";
@@ -68,7 +69,15 @@ export async function runSimulation(options: RunOptions): Promise<RunReport> {
 let settings: Promise<Settings> | undefined;
 
 function settingsOf(): Promise<Settings> {
-  settings ??= defaultSettings({ storage: { replicaLagTimeMaxMs: 3_000 } });
+  settings ??= defaultSettings({
+    storage: { replicaLagTimeMaxMs: 3_000 },
+    groups: {
+      offsetsTopicPartitions: 2,
+      minSessionTimeoutMs: 1_000,
+      consumerSessionTimeoutMs: 4_000,
+      consumerHeartbeatIntervalMs: 1_000,
+    },
+  });
   return settings;
 }
 
@@ -84,6 +93,7 @@ class SimulationRun {
   readonly #nemesis: Nemesis;
   readonly #replicaRules: ReplicaRules;
   readonly #administration: Administration;
+  readonly #groups: Groups | undefined;
 
   constructor(simulation: Simulation, settings: Settings) {
     this.#simulation = simulation;
@@ -94,6 +104,7 @@ class SimulationRun {
       settings,
       replicationFactor: REPLICATION_FACTOR,
       storageNodes,
+      groupCoordinators: hasGroups(simulation.seed) ? GROUP_COORDINATORS : 0,
     });
     this.#clients = new Clients({ simulation, history: this.history, topics: this.#topics });
     const metadata = new MetadataRules(simulation, this.#cluster.keys);
@@ -101,13 +112,10 @@ class SimulationRun {
     const disks = new DiskReplicas({ metadata, history: this.history, machines: cluster.storages });
     this.#replicaRules = new ReplicaRules({ simulation, metadata, disks, machines: cluster.storages });
     this.#nemesis = new Nemesis({ simulation, cluster, disks, metadata });
+    const shared = { simulation, cluster, history: this.history, metadata, disks, topics: this.#topics };
+    this.#groups = hasGroups(simulation.seed) ? new Groups({ ...shared, clients: this.#clients }) : undefined;
     this.#administration = new Administration({
-      simulation,
-      cluster,
-      history: this.history,
-      metadata,
-      disks,
-      topics: this.#topics,
+      ...shared,
       admin: this.#clients.admin("administrator"),
     });
   }
@@ -120,6 +128,7 @@ class SimulationRun {
       );
       await this.#during("topics are created", START_LIMIT_MS, () => this.#createTopics());
       this.#clients.startLoad(PRODUCERS, READERS);
+      this.#groups?.start();
       this.#nemesis.start();
       this.#administration.start();
       const endMs = this.#simulation.nowMs + LOAD_MS;
@@ -129,6 +138,7 @@ class SimulationRun {
       // A lease that nobody could renew while it was away still ends after the faults.
       await this.#until("all is in sync at last", RECOVERY_LIMIT_MS, () => this.#isRecovered);
       this.#replicaRules.checkIdentical();
+      this.#groups?.finally();
       return undefined;
     } catch (thrown) {
       return thrown instanceof Error ? thrown : new Error(String(thrown));
@@ -139,12 +149,14 @@ class SimulationRun {
     this.#simulation.say("run", () => "the faults end");
     this.#nemesis.stop();
     this.#administration.stop();
+    this.#groups?.stay();
     await this.#until("the cluster recovers", RECOVERY_LIMIT_MS, () => {
       for (const node of this.#cluster.nodes) if (node.isDown) node.start();
       return this.#isRecovered;
     });
     this.#clients.stopProducing();
     await this.#until("all records are answered", RECOVERY_LIMIT_MS, () => this.#clients.pending === 0);
+    await this.#until("groups have read all", RECOVERY_LIMIT_MS, () => this.#whyGroupsWait() === undefined);
   }
 
   get #isRecovered(): boolean {
@@ -159,6 +171,16 @@ class SimulationRun {
       if (state.isr.length < state.replicas.length) return `${topicId}-${partition} is not fully in sync`;
     }
     return undefined;
+  }
+
+  #whyNotDone(): string {
+    const { pending } = this.#clients;
+    if (pending > 0) return this.#whyNotRecovered() ?? `${pending} records are not answered`;
+    return this.#whyNotRecovered() ?? this.#whyGroupsWait() ?? "nothing is left";
+  }
+
+  #whyGroupsWait(): string | undefined {
+    return this.#groups?.whyNotDone();
   }
 
   async #createTopics(): Promise<void> {
@@ -207,12 +229,14 @@ class SimulationRun {
         nextMs = scheduler.nowMs + CONDITION_INTERVAL_MS;
         if (holds()) return true;
         if (scheduler.nowMs > endMs) {
-          const why = this.#whyNotRecovered() ?? `${this.#clients.pending} records are not answered`;
-          throw new RuleBroken("recovery", `${what}: not within ${limitMs} ms (${why})`);
+          throw new RuleBroken("recovery", `${what}: not within ${limitMs} ms (${this.#whyNotDone()})`);
         }
         return false;
       },
-      () => this.#replicaRules.check(),
+      () => {
+        this.#replicaRules.check();
+        this.#groups?.check();
+      },
     );
   }
 

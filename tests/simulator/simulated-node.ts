@@ -1,4 +1,5 @@
 import { OttlaError } from "@ottla/errors";
+import type { OwnedPartition } from "@ottla/group-coordinator/testing";
 import { ClusterView, ensureClusterId, MetadataKeys, ModelStore } from "@ottla/metadata";
 import type { PartitionReplica } from "@ottla/partition-storage";
 import type { Transport } from "@ottla/rpc";
@@ -19,6 +20,7 @@ export interface NodeSurroundings {
   readonly random: SeededRandom;
   readonly logger: Logger;
   toStorage(nodeId: number): Transport;
+  toGroupCoordinator(nodeId: number): Transport;
   toController(): Transport;
 }
 
@@ -27,6 +29,8 @@ export interface RunningService {
   stop(): Promise<void>;
   /** Of a storage node: what the checks look at. */
   replicas?(): Iterable<PartitionReplica>;
+  /** Of a group-coordinator: the same, by partition of the groups' topic. */
+  owned?(): ReadonlyMap<number, OwnedPartition>;
 }
 
 export type StartService = (surroundings: NodeSurroundings) => Promise<RunningService>;
@@ -88,6 +92,10 @@ export class SimulatedNode {
 
   replicas(): Iterable<PartitionReplica> {
     return this.#service?.replicas?.() ?? [];
+  }
+
+  owned(): ReadonlyMap<number, OwnedPartition> {
+    return this.#service?.owned?.() ?? new Map();
   }
 
   get address(): string {
@@ -204,6 +212,7 @@ export class SimulatedNode {
       random,
       logger,
       toStorage: (nodeId) => connections.toStorage(nodeId),
+      toGroupCoordinator: (nodeId) => connections.toGroupCoordinator(nodeId),
       toController: () => connections.toController(),
     };
   }
@@ -254,6 +263,14 @@ class NodeConnections {
     const address = this.#view.node("partition-storage", nodeId)?.addresses[0];
     if (address === undefined) {
       throw new OttlaError("LEADER_NOT_AVAILABLE", `storage node ${nodeId} is not registered`);
+    }
+    return this.#open(address);
+  }
+
+  toGroupCoordinator(nodeId: number): Transport {
+    const address = this.#view.node("group-coordinator", nodeId)?.addresses[0];
+    if (address === undefined) {
+      throw new OttlaError("COORDINATOR_NOT_AVAILABLE", `group-coordinator ${nodeId} is not registered`);
     }
     return this.#open(address);
   }

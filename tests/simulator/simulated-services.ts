@@ -1,6 +1,6 @@
 import { startCoordinator } from "@ottla/coordinator";
-import { OttlaError } from "@ottla/errors";
 import { startGateway } from "@ottla/gateway";
+import { startGroupCoordinator } from "@ottla/group-coordinator";
 import { openDataDirectory, startPartitionStorage } from "@ottla/partition-storage";
 import { ServiceRegistry } from "@ottla/rpc";
 import { createMetricsRegistry, type MemoryDisk, type Network, type Settings, VERSION } from "@ottla/runtime";
@@ -18,7 +18,7 @@ export interface ServiceOptions {
 const ROOT = "/data";
 
 /**
- * The three services as `services/standalone` composes them, over what the simulation has
+ * The services as `services/standalone` composes them, over what the simulation has
  * in place of a machine.
  */
 export function storageService(
@@ -92,9 +92,7 @@ export function gatewayService(
       readPreference: settings.readPreference,
       transportFor: (node) => around.toStorage(node),
       controllerTransport: () => around.toController(),
-      groupTransport: () => {
-        throw new OttlaError("COORDINATOR_NOT_AVAILABLE", "groups are not simulated yet");
-      },
+      groupTransport: (node) => around.toGroupCoordinator(node),
       metrics: createMetricsRegistry(),
       topicDefaults: settings.topicDefaults,
       maxUnansweredBytesPerStream: settings.grpc.maxUnansweredBytesPerStream,
@@ -120,7 +118,21 @@ export function gatewayService(
   };
 }
 
+export function groupCoordinatorService(nodeId: number, { settings }: ServiceOptions): StartService {
+  return async (around) => {
+    const groups = await startGroupCoordinator({
+      ...common(around, nodeId),
+      transportFor: (node) => around.toStorage(node),
+      metrics: createMetricsRegistry(),
+      serve: (registry) => around.server.add(registry),
+      limits: { ...settings.groups, initialRebalanceDelayMs: INITIAL_REBALANCE_DELAY_MS },
+    });
+    return { stop: () => groups.stop(), owned: () => groups.owned() };
+  };
+}
+
 const CHECKPOINT_INTERVAL_MS = 2_000;
+const INITIAL_REBALANCE_DELAY_MS = 200;
 /** What the disk guard keeps free: little, so that disks fill up for good. */
 const HEADROOM_BYTES = 64 * 1024;
 const STOP_GRACE_MS = 2_000;

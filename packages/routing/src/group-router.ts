@@ -23,6 +23,8 @@ const NOT_DONE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "NOT_COORDINATOR",
   "COORDINATOR_LOAD_IN_PROGRESS",
   "COORDINATOR_NOT_AVAILABLE",
+  // A process that has just started again, under its registration of before.
+  "UNIMPLEMENTED",
 ]);
 const FIRST_BACKOFF_MS = 10;
 const MAX_BACKOFF_MS = 250;
@@ -62,7 +64,7 @@ export class GroupRouter {
       } catch (thrown) {
         const error = toOttlaError(thrown);
         const isLate = clock.monotonic() + backoffMs > deadlineMs;
-        if (!mayAskAgain(error) || isLate || this.#closed || signal?.aborted === true) throw error;
+        if (!mayAskAgain(error) || isLate || this.#closed || signal?.aborted === true) throw final(error);
         await clock.sleep(backoffMs, signal);
         await view.refresh().catch(() => undefined);
       }
@@ -144,6 +146,11 @@ export class GroupRouter {
 function mayAskAgain(error: OttlaError): boolean {
   if (error.metadata[OUTCOME_UNKNOWN] === "true") return false;
   return NOT_DONE.has(error.code) || error.metadata[NOT_SENT] === "true";
+}
+
+/** Its caller may come back later: by then the node serves. */
+function final(error: OttlaError): OttlaError {
+  return error.code === "UNIMPLEMENTED" ? notAvailable(error.message) : error;
 }
 
 function notAvailable(reason: string): OttlaError {

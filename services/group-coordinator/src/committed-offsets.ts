@@ -36,6 +36,11 @@ export class CommittedOffsets {
     return this.#topics.get(topic)?.get(partition)?.committed;
   }
 
+  /** How many commits are on their way to the log. */
+  underWay(topic: string, partition: number): number {
+    return this.#topics.get(topic)?.get(partition)?.underWay ?? 0;
+  }
+
   /** Notes a commit that is on its way to the log: who removes offsets must know of it. */
   begin(topic: string, partition: number): void {
     this.#slot(topic, partition).underWay += 1;

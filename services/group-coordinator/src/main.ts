@@ -1,7 +1,7 @@
 import { type ClusterView, keepRegistered, type MetadataStore } from "@ottla/metadata";
 import { GroupCoordinatorService } from "@ottla/proto/ottla/internal/v1/groups";
 import { PartitionRouter, type TransportFor } from "@ottla/routing";
-import type { ServiceRegistry } from "@ottla/rpc";
+import { ServiceRegistry } from "@ottla/rpc";
 import {
   type Clock,
   Deadlines,
@@ -14,6 +14,7 @@ import { groupCoordinatorService } from "./group-coordinator-service.ts";
 import type { GroupLimits } from "./group-limits.ts";
 import { GroupMetrics } from "./group-metrics.ts";
 import { addLagExporter } from "./lag-exporter.ts";
+import type { OwnedPartition } from "./owned-partition.ts";
 import { OwnedPartitions } from "./owned-partitions.ts";
 
 export interface GroupCoordinatorOptions {
@@ -31,14 +32,16 @@ export interface GroupCoordinatorOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: MetricsRegistry;
-  /** Gets the GroupCoordinatorService. */
-  readonly registry: ServiceRegistry;
+  /** Opens the GroupCoordinatorService to gateways: before they can find this node. */
+  readonly serve: (registry: ServiceRegistry) => void;
   readonly limits: GroupLimits;
 }
 
 export interface GroupCoordinator {
   /** Undefined when it is ready, else why not. */
   notReady(): string | undefined;
+  /** What it owns now, by partition of the groups' topic. */
+  owned(): ReadonlyMap<number, OwnedPartition>;
   stop(): Promise<void>;
 }
 
@@ -64,7 +67,9 @@ export async function startGroupCoordinator(options: GroupCoordinatorOptions): P
   metrics.observe(partitions);
   const tables = () => partitions.tables();
   addLagExporter({ registry: options.metrics, clock, view, router, tables, maxOffsets: MAX_LAG_SERIES });
-  options.registry.add(GroupCoordinatorService, groupCoordinatorService({ partitions, limits, random }));
+  const registry = new ServiceRegistry();
+  registry.add(GroupCoordinatorService, groupCoordinatorService({ partitions, limits, random }));
+  options.serve(registry);
   const registration = await keepRegistered({
     store,
     keys: view.keys,
@@ -86,6 +91,7 @@ export async function startGroupCoordinator(options: GroupCoordinatorOptions): P
   });
   return {
     notReady: () => (registration.registered ? undefined : "the node is not registered"),
+    owned: () => partitions.owned,
     stop: async () => {
       // First out of the metadata, so that others take over while the rest ends here.
       await registration.close();

@@ -46,6 +46,7 @@ export class OwnedPartition {
   readonly #closing = new AbortController();
   readonly #running: Promise<void>;
   #table: GroupTable | undefined;
+  #tableEpoch = -1;
   #loadings = 0;
 
   constructor(options: OwnedPartitionOptions) {
@@ -64,6 +65,11 @@ export class OwnedPartition {
   /** The groups, when they are loaded. */
   get table(): GroupTable | undefined {
     return this.#table;
+  }
+
+  /** The owner epoch in the log under which the present groups were loaded. */
+  get tableEpoch(): number {
+    return this.#tableEpoch;
   }
 
   /** Throws COORDINATOR_LOAD_IN_PROGRESS while the groups are being read. */
@@ -132,6 +138,7 @@ export class OwnedPartition {
       });
       table.loaded();
       this.#table = table;
+      this.#tableEpoch = ownerEpoch;
       this.#options.onLoaded(clock.monotonic() - startedMs, records);
       logger.debug({ partition, records, groups: table.size }, "groups are loaded");
       onServing();

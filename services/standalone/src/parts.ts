@@ -100,21 +100,19 @@ const INITIAL_REBALANCE_DELAY_MS = 3_000;
 export async function startGroupCoordinatorPart(wiring: Wiring): Promise<void> {
   const { startGroupCoordinator } = await import("@ottla/group-coordinator");
   const { settings, connections } = wiring;
-  const registry = new ServiceRegistry();
   const isAlone = wiring.cluster.identity === undefined;
   const groups = await startGroupCoordinator({
     ...common(wiring, "group-coordinator"),
     signal: wiring.cluster.closing,
     transportFor: (nodeId, purpose) => connections.toStorage(nodeId, purpose),
     metrics: wiring.metrics,
-    registry,
+    serve: (registry) => connections.serve("group-coordinator", registry),
     limits: {
       ...settings.groups,
       initialRebalanceDelayMs:
         settings.groups.initialRebalanceDelayMs ?? (isAlone ? 0 : INITIAL_REBALANCE_DELAY_MS),
     },
   });
-  connections.serve("group-coordinator", registry);
   await addPart(wiring.lifecycle, "group-coordinator", () => groups.stop());
   wiring.readiness.add("group-coordinator", () => groups.notReady());
 }
