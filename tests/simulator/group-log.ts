@@ -50,8 +50,8 @@ export function encodeMark({ protocol, memberId, generationOrEpoch, number }: Co
 }
 
 /**
- * What is committed of one partition of the groups' topic, read batch by batch, independently of the product's
- * own reading. It is the truth about the groups: each record is judged by what was before it.
+ * What is committed of one partition of the groups' topic, read batch by batch: the truth about its groups.
+ * Each record is judged by what was before it.
  */
 export class GroupLog {
   readonly partition: number;
