@@ -89,10 +89,11 @@ class NodeConnection implements Connection {
     const socket = this.#socket;
     if (!socket.writable) return false;
     // Corked writes leave in one writev, mostly before `uncork` returns: only then is it
-    // known what stays queued.
-    socket.cork();
+    // known what stays queued. One piece goes as it is.
+    const isOne = pieces.length === 1;
+    if (!isOne) socket.cork();
     for (const piece of pieces) socket.write(piece);
-    socket.uncork();
+    if (!isOne) socket.uncork();
     // Node asks for a drain even where all has left already.
     return socket.writableLength === 0 || !socket.writableNeedDrain;
   }

@@ -38,6 +38,7 @@ const OVERHEAD_BYTES = 32;
  */
 export class PartitionJournal implements GroupJournal {
   readonly #options: PartitionJournalOptions;
+  readonly #builder = new BatchBuilder();
   #waiting: Waiting[] = [];
   #waitingBytes = 0;
   #isAppending = false;
@@ -113,7 +114,8 @@ export class PartitionJournal implements GroupJournal {
 
   async #appendBatch(group: readonly Waiting[]): Promise<void> {
     const { router, clock, topicId, partition, ownerEpoch } = this.#options;
-    const builder = new BatchBuilder();
+    const builder = this.#builder;
+    builder.reset();
     const timestampMs = clock.now();
     for (const { records } of group) {
       for (const { key, value } of records) builder.append({ timestampMs, key, value });

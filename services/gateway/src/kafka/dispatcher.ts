@@ -136,6 +136,8 @@ function unknownApiVersions(header: RequestHeader, handlers: Iterable<AnyKafkaHa
   };
 }
 
+const LENGTH_BYTES = 4;
+
 /** The frame of an answer: its length, its header, and what `encode` writes. */
 function encodeAnswer(
   correlationId: number,
@@ -143,9 +145,13 @@ function encodeAnswer(
   encode: (writer: FrameWriter) => void,
 ): Uint8Array[] {
   const writer = new FrameWriter();
+  // The length is known at the end; in one piece with what follows, a small answer is one plain write.
+  writer.int32(0);
   writeResponseHeader(writer, correlationId, flexibleHeader);
   encode(writer);
-  const length = Buffer.allocUnsafe(4);
-  length.writeInt32BE(writer.sizeBytes);
-  return [length, ...writer.finish()];
+  const { sizeBytes } = writer;
+  const pieces = writer.finish();
+  const [first] = pieces;
+  if (first !== undefined) new DataView(first.buffer, first.byteOffset).setInt32(0, sizeBytes - LENGTH_BYTES);
+  return pieces;
 }
