@@ -16,7 +16,7 @@ export class BenchNode {
   /** PROFILE_DIRECTORY=... has the server leave a processor profile there. */
   static async start(flags: readonly string[]): Promise<BenchNode> {
     const directory = process.env["PROFILE_DIRECTORY"];
-    const environment =
+    const environment: Record<string, string> =
       directory === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${directory}` };
     return new BenchNode(await OttlaServer.start({ flags, environment }));
   }
@@ -32,10 +32,8 @@ export class BenchNode {
     return (Number(fields[11]) + Number(fields[12])) * 10;
   }
 
-  /** Sum of all series of one metric whose labels match. */
-  async metric(pattern: RegExp): Promise<number> {
-    const text = await (await fetch(`http://127.0.0.1:${this.server.httpPort}/metrics`)).text();
-    return Number(pattern.exec(text)?.[1] ?? Number.NaN);
+  async metricsPage(): Promise<string> {
+    return (await fetch(`http://127.0.0.1:${this.server.httpPort}/metrics`)).text();
   }
 
   async stop(): Promise<void> {

@@ -106,4 +106,3 @@ export async function measureClassicRebalance(node: BenchNode): Promise<void> {
   const tookMs = Math.round(systemClock.monotonic() - startedMs);
   say(`classic protocol, ${MEMBERS} members: all have their assignments ${tookMs} ms after they joined`);
 }
-

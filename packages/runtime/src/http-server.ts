@@ -4,6 +4,7 @@ import type { Clock } from "./clock.ts";
 import { listenError } from "./listen-error.ts";
 import { type Logger, nullLogger } from "./logging.ts";
 import type { MetricsRegistry } from "./metrics.ts";
+import { metricsPage } from "./metrics-page.ts";
 import type { Readiness } from "./readiness.ts";
 
 export interface HttpRequest {
@@ -67,6 +68,7 @@ function plain(status: number, line: string, headers?: Readonly<Record<string, s
 }
 
 function builtInRoutes(options: HttpServerOptions): HttpRoute[] {
+  let page: Promise<Uint8Array> | undefined;
   return [
     // That an answer comes at all shows that the event loop turns: nothing else belongs into liveness.
     { path: "/healthz", handle: () => plain(200, "ok") },
@@ -81,8 +83,11 @@ function builtInRoutes(options: HttpServerOptions): HttpRoute[] {
     {
       path: "/metrics",
       handle: async () => {
-        const body = await options.metrics.metrics();
-        return { status: 200, contentType: options.metrics.contentType, body };
+        // Who asks while a page is being made gets the same one: its cost does not grow with the scrapers.
+        page ??= metricsPage(options.metrics, options.clock).finally(() => {
+          page = undefined;
+        });
+        return { status: 200, contentType: options.metrics.contentType, body: await page };
       },
     },
   ];

@@ -69,6 +69,7 @@ export {
   MetricsRegistry,
   SIZE_BUCKETS_BYTES,
 } from "./metrics.ts";
+export { type GaugeSamples, labelText, metricsPage, type SampledGauges } from "./metrics-page.ts";
 export type {
   ConnectAddress,
   Connection,

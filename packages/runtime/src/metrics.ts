@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type Metric, Registry } from "prom-client";
 import { nodeVersion, VERSION } from "./build-info.ts";
 import { checkMetricName, type MetricKind } from "./metric-names.ts";
+import type { SampledGauges } from "./metrics-page.ts";
 
 export { Counter, Gauge, Histogram } from "prom-client";
 
@@ -23,6 +24,24 @@ function kindOf<T extends string>(metric: Metric<T>): MetricKind {
  * `new Counter({ …, registers: [registry] })` goes through it too.
  */
 export class MetricsRegistry extends Registry {
+  readonly #sampled: SampledGauges[] = [];
+
+  /** Families that `metricsPage` has sampled for each page, beside the metrics that are kept here. */
+  get sampledGauges(): readonly SampledGauges[] {
+    return this.#sampled;
+  }
+
+  addSampledGauges(gauges: SampledGauges): void {
+    for (const { name } of gauges.families) {
+      checkMetricName(name, "gauge");
+      const isTaken = this.#sampled.some(({ families }) => families.some((other) => other.name === name));
+      if (isTaken || this.getSingleMetric(name) !== undefined) {
+        throw new TypeError(`there is a metric with the name ${name} already`);
+      }
+    }
+    this.#sampled.push(gauges);
+  }
+
   override registerMetric<T extends string>(metric: Metric<T>): void {
     const { name } = metric as unknown as { readonly name: string };
     checkMetricName(name, kindOf(metric));

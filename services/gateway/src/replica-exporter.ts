@@ -1,5 +1,5 @@
 import type { ClusterPartition, ClusterView } from "@ottla/metadata";
-import { Gauge, type MetricsRegistry } from "@ottla/runtime";
+import { labelText, type MetricsRegistry } from "@ottla/runtime";
 
 export interface ReplicaExporterOptions {
   readonly registry: MetricsRegistry;
@@ -44,24 +44,21 @@ const READINGS: readonly Reading[] = [
 
 /** How the replicas of partitions are, from the metadata, under the names of kafka_exporter. */
 export function addReplicaExporter({ registry, view, maxPartitions }: ReplicaExporterOptions): void {
-  for (const { name, help, read } of READINGS) {
-    const gauge: Gauge<"topic" | "partition"> = new Gauge({
-      name,
-      help,
-      labelNames: ["topic", "partition"],
-      registers: [registry],
-      collect() {
-        gauge.reset();
-        let left = maxPartitions;
-        for (const topic of view.topicNames()) {
-          const { topicId = "", partitionCount = 0 } = view.topicByName(topic) ?? {};
-          for (let number = 0; number < partitionCount; number += 1) {
-            if (left-- <= 0) return;
-            const state = view.partition(topicId, number);
-            if (state !== undefined) gauge.set({ topic, partition: String(number) }, read(state));
-          }
+  registry.addSampledGauges({
+    families: READINGS,
+    collect: async (samples) => {
+      let left = maxPartitions;
+      for (const topic of view.topicNames()) {
+        const { topicId = "", partitionCount = 0 } = view.topicByName(topic) ?? {};
+        for (let number = 0; number < partitionCount; number += 1) {
+          if (left-- <= 0) return;
+          await samples.rest();
+          const state = view.partition(topicId, number);
+          if (state === undefined) continue;
+          const labels = labelText({ topic, partition: String(number) });
+          for (const { name, read } of READINGS) samples.add(name, labels, read(state));
         }
-      },
-    });
-  }
+      }
+    },
+  });
 }

@@ -1,7 +1,7 @@
 import { OttlaError } from "@ottla/errors";
 import type { ClusterView } from "@ottla/metadata";
 import type { PartitionRouter } from "@ottla/routing";
-import { type Clock, Gauge, type MetricsRegistry } from "@ottla/runtime";
+import { type Clock, type GaugeSamples, labelText, type MetricsRegistry } from "@ottla/runtime";
 import type { GroupTable } from "./group-table.ts";
 import { HighWatermarks } from "./high-watermarks.ts";
 
@@ -17,126 +17,112 @@ export interface LagExporterOptions {
 }
 
 interface CommittedPlace {
-  readonly group: string;
-  readonly topic: string;
+  readonly labels: string;
+  /** Of its partition. */
+  readonly key: string;
   readonly topicId: string;
   readonly partition: number;
   readonly offset: number;
 }
 
-/** Adds the gauges; once for each registry. */
-export function addLagExporter(options: LagExporterOptions): LagExporter {
-  return new LagExporter(options);
-}
+const LAG = "kafka_consumergroup_lag";
+const LAG_SECONDS = "kafka_consumergroup_lag_seconds";
+const CURRENT_OFFSET = "kafka_consumergroup_current_offset";
+const MEMBERS = "kafka_consumergroup_members";
 
-const LABELS = ["consumergroup", "topic", "partition"] as const;
-/** So many series are set in one turn of the event loop. */
-const SLICE_SERIES = 500;
+const FAMILIES = [
+  { name: LAG, help: "Records of the partition that the group has not committed yet" },
+  {
+    name: LAG_SECONDS,
+    help: "Since when there have been records that the group has not committed, as scrapes have seen it",
+  },
+  { name: CURRENT_OFFSET, help: "The group's committed offset" },
+  { name: MEMBERS, help: "Members of the group" },
+];
+/** So many partitions leaders are asked for at once: as many descriptions are made in one turn. */
+const ASK_PARTITIONS = 500;
+/** Leaders that have not answered by then keep the marks that they had. */
+const ASK_MS = 5_000;
 
 /**
  * Lag, offsets and members of groups under the names of kafka_exporter. Leaders are asked for their high
  * watermarks when somebody scrapes, and not before. A leader that does not answer keeps the mark that it had,
  * and offsets do not depend on members: series have no gaps while a group rebalances, and are never negative.
  */
-class LagExporter {
-  readonly #options: LagExporterOptions;
-  readonly #marks: HighWatermarks;
-  readonly #lag: Gauge<(typeof LABELS)[number]>;
-  readonly #lagSeconds: Gauge<(typeof LABELS)[number]>;
-  readonly #offset: Gauge<(typeof LABELS)[number]>;
-  readonly #members: Gauge<"consumergroup">;
-  #collecting: Promise<void> | undefined;
-
-  constructor(options: LagExporterOptions) {
-    this.#options = options;
-    this.#marks = new HighWatermarks(options.clock);
-    this.#lag = this.#gauge("lag", "Records of the partition that the group has not committed yet");
-    this.#lagSeconds = this.#gauge(
-      "lag_seconds",
-      "Since when there have been records that the group has not committed, as scrapes have seen it",
-    );
-    this.#offset = this.#gauge("current_offset", "The group's committed offset");
-    this.#members = new Gauge({
-      name: "kafka_consumergroup_members",
-      help: "Members of the group",
-      labelNames: ["consumergroup"],
-      registers: [options.registry],
-      collect: () => this.#collect(),
-    });
-  }
-
-  #gauge(name: string, help: string): Gauge<(typeof LABELS)[number]> {
-    return new Gauge({
-      name: `kafka_consumergroup_${name}`,
-      help,
-      labelNames: LABELS,
-      registers: [this.#options.registry],
-      collect: () => this.#collect(),
-    });
-  }
-
-  /** All gauges of one scrape share one round. */
-  #collect(): Promise<void> {
-    this.#collecting ??= this.#round().finally(() => {
-      this.#collecting = undefined;
-    });
-    return this.#collecting;
-  }
-
-  async #round(): Promise<void> {
-    const { router } = this.#options;
-    const places = this.#committed();
-    const partitions = new Map(
-      places.map((place) => [`${place.topicId}-${place.partition}`, place] as const),
-    );
-    const asked = [...partitions.values()];
-    const described = asked.length === 0 ? [] : await router.describePartitions(asked);
-    this.#marks.keepOnly(partitions);
-    for (const [index, key] of [...partitions.keys()].entries()) {
-      const description = described[index];
-      if (description === undefined || description instanceof OttlaError) continue;
-      if (description.offsets !== undefined) this.#marks.saw(key, Number(description.offsets.highWatermark));
-    }
-    await this.#setSeries(places);
-  }
-
-  async #setSeries(places: readonly CommittedPlace[]): Promise<void> {
-    const { clock, tables } = this.#options;
-    for (const gauge of [this.#lag, this.#lagSeconds, this.#offset, this.#members]) gauge.reset();
-    for (const [index, { group, topic, topicId, partition, offset }] of places.entries()) {
-      if (index % SLICE_SERIES === SLICE_SERIES - 1) {
-        await new Promise<void>((resolve) => clock.nextTurn(resolve));
+export function addLagExporter(options: LagExporterOptions): void {
+  const marks = new HighWatermarks(options.clock);
+  options.registry.addSampledGauges({
+    families: FAMILIES,
+    collect: async (samples) => {
+      const places = await committedPlaces(options, samples);
+      await look(options, marks, places, samples);
+      for (const { labels, key, offset } of places) {
+        await samples.rest();
+        samples.add(CURRENT_OFFSET, labels, offset);
+        const lag = marks.lag(key, offset);
+        if (lag === undefined) continue;
+        samples.add(LAG, labels, lag.records);
+        samples.add(LAG_SECONDS, labels, lag.ms / 1000);
       }
-      const labels = { consumergroup: group, topic, partition: String(partition) };
-      this.#offset.set(labels, offset);
-      const lag = this.#marks.lag(`${topicId}-${partition}`, offset);
-      if (lag === undefined) continue;
-      this.#lag.set(labels, lag.records);
-      this.#lagSeconds.set(labels, lag.ms / 1000);
-    }
-    for (const table of tables()) {
-      for (const { groupId, membership } of table.groups()) {
-        this.#members.set({ consumergroup: groupId }, membership.memberCount);
-      }
-    }
-  }
-
-  /** Of topics that exist: an offset of a deleted one lags behind nothing. */
-  #committed(): CommittedPlace[] {
-    const { view, tables, maxOffsets } = this.#options;
-    const places: CommittedPlace[] = [];
-    for (const table of tables()) {
-      for (const { groupId, offsets } of table.groups()) {
-        for (const { topic, partition, committed } of offsets.committed()) {
-          if (places.length >= maxOffsets) return places;
-          const live = view.topicByName(topic);
-          if (live === undefined || partition >= live.partitionCount) continue;
-          if (committed.topicId !== undefined && committed.topicId !== live.topicId) continue;
-          const { topicId } = live;
-          places.push({ group: groupId, topic, topicId, partition, offset: committed.offset });
+      for (const table of options.tables()) {
+        for (const { groupId, membership } of table.groups()) {
+          await samples.rest();
+          samples.add(MEMBERS, labelText({ consumergroup: groupId }), membership.memberCount);
         }
       }
+    },
+  });
+}
+
+/** Of topics that exist: an offset of a deleted one lags behind nothing. */
+async function committedPlaces(
+  { view, tables, maxOffsets }: LagExporterOptions,
+  samples: GaugeSamples,
+): Promise<CommittedPlace[]> {
+  const places: CommittedPlace[] = [];
+  for (const table of tables()) {
+    for (const { groupId, offsets } of table.groups()) {
+      await samples.rest();
+      for (const { topic, partition, committed } of offsets.committed()) {
+        if (places.length >= maxOffsets) return places;
+        const live = view.topicByName(topic);
+        if (live === undefined || partition >= live.partitionCount) continue;
+        if (committed.topicId !== undefined && committed.topicId !== live.topicId) continue;
+        const { topicId } = live;
+        const labels = labelText({ consumergroup: groupId, topic, partition: String(partition) });
+        places.push({ labels, key: `${topicId}-${partition}`, topicId, partition, offset: committed.offset });
+      }
     }
-    return places;
+  }
+  return places;
+}
+
+/** Asks the leaders where their partitions are now. */
+async function look(
+  { router, clock }: LagExporterOptions,
+  marks: HighWatermarks,
+  places: readonly CommittedPlace[],
+  samples: GaugeSamples,
+): Promise<void> {
+  const partitions = new Map(places.map((place) => [place.key, place] as const));
+  marks.keepOnly(partitions);
+  const asked = [...partitions.values()];
+  const ending = new AbortController();
+  const timer = clock.setTimer(ASK_MS, () => ending.abort());
+  try {
+    for (let from = 0; from < asked.length; from += ASK_PARTITIONS) {
+      const some = asked.slice(from, from + ASK_PARTITIONS);
+      const described = await router.describePartitions(some, ending.signal);
+      for (const [index, description] of described.entries()) {
+        const key = some[index]?.key;
+        if (key === undefined || description instanceof OttlaError) continue;
+        if (description.offsets !== undefined) marks.saw(key, Number(description.offsets.highWatermark));
+      }
+      await samples.rest();
+    }
+  } catch {
+    // The marks of before count on.
+  } finally {
+    timer.cancel();
   }
 }
