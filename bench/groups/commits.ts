@@ -11,7 +11,7 @@ const SHAPES = [
   { clients: 512, partitions: 10 },
 ];
 
-/** The unit is one OffsetCommit request, durable before its answer; each group has a connection of its own. */
+/** The unit is one OffsetCommit request, durable before its answer; each group has its own connection. */
 export async function measureCommits(node: BenchNode): Promise<void> {
   const admin = await node.connect();
   await createTopic(admin, "commits", 10);
@@ -47,8 +47,9 @@ async function measureShape(node: BenchNode, groups: number, partitions: number)
   const each = (((await node.processorMs()) - beforeMs) / count) * 1_000;
   const { user, system } = process.cpuUsage(own);
   say(
-    `commits of ${groups} groups, ${partitions} partitions a request, one under way each: ${rate.toFixed(0)}/s, ` +
-      `p50 ${percentile(latenciesMs, 0.5).toFixed(1)} ms, p99 ${percentile(latenciesMs, 0.99).toFixed(1)} ms, ` +
+    `commits of ${groups} groups, ${partitions} partitions a request, one under way each: ` +
+      `${rate.toFixed(0)}/s, p50 ${percentile(latenciesMs, 0.5).toFixed(1)} ms, ` +
+      `p99 ${percentile(latenciesMs, 0.99).toFixed(1)} ms, ` +
       `${each.toFixed(0)} µs of the server's processor time each, ` +
       `${((user + system) / count).toFixed(0)} µs of the clients'`,
   );

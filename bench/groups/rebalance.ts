@@ -74,7 +74,8 @@ export async function measureConsumerRebalance(node: BenchNode): Promise<void> {
   ).length;
   say(
     `consumer protocol, ${MEMBERS} members, ${PARTITIONS} partitions: one more member is stable after ` +
-      `${rounds} heartbeat intervals; ${disturbed - 1} others gave partitions up, the rest were not disturbed`,
+      `${rounds} heartbeat intervals; ${disturbed - 1} others gave partitions up, ` +
+      "the rest were not disturbed",
   );
 }
 

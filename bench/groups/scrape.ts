@@ -43,7 +43,8 @@ export async function measureScrape(node: BenchNode): Promise<void> {
   scraped.isOver = true;
   await pinging;
   say(
-    `scrape of ${GROUPS} groups, ${GROUPS * PARTITIONS} offsets, longest of ${SCRAPES}: ${Math.round(tookMs)} ms; ` +
+    `scrape of ${GROUPS} groups, ${GROUPS * PARTITIONS} offsets, longest of ${SCRAPES}: ` +
+      `${Math.round(tookMs)} ms; ` +
       `another request waited ${Math.round(longestMs)} ms at the most meanwhile; ` +
       `longest pause of the server's event loop ${Math.round(pauseMs)} ms`,
   );

@@ -13,7 +13,7 @@ interface GaugeFamily {
  */
 export interface SampledGauges {
   readonly families: readonly GaugeFamily[];
-  /** Adds what is true now, and rests between pieces of the work. What it throws leaves the families empty. */
+  /** Adds what is true now, and rests between pieces of the work. If it throws, the families stay empty. */
   collect(samples: GaugeSamples): Promise<void>;
 }
 

@@ -9,7 +9,7 @@ const VIEW_BYTES_MIN = 1024;
  * beside it, which are never copied when they are large.
  */
 export class FrameWriter {
-  /** From Node's pool: most messages fit, and memory of its own costs more than all else about a small one. */
+  /** From Node's pool: most messages fit, and memory of its own costs more than all else about them. */
   #buffer: Buffer = Buffer.allocUnsafe(INITIAL_BYTES);
   /** Where the piece under construction begins in the buffer. */
   #start = 0;
