@@ -59,7 +59,7 @@ export class DiskReplicas {
       const place = isSameBatch(batch, visible.at(batch.baseOffset)) && visible.placeOf(batch.baseOffset);
       if (!place) continue;
       const files = disk.inspect(directoryOf(name), "visible");
-      const bytes = files.find((file) => file.name === place.file)?.bytes;
+      const bytes = files.find((file) => file.name === place.file)?.bytes();
       if (bytes !== undefined) return bytes.slice(place.position, place.position + place.sizeBytes);
     }
     return undefined;
