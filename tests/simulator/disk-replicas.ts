@@ -14,6 +14,9 @@ interface DiskReplica {
   readonly directory: string;
   readonly visible: LogMirror;
   readonly durable: LogMirror;
+  /** As its checkpoint has it (R14), which is that file. */
+  logStart: number;
+  checkpoint: object | undefined;
   /** Up to there what is durable was compared with what is committed. */
   comparedTo: number;
   /** Why it may lack records: until it is no member any more, or has them again. */
@@ -91,10 +94,9 @@ export class DiskReplicas {
   /** The batches of a replica whose damage at rest can be told from what a crash leaves. */
   batchesAtRest(nodeId: number, name: string): BatchPlace[] {
     const { durable } = this.#refreshed(nodeId, name);
-    const files = this.#options.machines[nodeId]?.disk.inspect(directoryOf(name), "durable") ?? [];
-    const checkpoint = files.find((file) => file.name === "log-checkpoint");
-    const text = Buffer.from(checkpoint?.bytes() ?? []).toString();
-    return [...durable.placesBefore(Number(/recovery-point: (\d+)/.exec(text)?.[1] ?? 0))];
+    const disk = this.#options.machines[nodeId]?.disk;
+    const [checkpoint] = disk?.inspect(directoryOf(name), "durable", CHECKPOINT) ?? [];
+    return [...durable.placesBefore(checkpoint === undefined ? 0 : offsetIn(checkpoint.bytes(), RECOVERY_POINT))];
   }
 
   /** A bit of the replica is wrong. */
@@ -164,6 +166,18 @@ export class DiskReplicas {
     return undefined;
   }
 
+  /** R14: where the log begins, whatever is still stored below that. */
+  logStart(nodeId: number, name: string): number {
+    const disk = this.#disk(nodeId, name);
+    const [file] = this.#options.machines[nodeId]?.disk.inspect(disk.directory, "durable", CHECKPOINT) ?? [];
+    if (file === undefined) disk.logStart = 0;
+    else if (file.identity !== disk.checkpoint || file.changedFrom < Number.POSITIVE_INFINITY) {
+      disk.checkpoint = file.identity;
+      disk.logStart = offsetIn(file.bytes(), LOG_START);
+    }
+    return disk.logStart;
+  }
+
   /** Whether what it has, however little, is right. */
   #isClean(nodeId: number, name: string): boolean {
     const { durable } = this.#refreshed(nodeId, name);
@@ -191,9 +205,17 @@ export class DiskReplicas {
   }
 
   #deletedBefore(name: string): number {
-    const { history, metadata } = this.#options;
+    return this.#options.history.deletedBefore(...this.#topicOf(name));
+  }
+
+  /** Up to where somebody was told that records are deleted. */
+  deletedTo(name: string): number {
+    return this.#options.history.deletedTo(...this.#topicOf(name));
+  }
+
+  #topicOf(name: string): [topic: string, partition: number] {
     const dash = name.lastIndexOf("-");
-    return history.deletedBefore(metadata.topicName(name.slice(0, dash)), Number(name.slice(dash + 1)));
+    return [this.#options.metadata.topicName(name.slice(0, dash)), Number(name.slice(dash + 1))];
   }
 
   /** What programs see of it. */
@@ -226,6 +248,8 @@ export class DiskReplicas {
         directory: directoryOf(name),
         visible: new LogMirror(),
         durable: new LogMirror(),
+        logStart: 0,
+        checkpoint: undefined,
         comparedTo: 0,
         excuse: undefined,
         damagedBelow: 0,
@@ -239,6 +263,14 @@ export class DiskReplicas {
 
 export function directoryOf(name: string): string {
   return `/data/topics/${name}`;
+}
+
+const CHECKPOINT = "log-checkpoint";
+const RECOVERY_POINT = /recovery-point: (\d+)/;
+const LOG_START = /log-start-offset: (\d+)/;
+
+function offsetIn(checkpoint: Uint8Array, field: RegExp): number {
+  return Number(field.exec(Buffer.from(checkpoint).toString())?.[1] ?? 0);
 }
 
 /** The first batch that ends at the offset or beyond. */

@@ -76,6 +76,10 @@ export class History {
     history.deletedTo = Math.max(history.deletedTo, logStart);
   }
 
+  deletedTo(topic: string, partition: number): number {
+    return this.#of(topic, partition).deletedTo;
+  }
+
   deletedBefore(topic: string, partition: number): number {
     return this.#of(topic, partition).deletedBefore;
   }

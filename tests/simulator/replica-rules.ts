@@ -210,8 +210,21 @@ export class ReplicaRules {
       const { nodeId } = node;
       const isMember = state.isr.includes(nodeId) || state.eligibleReplicas.includes(nodeId);
       disks.reviewExcuse(nodeId, name, isMember);
-      if (isMember && !disks.isExcused(nodeId, name)) this.#holds(nodeId, name, "R4");
+      if (!isMember || disks.isExcused(nodeId, name)) continue;
+      this.#holds(nodeId, name, "R4");
+      this.#hasDeleted(nodeId, name);
     }
+  }
+
+  /** R14: who may lead does not bring back what somebody was told is deleted. */
+  #hasDeleted(nodeId: number, name: string): void {
+    const { disks, simulation } = this.#options;
+    const deletedTo = disks.deletedTo(name);
+    if (deletedTo === 0) return;
+    simulation.checked("R14 on disk");
+    const logStart = disks.logStart(nodeId, name);
+    if (logStart >= deletedTo) return;
+    broken("R14", `node ${nodeId} is a member of ${name} and begins at ${logStart}, deleted is to ${deletedTo}`);
   }
 
   #holds(nodeId: number, name: string, rule: string): void {

@@ -344,6 +344,7 @@ export class LeaderState {
       nodes: this.#nodes,
       followers: this.#followers,
       limits: this.#options.limits,
+      logStartOffset: this.#log.logStartOffset,
       logEndOffset: this.#log.logEndOffset,
       highWatermark: this.#highWatermark,
       epochStartOffset: this.epochStartOffset,

@@ -41,6 +41,8 @@ export type Mutant =
   | "unknown-outcome-forgotten"
   /** DeleteRecords is answered while too few are in sync (R14). */
   | "low-watermark-early"
+  /** A replica joins the ISR before it has followed the leader's log start (R14). */
+  | "joins-below-log-start"
   /** A replica with a hole leads (R12). */
   | "damaged-leads";
 

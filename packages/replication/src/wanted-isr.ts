@@ -11,6 +11,7 @@ export interface IsrFacts {
   readonly nodes: RegisteredNodes;
   readonly followers: ReadonlyMap<number, FollowerProgress>;
   readonly limits: LeaderLimits;
+  readonly logStartOffset: number;
   readonly logEndOffset: number;
   readonly highWatermark: number;
   readonly epochStartOffset: number;
@@ -49,7 +50,7 @@ function mayStay(follower: FollowerProgress, { limits, logEndOffset, nowMs }: Is
 
 /** R7. A node that is fenced is not among those registered. */
 function mayJoin(nodeId: number, follower: FollowerProgress, facts: IsrFacts): boolean {
-  const { epochStartOffset, highWatermark, limits, mutants, nodes, nowMs, term } = facts;
+  const { epochStartOffset, highWatermark, limits, logStartOffset, mutants, nodes, nowMs, term } = facts;
   const acknowledged = follower.syncedEndOffset;
   if (acknowledged === undefined) return false;
   const registered = nodes.get(nodeId);
@@ -60,6 +61,9 @@ function mayJoin(nodeId: number, follower: FollowerProgress, facts: IsrFacts): b
   if (isEnough && nowMs - follower.putOffAtMs < (limits.rejoinDelayMs ?? 0)) return false;
   // Who could not stay is not taken in: else it would come and go.
   if (!mayStay(follower, facts)) return false;
+  // R14: as a leader it would bring back records whose deletion was answered before it joined.
+  const needsLogStart = !mutants.has("joins-below-log-start");
+  if (needsLogStart && (follower.logStartOffset ?? 0) < logStartOffset) return false;
   const needsEpochStart = !mutants.has("epoch-start-ignored");
   if (needsEpochStart && acknowledged < epochStartOffset) return false;
   return acknowledged >= highWatermark || mutants.has("joins-below-high-watermark");

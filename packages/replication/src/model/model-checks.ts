@@ -29,6 +29,8 @@ export class ModelChecks {
   readonly #leaderOfEpoch = new Map<number, string>();
   readonly #latestOfEpoch = new Map<number, number>();
   readonly #highWatermarkOfTerm = new Map<string, number>();
+  /** Records below are deleted: somebody was told so. */
+  #deletedTo = 0;
   acknowledged = 0;
 
   highWatermarkAdvanced(node: ModelNode, leaderEpoch: number, highWatermark: number): void {
@@ -89,16 +91,9 @@ export class ModelChecks {
     }
   }
 
-  /** R14: `DeleteRecords` is answered now, for all in-sync replicas that live. */
-  lowWatermarkAdvanced(logStartOffset: number, partition: ModelPartition, nodes: readonly ModelNode[]): void {
-    for (const node of nodes) {
-      if (!node.isAlive || node.isExcused || !partition.isr.includes(node.nodeId)) continue;
-      if (node.log.logStartOffset >= logStartOffset) continue;
-      broken(
-        "R14",
-        `node ${node.nodeId} is in sync and begins at ${node.log.logStartOffset}, not ${logStartOffset}`,
-      );
-    }
+  /** R14: `DeleteRecords` is answered now; whoever may lead from now on must have heard of it. */
+  lowWatermarkAdvanced(logStartOffset: number): void {
+    this.#deletedTo = Math.max(this.#deletedTo, logStartOffset);
   }
 
   /** After every step. */
@@ -118,6 +113,10 @@ export class ModelChecks {
       broken("R4", `node ${nodeId} is in sync or eligible and has synced ${log.syncedEndOffset} of ${end}`);
     }
     this.#agrees(log, nodeId, end);
+    if (log.logStartOffset < this.#deletedTo) {
+      const begins = `begins at ${log.logStartOffset}, not ${this.#deletedTo}`;
+      broken("R14", `node ${nodeId} is in sync or eligible and ${begins}`);
+    }
   }
 
   #roleHolds(node: ModelNode, highWatermark: number): void {

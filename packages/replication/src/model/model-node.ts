@@ -321,7 +321,7 @@ export class ModelNode {
         if (effect.reason === "log-failed") coordinator.moveLeader(effect.leaderEpoch);
         break;
       case "advanceLowWatermark":
-        checks.lowWatermarkAdvanced(effect.logStartOffset, coordinator.partition, this.#world.nodes);
+        checks.lowWatermarkAdvanced(effect.logStartOffset);
         break;
       case "becomeFollower":
       case "appendRecords":

@@ -26,6 +26,7 @@ const SEEDS_UNTIL_FOUND: Readonly<Record<ModelMutant, number>> = {
   "lease-ignored": 50,
   "unknown-outcome-forgotten": 1_500,
   "low-watermark-early": 5_000,
+  "joins-below-log-start": 500,
   "damaged-leads": 1_500,
   "lost-disk-keeps-place": 200,
   "min-change-keeps-eligible": 300,
