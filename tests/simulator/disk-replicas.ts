@@ -58,11 +58,11 @@ export class DiskReplicas {
   /** A committed batch, from whichever disk has it. */
   bytesOf(name: string, batch: StoredBatch): Uint8Array | undefined {
     for (const { node, disk } of this.#options.machines) {
-      const { visible } = this.#refreshed(node.nodeId, name);
+      const visible = this.#visible(node.nodeId, name);
       const place = isSameBatch(batch, visible.at(batch.baseOffset)) && visible.placeOf(batch.baseOffset);
       if (!place) continue;
-      const files = disk.inspect(directoryOf(name), "visible");
-      const bytes = files.find((file) => file.name === place.file)?.bytes();
+      const [file] = disk.inspect(directoryOf(name), "visible", place.file);
+      const bytes = file?.bytes();
       if (bytes !== undefined) return bytes.slice(place.position, place.position + place.sizeBytes);
     }
     return undefined;
@@ -96,7 +96,8 @@ export class DiskReplicas {
     const { durable } = this.#refreshed(nodeId, name);
     const disk = this.#options.machines[nodeId]?.disk;
     const [checkpoint] = disk?.inspect(directoryOf(name), "durable", CHECKPOINT) ?? [];
-    return [...durable.placesBefore(checkpoint === undefined ? 0 : offsetIn(checkpoint.bytes(), RECOVERY_POINT))];
+    const recoveryPoint = checkpoint === undefined ? 0 : offsetIn(checkpoint.bytes(), RECOVERY_POINT);
+    return [...durable.placesBefore(recoveryPoint)];
   }
 
   /** A bit of the replica is wrong. */

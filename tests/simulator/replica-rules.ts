@@ -224,7 +224,10 @@ export class ReplicaRules {
     simulation.checked("R14 on disk");
     const logStart = disks.logStart(nodeId, name);
     if (logStart >= deletedTo) return;
-    broken("R14", `node ${nodeId} is a member of ${name} and begins at ${logStart}, deleted is to ${deletedTo}`);
+    broken(
+      "R14",
+      `node ${nodeId} is a member of ${name} and begins at ${logStart}, deleted is to ${deletedTo}`,
+    );
   }
 
   #holds(nodeId: number, name: string, rule: string): void {

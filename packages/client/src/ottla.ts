@@ -208,5 +208,9 @@ async function topicFacts(admin: Admin, name: string): Promise<TopicFacts> {
   const partitionCount = topic?.partitions.length ?? 0;
   if (partitionCount === 0) throw noPartitionsYet(name);
   const limit = Number(topic?.configs.find((entry) => entry.name === "max.message.bytes")?.value);
-  return { partitionCount, maxMessageBytes: Number.isSafeInteger(limit) && limit > 0 ? limit : undefined };
+  return {
+    partitionCount,
+    maxMessageBytes: Number.isSafeInteger(limit) && limit > 0 ? limit : undefined,
+    unconfirmed: topic?.unconfirmed ?? false,
+  };
 }

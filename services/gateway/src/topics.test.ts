@@ -37,10 +37,15 @@ test("while the store is away one caller waits for it, and the others go on with
   await waiting;
   const before = clock.monotonic();
   await topics.refresh();
-  await expect(topics.get("unknown")).rejects.toMatchObject({ code: "UNKNOWN_TOPIC_OR_PARTITION" });
+  await expect(topics.get("unknown")).rejects.toMatchObject({
+    code: "METADATA_UNAVAILABLE",
+    retriable: true,
+  });
+  await expect(topics.get("known", "topic", 1)).rejects.toMatchObject({ code: "METADATA_UNAVAILABLE" });
   expect((await topics.get("known")).partitionCount).toBe(1);
   expect(clock.monotonic()).toBe(before);
   store.faults.unavailable = false;
   await clock.advance(1_000);
   await topics.refresh();
+  await expect(topics.get("unknown")).rejects.toMatchObject({ code: "UNKNOWN_TOPIC_OR_PARTITION" });
 });

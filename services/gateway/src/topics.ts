@@ -36,7 +36,7 @@ export class Topics {
   readonly #options: TopicsOptions;
   /** Parsed once for each change of a topic. */
   readonly #parsed = new Map<string, Topic>();
-  #refreshing: Promise<void> | undefined;
+  #refreshing: Promise<boolean> | undefined;
   #awayUntilMs = 0;
 
   constructor(options: TopicsOptions) {
@@ -58,31 +58,43 @@ export class Topics {
     return state === undefined ? undefined : this.#topicOf(state);
   }
 
-  /** Throws INVALID_TOPIC_EXCEPTION, or UNKNOWN_TOPIC_OR_PARTITION when the store knows none either. */
-  async get(name: string, field = "topic"): Promise<Topic> {
+  /**
+   * The topic, after asking the store where the view shows none, or no such partition of it. Throws
+   * INVALID_TOPIC_EXCEPTION, UNKNOWN_TOPIC_OR_PARTITION when the store knows no such topic either, and
+   * METADATA_UNAVAILABLE where only the store could tell.
+   */
+  async get(name: string, field = "topic", partition = 0): Promise<Topic> {
     const known = this.find(name, field);
-    if (known !== undefined) return known;
-    await this.refresh();
+    if (known !== undefined && partition < known.partitionCount) return known;
+    const isCurrent = await this.refresh();
     const found = this.find(name, field);
-    if (found !== undefined) return found;
+    if (found !== undefined && (isCurrent || partition < found.partitionCount)) return found;
+    if (!isCurrent) {
+      const what = `${field}: whether there is such a topic or partition as ${name}-${partition}`;
+      throw new OttlaError("METADATA_UNAVAILABLE", `${what} cannot be told while the store is away`);
+    }
     throw new OttlaError("UNKNOWN_TOPIC_OR_PARTITION", `${field}: topic "${name}" does not exist`, {
       metadata: { field, topic: name },
     });
   }
 
   /**
-   * Catches up with the store, one read for all who ask at the same time; goes on with
-   * what is known when it cannot.
+   * Catches up with the store, one read for all who ask at the same time. Resolves with whether it could:
+   * if not, what is known may be old.
    */
-  refresh(): Promise<void> {
+  refresh(): Promise<boolean> {
     const { clock, view, logger } = this.#options;
-    if (clock.monotonic() < this.#awayUntilMs) return Promise.resolve();
+    if (clock.monotonic() < this.#awayUntilMs) return Promise.resolve(false);
     this.#refreshing ??= view
       .refresh()
-      .catch((thrown: unknown) => {
-        this.#awayUntilMs = clock.monotonic() + AWAY_MS;
-        logger.debug({ err: toOttlaError(thrown) }, "cannot refresh the view of the cluster");
-      })
+      .then(
+        () => true,
+        (thrown: unknown) => {
+          this.#awayUntilMs = clock.monotonic() + AWAY_MS;
+          logger.debug({ err: toOttlaError(thrown) }, "cannot refresh the view of the cluster");
+          return false;
+        },
+      )
       .finally(() => {
         this.#refreshing = undefined;
       });

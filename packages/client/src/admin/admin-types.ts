@@ -84,6 +84,8 @@ export interface TopicDescription {
   readonly internal: boolean;
   readonly partitions: readonly PartitionDescription[];
   readonly configs: readonly ConfigEntry[];
+  /** The metadata store does not answer: partitions may have been added since, or the topic deleted. */
+  readonly unconfirmed: boolean;
 }
 
 export interface NodeDescription {

@@ -33,6 +33,7 @@ export function describeTopic(topic: WireTopic | undefined, name: string): Topic
     internal: topic.internal,
     partitions: topic.partitions.map(describePartition),
     configs: topic.configs.map(describeConfig),
+    unconfirmed: topic.unconfirmed,
   };
 }
 

@@ -25,6 +25,8 @@ export interface TopicFacts {
   readonly partitionCount: number;
   /** Its max.message.bytes. */
   readonly maxMessageBytes: number | undefined;
+  /** The server could not ask: partitions may have been added of which it has not heard. */
+  readonly unconfirmed: boolean;
 }
 
 /** What the producer knows of one topic. */
@@ -63,7 +65,8 @@ export class TopicTable {
   load(name: string, partition: number | undefined): Promise<ProducerTopic> {
     const known = this.#topics.get(name);
     if (known !== undefined) {
-      return this.has(known, partition) ? Promise.resolve(known) : this.#lookAgain(known);
+      const isKnown = partition === undefined || this.has(known, partition);
+      return isKnown ? Promise.resolve(known) : this.#lookAgain(known, partition);
     }
     let loading = this.#loading.get(name);
     if (loading === undefined) {
@@ -112,10 +115,18 @@ export class TopicTable {
     return queue;
   }
 
-  async #lookAgain(topic: ProducerTopic): Promise<ProducerTopic> {
-    const { partitionCount } = await this.#describe(topic.name);
-    topic.partitioner.setPartitionCount(Math.max(partitionCount, topic.partitioner.partitionCount));
-    return topic;
+  /** A server that cannot know yet whether there is such a partition is asked until it can. */
+  async #lookAgain(topic: ProducerTopic, partition: number): Promise<ProducerTopic> {
+    const { clock, random, metadataTimeoutMs } = this.#options;
+    const backoff = new Backoff({ firstDelayMs: 50, maxDelayMs: 1000, random });
+    const startMs = clock.monotonic();
+    for (;;) {
+      const { partitionCount, unconfirmed } = await this.#describe(topic.name);
+      topic.partitioner.setPartitionCount(Math.max(partitionCount, topic.partitioner.partitionCount));
+      const isSettled = !unconfirmed || this.has(topic, partition);
+      if (isSettled || clock.monotonic() - startMs >= metadataTimeoutMs) return topic;
+      await clock.sleep(backoff.nextDelayMs());
+    }
   }
 
   async #load(name: string): Promise<ProducerTopic> {

@@ -17,7 +17,7 @@ const SEEDS_UNTIL_FOUND: Readonly<Record<ModelMutant, number>> = {
   "joins-below-high-watermark": 50,
   "sync-skipped": 20,
   "agreement-unchecked": 50,
-  "stale-node-epoch-accepted": 1_000,
+  "stale-node-epoch-accepted": 2_000,
   "stale-leader-epoch-accepted": 200,
   "unfenced-leader": 100,
   "epoch-led-twice": 1_000,

@@ -57,7 +57,7 @@ export async function describeTopics(
 ): Promise<{ topics: TopicInit[] }> {
   const { names, includeOffsets } = request;
   checkCount("names", names.length, LIMITS.describedTopics);
-  await options.topics.refresh();
+  const unconfirmed = !(await options.topics.refresh());
   const found = await Promise.all(
     names.map((name, index) => options.topics.get(name, `names[${index}]`).catch(errorFields)),
   );
@@ -67,7 +67,7 @@ export async function describeTopics(
   let next = 0;
   return {
     topics: found.map((topic, index) =>
-      "reason" in topic ? { name: names[index] ?? "", error: topic } : (described[next++] ?? {}),
+      "reason" in topic ? { name: names[index] ?? "", error: topic } : { ...described[next++], unconfirmed },
     ),
   };
 }
@@ -79,7 +79,7 @@ export async function deleteRecords(
   context: CallContext,
 ): Promise<{ logStartOffset: bigint }> {
   const beforeOffset = checkOffset("before_offset", request.beforeOffset, -1n);
-  const topic = await options.topics.get(request.topic);
+  const topic = await options.topics.get(request.topic, "topic", request.partition);
   refuseInternal(topic);
   const partition = checkPartition("partition", request.partition, topic.partitionCount, topic.name);
   const moved = await options.router.deleteRecords(

@@ -82,7 +82,7 @@ export async function commitOffsets(
   checkCount("offsets", offsets.length, LIMITS.changedPartitions);
   const checked = await Promise.all(
     offsets.map(async ({ topic: name, partition, nextOffset }, index) => {
-      const topic = await topics.get(name, `offsets[${index}].topic`);
+      const topic = await topics.get(name, `offsets[${index}].topic`, partition);
       checkPartition(`offsets[${index}].partition`, partition, topic.partitionCount, name);
       const offset = BigInt(checkOffset(`offsets[${index}].next_offset`, nextOffset));
       return { topic: name, topicId: topic.topicId, partition, offset, leaderEpoch: -1, metadata: "" };

@@ -113,12 +113,13 @@ async function topicsOf(
   const find = ({ name, topicId }: Wanted): Topic | undefined =>
     name === null ? knownTopicId(services, topicId) : knownTopic(topics, name);
   // Clients ask when something is amiss: they get what the store says, and not a view that may lag behind.
-  await topics.refresh();
+  const isCurrent = await topics.refresh();
   const mayCreate = services.cluster.autoCreateTopics && request.allowAutoTopicCreation;
   return inSlices(services.clock, wanted, async (item) => {
     const found = find(item);
     if (found !== undefined) return describe(found);
     try {
+      if (!isCurrent) throw new OttlaError("LEADER_NOT_AVAILABLE", "the metadata store does not answer");
       await createMissing(item, mayCreate ? autoCreate : undefined);
       const created = find(item);
       if (created !== undefined) return describe(created);

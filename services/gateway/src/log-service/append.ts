@@ -55,7 +55,7 @@ export async function serveAppend(
 ): Promise<MessageInitShape<typeof AppendResponseSchema>> {
   const acks = checkAcks(request.acks);
   const expectedEndOffset = checkExpectedEndOffset(request.expectedEndOffset);
-  const topic = await options.topics.get(request.topic);
+  const topic = await options.topics.get(request.topic, "topic", request.partition);
   refuseInternal(topic);
   const targets = targetsOf(options, topic, request);
   const timeoutMs = Math.min(DEFAULT_APPEND_TIMEOUT_MS, context.remainingMs() ?? DEFAULT_APPEND_TIMEOUT_MS);

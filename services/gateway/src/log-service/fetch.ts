@@ -30,7 +30,7 @@ export async function serveFetch(
   const minBytes = checkInteger("min_bytes", request.minBytes, 0, maxBytes) || 1;
   const maxWaitMs = checkInteger("max_wait_ms", request.maxWaitMs, 0, LIMITS.fetchMaxWaitMs);
   const format = checkReadFormat(request.format);
-  const topic = await topics.get(request.topic);
+  const topic = await topics.get(request.topic, "topic", request.partition);
   const partition = checkPartition("partition", request.partition, topic.partitionCount, topic.name);
   return connections.withRead(context, 1, async (signal) => {
     const { topicId } = topic;

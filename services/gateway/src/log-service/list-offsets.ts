@@ -63,7 +63,7 @@ export async function serveListOffsets(
 async function route(topics: Topics, query: OffsetQuery, index: number): Promise<RoutedQuery> {
   const field = `queries[${index}]`;
   const timestampMs = timestampOf(query, field);
-  const topic = await topics.get(query.topic, `${field}.topic`);
+  const topic = await topics.get(query.topic, `${field}.topic`, query.partition);
   const partition = checkPartition(`${field}.partition`, query.partition, topic.partitionCount, topic.name);
   return { topicId: topic.topicId, partition, timestampMs };
 }

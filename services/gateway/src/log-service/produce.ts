@@ -91,7 +91,9 @@ async function prepare(options: ProduceOptions, request: ProduceRequest): Promis
   const { topics, clock } = options;
   const acks = checkAcks(request.acks);
   const expectedEndOffset = checkExpectedEndOffset(request.expectedEndOffset);
-  const topic = topics.find(request.topic) ?? (await topics.get(request.topic));
+  const known = topics.find(request.topic);
+  const hasPartition = known !== undefined && request.partition < known.partitionCount;
+  const topic = hasPartition ? known : await topics.get(request.topic, "topic", request.partition);
   refuseInternal(topic);
   const partition = checkPartition("partition", request.partition, topic.partitionCount, topic.name);
   const prepared = preparePayload(topic, request.payload, clock.now());

@@ -124,7 +124,7 @@ async function put(stream: ReadStream, message: MessageInitShape<typeof ReadResp
 async function checkStart(options: ReadOptions, position: ReadPosition, index: number): Promise<Start> {
   const field = `positions[${index}]`;
   const at = startOf(position, field);
-  const topic = await options.topics.get(position.topic, `${field}.topic`);
+  const topic = await options.topics.get(position.topic, `${field}.topic`, position.partition);
   const partition = checkPartition(
     `${field}.partition`,
     position.partition,
