@@ -38,6 +38,7 @@ const VARIANTS: readonly (readonly string[])[] = [
   ],
   ["gateway.autoscaling.enabled=true"],
   ["networkPolicy.enabled=false", "monitoring.dashboards.enabled=false"],
+  ["tracing.endpoint=http://collector:4318", "tracing.sampleRatio=0.5"],
   ["fullnameOverride=events", "commonLabels.team=a", "image.pullSecrets[0].name=pull"],
   ["storage.replicas=5", "defaultReplicationFactor=3", "topicDefaults.retention\\.ms=3600000"],
 ];
@@ -93,6 +94,7 @@ test.each([
   ["image.tag=latest", /\/image\/tag/],
   ["storage.replica=3", /additional properties 'replica' not allowed/],
   ["gateway.kafka.advertisedAddress=host", /advertisedAddress/],
+  ["tracing.endpoint=collector:4318", /\/tracing\/endpoint/],
 ])("%s is refused with a sentence", async (set, message) => {
   await expect(render({ set: [set] })).rejects.toThrow(message);
 });

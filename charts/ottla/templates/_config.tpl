@@ -19,6 +19,11 @@ Input: a dict with root, component and values.
 {{- $_ := set $config "kafka" (dict "port" (int $gateway.kafka.port) "advertised-address" $advertised) -}}
 {{- $_ := set $config "grpc" (dict "port" (int $gateway.grpc.port)) -}}
 {{- end -}}
+{{- with $values.tracing -}}
+{{- if .endpoint -}}
+{{- $_ := set $config "tracing" (dict "endpoint" .endpoint "sample-ratio" .sampleRatio) -}}
+{{- end -}}
+{{- end -}}
 {{- with $values.topicDefaults -}}
 {{- $_ := set $config "topic-defaults" . -}}
 {{- end -}}

@@ -14,3 +14,10 @@ export { type ClientLogger, type ConnectionUse, Ottla, type OttlaOptions } from 
 export type { Producer } from "./produce/producer.ts";
 export type { AcksName, BatchOutcome, ProducerOptions } from "./produce/producer-options.ts";
 export type { Bytes, DeliveredRecord, HeadersInput, ProducerRecord } from "./produce/record.ts";
+export {
+  type ClientSpan,
+  type ClientTracer,
+  type SpanContext,
+  type SpanLink,
+  traceContextOf,
+} from "./tracing.ts";

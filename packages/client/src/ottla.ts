@@ -15,6 +15,7 @@ import { type ProducerOptions, producerSettings } from "./produce/producer-optio
 import type { Refusal } from "./produce/sender.ts";
 import type { TopicFacts } from "./produce/topic-table.ts";
 import { RateLimit } from "./rate-limit.ts";
+import type { ClientTracer } from "./tracing.ts";
 
 /**
  * What the client says of itself while it works: a lost connection, a batch that is refused and tried again.
@@ -36,6 +37,11 @@ export interface OttlaOptions {
   readonly logger?: ClientLogger | undefined;
   /** The deadline of calls that are not streams. Default 30 s. */
   readonly callTimeoutMs?: number | undefined;
+  /**
+   * Spans of what is sent and received, and their trace in the records' headers. OpenTelemetry's
+   * `trace.getTracer("my-service")` does. Default: nothing is traced.
+   */
+  readonly tracer?: ClientTracer | undefined;
   /** For tests: time, randomness and the connections themselves. */
   readonly clock?: Clock | undefined;
   readonly random?: Random | undefined;
@@ -81,6 +87,7 @@ export class Ottla {
     const producer: Producer = new Producer(settings, {
       clock: this.#clock,
       random: this.#random,
+      tracer: this.#options.tracer,
       openStream: () => log.produce({ metadata: callOptions.metadata }),
       initProducer: () => log.initProducer({}, callOptions),
       describeTopic: (topic) => topicFacts(admin, topic),
@@ -107,6 +114,7 @@ export class Ottla {
     const consumer: GroupConsumer = new GroupConsumer(settings, {
       clock: this.#clock,
       random: this.#random,
+      tracer: this.#options.tracer,
       openConsume: () => client.consume({ metadata }),
       onConnectionLost: (error) => this.#connectionLost("read", error),
       closeTransport: () => this.#closeTransport(transport, consumer),
@@ -124,6 +132,7 @@ export class Ottla {
     const consumer: Consumer = new Consumer(settings, {
       clock: this.#clock,
       random: this.#random,
+      tracer: this.#options.tracer,
       offsetForTimestamp: async (topic, partition, timestampMs) => {
         const [answer] = await admin.listOffsets([{ topic, partition, at: { timestampMs } }]);
         return answer?.offset ?? -1n;

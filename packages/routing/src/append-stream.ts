@@ -26,6 +26,7 @@ export interface OutgoingAppend {
   readonly beginsOwnership: boolean;
   readonly validated: boolean;
   readonly batch: Uint8Array;
+  readonly traceparent: string | undefined;
   /** Nobody waits for it any more: it need not be sent. */
   readonly abandoned: boolean;
   /** From here on it may be stored. */
@@ -263,5 +264,6 @@ function entryOf(correlationId: bigint, append: OutgoingAppend): EntryInit {
     ...(append.ownerEpoch === undefined
       ? {}
       : { ownerEpoch: BigInt(append.ownerEpoch), beginsOwnership: append.beginsOwnership }),
+    ...(append.traceparent === undefined ? {} : { traceparent: append.traceparent }),
   };
 }

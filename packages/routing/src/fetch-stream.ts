@@ -23,6 +23,7 @@ export interface FetchQuery {
   readonly maxWaitMs: number;
   /** The node is a follower, and is to answer with what it knows to be committed (KIP-392). */
   readonly fromFollower?: boolean;
+  readonly traceparent?: string | undefined;
 }
 
 /** What a leader answered. The chunks are whole record batches that may be split anywhere. */
@@ -107,6 +108,7 @@ export class FetchStream {
         minBytes: Math.ceil(query.minBytes),
         maxWaitMs: query.maxWaitMs,
         ...(query.fromFollower === true ? { fromFollower: true } : {}),
+        ...(query.traceparent === undefined ? {} : { traceparent: query.traceparent }),
       });
       this.#scheduleFlush();
     });

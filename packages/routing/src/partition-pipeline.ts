@@ -178,6 +178,7 @@ export class PartitionPipeline {
       beginsOwnership: options.beginsOwnership ?? false,
       validated: options.validated,
       batch: options.batch,
+      traceparent: options.traceparent,
       get abandoned() {
         return !isCurrent();
       },

@@ -308,11 +308,11 @@ export class PartitionRouter {
   }
 
   #fetchFrom(nodeId: number, placement: PartitionPlacement, options: FetchOptions): Promise<FetchOutcome> {
-    const { topicId, partition, offset, maxBytes, minBytes, maxWaitMs, signal } = options;
+    const { topicId, partition, offset, maxBytes, minBytes, maxWaitMs, signal, traceparent } = options;
     const { leaderEpoch, leader } = placement;
     const fromFollower = nodeId !== leader;
     return this.#node(nodeId).fetches.fetch(
-      { topicId, partition, leaderEpoch, offset, maxBytes, minBytes, maxWaitMs, fromFollower },
+      { topicId, partition, leaderEpoch, offset, maxBytes, minBytes, maxWaitMs, fromFollower, traceparent },
       signal,
     );
   }

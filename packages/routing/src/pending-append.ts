@@ -20,6 +20,8 @@ export interface AppendOptions {
   readonly validated: boolean;
   /** The batch carries a producer id and a sequence, so that the log recognises a second copy of it. */
   readonly idempotent: boolean;
+  /** Of the span that the append belongs to. */
+  readonly traceparent?: string | undefined;
 }
 
 export interface AppendOutcome {

@@ -29,6 +29,8 @@ export interface FetchOptions extends PartitionRef {
   /** How long to try again while leaders change. Default: the router's. */
   readonly retryMs?: number;
   readonly signal?: AbortSignal;
+  /** Of the span that the fetch belongs to. */
+  readonly traceparent?: string | undefined;
 }
 
 /** Kafka's special values of a lookup's timestamp. */

@@ -1,6 +1,6 @@
 import type { Metadata, ServerInterceptingCallInterface } from "@grpc/grpc-js";
 import { OttlaError, toOttlaError } from "@ottla/errors";
-import type { Clock } from "@ottla/runtime";
+import type { Clock, Span } from "@ottla/runtime";
 import { LazyAbort } from "./lazy-abort.ts";
 import type { CallContext } from "./service.ts";
 import type { ServedMethod } from "./service-registry.ts";
@@ -12,6 +12,8 @@ export interface ServedCallOptions {
   readonly maxUnreadBytesPerStream: number;
   /** Throws for a call that may not be made; sees its metadata, before anything of its messages is read. */
   readonly authorize: ((context: CallContext) => void) | undefined;
+  /** The span of a unary call, if it is traced; it ends with the call. */
+  readonly startSpan: ((context: CallContext) => Span | undefined) | undefined;
   /** Called once when the call is over; `thrown` is undefined when it ended well. */
   readonly onFinished: (call: ServedCall, context: GrpcCallContext, thrown: unknown) => void;
 }
@@ -29,6 +31,7 @@ export interface ServedCall {
 export class GrpcCallContext implements CallContext {
   readonly served: ServedMethod;
   readonly startedAtMs: number;
+  span: Span | undefined = undefined;
   readonly #call: ServerInterceptingCallInterface;
   readonly #clock: Clock;
   readonly #abort = new LazyAbort();

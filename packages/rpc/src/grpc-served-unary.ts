@@ -27,6 +27,7 @@ export class GrpcServedUnary implements ServedCall {
       onReceiveMetadata: (metadata) => {
         this.#context.setMetadata(metadata);
         const refusal = this.#context.refusal(this.#options.authorize);
+        this.#context.span = this.#options.startSpan?.(this.#context);
         if (refusal === undefined) this.#call.startRead();
         else this.#finish(refusal);
       },

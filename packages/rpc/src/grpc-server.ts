@@ -15,6 +15,7 @@ import {
   listenError,
   type MetricsRegistry,
   nullLogger,
+  type Span,
 } from "@ottla/runtime";
 import type { GrpcCallContext, ServedCall, ServedCallOptions } from "./grpc-served-call.ts";
 import { GrpcServedStream } from "./grpc-served-stream.ts";
@@ -63,6 +64,8 @@ export interface GrpcServerOptions {
    * those of the health service.
    */
   readonly authorize?: (context: CallContext) => void;
+  /** The span of a unary call, for those that are traced. */
+  readonly startSpan?: ((context: CallContext) => Span | undefined) | undefined;
   /** The flag that sets the port, for the error when it is taken. Default "--grpc-port". */
   readonly portFlag?: string;
 }
@@ -91,6 +94,7 @@ export class GrpcServer {
       maxUnsentBytesPerStream: options.maxUnsentBytesPerStream ?? 8 * MEBIBYTE,
       maxUnreadBytesPerStream: options.maxUnreadBytesPerStream ?? 8 * MEBIBYTE,
       authorize: options.authorize && exceptHealth(options.authorize),
+      startSpan: options.startSpan,
       onFinished: (call, context, thrown) => this.#onFinished(call, context, thrown),
     };
     this.#server = new Server({
@@ -194,10 +198,12 @@ export class GrpcServer {
 
   #onFinished(call: ServedCall, context: GrpcCallContext, thrown: unknown): void {
     this.#calls.delete(call);
-    const { served, startedAtMs } = context;
+    const { served, startedAtMs, span } = context;
+    const code = resultCode(thrown);
+    span?.end(thrown === undefined ? undefined : code);
     this.#metrics
       ?.method(served.name, served.kind !== "unary")
-      .finished(resultCode(thrown), this.#options.clock.monotonic() - startedAtMs);
+      .finished(code, this.#options.clock.monotonic() - startedAtMs);
     if (thrown === undefined || !isForeign(thrown)) return;
     this.#faults.error(
       served.name,

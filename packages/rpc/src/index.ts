@@ -25,3 +25,4 @@ export type {
 } from "./service.ts";
 export { ServiceRegistry } from "./service-registry.ts";
 export { errorFromMessage, errorToMessage } from "./status.ts";
+export { rpcAttributes, traceMetadata } from "./trace-metadata.ts";

@@ -1,4 +1,5 @@
 import type { DescMethod, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { Span } from "@ottla/runtime";
 
 /** What a handler knows about the call it serves. */
 export interface CallContext {
@@ -15,6 +16,8 @@ export interface CallContext {
   remainingMs(): number | undefined;
   /** ASCII metadata sent by the caller, by lower-case key. */
   readonly metadata: ReadonlyMap<string, string>;
+  /** The span of a unary call that is traced; a stream's handler traces what travels on it by itself. */
+  readonly span?: Span | undefined;
 }
 
 /** One side of a stream of messages, in both directions bounded in bytes. */

@@ -90,4 +90,14 @@ export { installFaultHandlers, type ProcessEvents, ProcessExit, runUntilSignal }
 export { SeededRandom } from "./seeded-random.ts";
 export { systemClock } from "./system-clock.ts";
 export { systemRandom } from "./system-random.ts";
+export {
+  formatTraceparent,
+  parseTraceparent,
+  type RunningTracer,
+  type Span,
+  type SpanAttributes,
+  startTracing,
+  type TraceParent,
+  type Tracer,
+} from "./tracing.ts";
 export { VirtualClock, type VirtualClockOptions } from "./virtual-clock.ts";

@@ -4,7 +4,14 @@ import { GroupService } from "@ottla/proto/ottla/v1/group";
 import { LogService } from "@ottla/proto/ottla/v1/log";
 import { ControllerClient, GroupRouter, PartitionRouter, type TransportFor } from "@ottla/routing";
 import { ServiceRegistry, type Transport } from "@ottla/rpc";
-import { type Clock, type Logger, type MetricsRegistry, type Random, VERSION } from "@ottla/runtime";
+import {
+  type Clock,
+  type Logger,
+  type MetricsRegistry,
+  type Random,
+  type Tracer,
+  VERSION,
+} from "@ottla/runtime";
 import { createAdminService } from "./admin-service/admin-service.ts";
 import { ConnectionLimits } from "./connection-limits.ts";
 
@@ -36,6 +43,7 @@ export interface GatewayOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: MetricsRegistry;
+  readonly tracer?: Tracer | undefined;
   /** The node's own values for topic settings that a topic does not set. */
   readonly topicDefaults: Readonly<Record<string, string>>;
   readonly maxUnansweredBytesPerStream: number;
@@ -88,7 +96,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const controller = new ControllerClient({ view, clock, transport, retryMs: CONTROLLER_RETRY_MS });
   const groups = new GroupRouter({ view, clock, controller, transportTo });
   const producerIds = new ProducerIds({ controller, nodeId });
-  const shared = { topics, router, connections, clock, metrics };
+  const { tracer } = options;
+  const shared = { topics, router, connections, clock, metrics, tracer };
   const registry = new ServiceRegistry();
   registry.add(
     LogService,

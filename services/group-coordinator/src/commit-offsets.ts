@@ -11,6 +11,7 @@ export interface CommitRequest {
   readonly generationOrEpoch: number;
   readonly offsets: readonly OffsetToCommit[];
   readonly retentionMs: number;
+  readonly traceparent?: string | undefined;
 }
 
 export interface OffsetToCommit {
@@ -51,7 +52,7 @@ export async function commitOffsets(
   });
   if (records.length === 0) return refusals;
   for (const { topic, partition } of changes) group.offsets.begin(topic, partition);
-  await journal.append(records);
+  await journal.append(records, request.traceparent);
   for (const { topic, partition, committed } of changes) group.offsets.end(topic, partition, committed);
   return refusals;
 }

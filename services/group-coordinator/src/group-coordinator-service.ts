@@ -48,7 +48,7 @@ export function groupCoordinatorService(options: GroupCoordinatorServiceOptions)
       const { assignment, ...rest } = answer;
       return { ...rest, ...(assignment && { assignment: { topics: topicMessages(assignment) } }) };
     },
-    commitOffsets: async (request) => {
+    commitOffsets: async (request, { span }) => {
       const offsets = request.offsets.map((offset) => ({ ...offset, offset: Number(offset.offset) }));
       const { groupId, memberId, instanceId, generationOrEpoch } = request;
       const refusals = await commitOffsets(tableOf(groupId), {
@@ -58,6 +58,7 @@ export function groupCoordinatorService(options: GroupCoordinatorServiceOptions)
         generationOrEpoch,
         offsets,
         retentionMs: Number(request.retentionMs),
+        traceparent: span?.traceparent,
       });
       return { errors: refusals.map(messageOf) };
     },

@@ -20,6 +20,7 @@ export interface PartitionJournalOptions {
 interface Waiting {
   readonly records: readonly EncodedRecord[];
   readonly sizeBytes: number;
+  readonly traceparent: string | undefined;
   readonly resolve: () => void;
   readonly reject: (error: OttlaError) => void;
 }
@@ -50,14 +51,14 @@ export class PartitionJournal implements GroupJournal {
     this.#options = options;
   }
 
-  append(records: readonly GroupRecord[]): Promise<void> {
+  append(records: readonly GroupRecord[], traceparent?: string): Promise<void> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     const encoded = records.map(encodeGroupRecord);
     const sizeBytes = encoded.reduce((sum, { key, value }) => sum + sizeOf(key, value), 0);
     if (sizeBytes > MAX_RECORDS_BYTES) return Promise.reject(tooLarge(sizeBytes));
     if (this.#waitingBytes + sizeBytes > MAX_WAITING_BYTES) return Promise.reject(tooMuchWaits());
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#waiting.push({ records: encoded, sizeBytes, resolve, reject });
+    this.#waiting.push({ records: encoded, sizeBytes, traceparent, resolve, reject });
     this.#waitingBytes += sizeBytes;
     this.#last = promise;
     const forget = (): void => {
@@ -129,6 +130,8 @@ export class PartitionJournal implements GroupJournal {
       validated: true,
       idempotent: false,
       ownerEpoch,
+      // Many changes share the append: it belongs to the first one that is traced.
+      traceparent: group.find((waiting) => waiting.traceparent !== undefined)?.traceparent,
     });
   }
 }

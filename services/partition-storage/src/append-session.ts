@@ -7,7 +7,8 @@ import type {
   AppendResponseSchema,
 } from "@ottla/proto/ottla/internal/v1/storage";
 import type { MessageStream } from "@ottla/rpc";
-import type { Clock } from "@ottla/runtime";
+import type { Clock, Tracer } from "@ottla/runtime";
+import { tracedAppend } from "./append-trace.ts";
 import type { LeaderLookup } from "./leader-lookup.ts";
 import type { PartitionLeader } from "./partition-leader.ts";
 import { asRefusal, errorFields } from "./refusals.ts";
@@ -23,6 +24,7 @@ export interface AppendSessionOptions {
   readonly metrics: StorageMetrics;
   /** How many bytes of unanswered batches the gateway may have here. */
   readonly creditBytes: number;
+  readonly tracer?: Tracer | undefined;
 }
 
 interface Arrived {
@@ -100,6 +102,7 @@ export class AppendSession {
   #append(leader: PartitionLeader, { entry, batch }: Arrived): void {
     const { clock, metrics } = this.#options;
     const startedMs = clock.monotonic();
+    const trace = tracedAppend(this.#options.tracer, entry, batch.length);
     try {
       const command = {
         leaderEpoch: entry.leaderEpoch,
@@ -111,13 +114,17 @@ export class AppendSession {
           entry.expectedEndOffset === undefined ? undefined : Number(entry.expectedEndOffset),
         ownerEpoch: entry.ownerEpoch === undefined ? undefined : Number(entry.ownerEpoch),
         beginsOwnership: entry.beginsOwnership,
+        onSynced: trace?.synced,
       };
       leader.append(command, (result) => {
+        trace?.done(result);
         metrics.observeAppend(clock.monotonic() - startedMs, batch.length);
         this.#answer(entry, batch, result);
       });
     } catch (thrown) {
-      this.#answer(entry, batch, asRefusal(toOttlaError(thrown)));
+      const refusal = asRefusal(toOttlaError(thrown));
+      trace?.done(refusal);
+      this.#answer(entry, batch, refusal);
     }
   }
 

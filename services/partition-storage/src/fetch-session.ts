@@ -7,7 +7,7 @@ import type {
   FetchResponseSchema,
 } from "@ottla/proto/ottla/internal/v1/storage";
 import type { MessageStream } from "@ottla/rpc";
-import type { Clock } from "@ottla/runtime";
+import type { Clock, Span, Tracer } from "@ottla/runtime";
 import type { LeaderLookup } from "./leader-lookup.ts";
 import { type FetchResult, PendingFetch } from "./pending-fetch.ts";
 import type { ReadableReplica } from "./readable-replica.ts";
@@ -25,6 +25,7 @@ export interface FetchSessionOptions {
   readonly maxConcurrentReads: number;
   /** How many fetches one gateway may have open. */
   readonly maxOpenFetches: number;
+  readonly tracer?: Tracer | undefined;
 }
 
 /** Answers of one turn are sent together, but no message grows much beyond this. */
@@ -37,6 +38,8 @@ const FLUSH_AT_BYTES = 4 * 1024 * 1024;
 export class FetchSession {
   readonly #options: FetchSessionOptions;
   readonly #open = new Map<bigint, PendingFetch | "looking">();
+  /** Of the fetches that are traced. */
+  readonly #spans = new Map<bigint, Span>();
   readonly #readable: { correlationId: bigint; fetch: PendingFetch }[] = [];
   #reading = 0;
   #answers: AnswerInit[] = [];
@@ -58,6 +61,7 @@ export class FetchSession {
       this.#ended = true;
       for (const fetch of this.#open.values()) if (fetch !== "looking") fetch.cancel();
       this.#open.clear();
+      for (const correlationId of this.#spans.keys()) this.#endSpan(correlationId, "CANCELLED");
       this.#readable.length = 0;
     }
   }
@@ -68,6 +72,7 @@ export class FetchSession {
     for (const correlationId of request.cancelled) {
       const fetch = this.#open.get(correlationId);
       this.#open.delete(correlationId);
+      this.#endSpan(correlationId, "CANCELLED");
       if (fetch !== undefined && fetch !== "looking") fetch.cancel();
     }
   }
@@ -113,6 +118,7 @@ export class FetchSession {
       onFailed: (error) => this.#fail(correlationId, error),
     });
     this.#open.set(correlationId, fetch);
+    if (entry.traceparent !== "") this.#trace(entry, correlationId);
     try {
       fetch.start();
     } catch (thrown) {
@@ -145,6 +151,8 @@ export class FetchSession {
   #answer(correlationId: bigint, result: FetchResult): void {
     if (!this.#open.delete(correlationId)) return;
     const { offsets, chunks, sizeBytes } = result;
+    this.#spans.get(correlationId)?.set({ "messaging.message.envelope.size": sizeBytes });
+    this.#endSpan(correlationId);
     this.#options.metrics.countFetched(sizeBytes);
     this.#batches.push(...chunks);
     this.#answerBytes += sizeBytes;
@@ -163,9 +171,25 @@ export class FetchSession {
 
   #fail(correlationId: bigint, error: OttlaError): void {
     this.#open.delete(correlationId);
+    this.#endSpan(correlationId, error.code);
     if (this.#ended) return;
     this.#answers.push({ correlationId, error: errorFields(error) });
     this.#scheduleFlush();
+  }
+
+  #trace({ topicId, partition, traceparent, offset }: FetchEntry, correlationId: bigint): void {
+    const span = this.#options.tracer?.serve("fetch", traceparent, {
+      "messaging.destination.partition.id": String(partition),
+      "messaging.ottla.offset": Number(offset),
+      "ottla.topic.id": topicId,
+    });
+    if (span !== undefined) this.#spans.set(correlationId, span);
+  }
+
+  #endSpan(correlationId: bigint, errorCode?: string): void {
+    if (this.#spans.size === 0) return;
+    this.#spans.get(correlationId)?.end(errorCode);
+    this.#spans.delete(correlationId);
   }
 
   #scheduleFlush(): void {

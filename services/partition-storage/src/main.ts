@@ -100,7 +100,7 @@ function createRegistry(
 ): ServiceRegistry {
   const registry = new ServiceRegistry();
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const { clock, directory, disk } = options;
+  const { clock, directory, disk, tracer } = options;
   // A disk that does not answer has the space that it had.
   const diskSpace = (): ReturnType<Disk["space"]> =>
     disk.space(directory.root).catch(() => directory.spaceGuard.space);
@@ -108,7 +108,7 @@ function createRegistry(
     directory.spaceGuard.refusal();
   registry.add(
     StorageService,
-    createStorageService({ store, clock, metrics, limits, diskSpace, appendRefusal }),
+    createStorageService({ store, clock, metrics, limits, tracer, diskSpace, appendRefusal }),
   );
   return registry;
 }

@@ -48,6 +48,8 @@ export interface AppendCommand {
   readonly ownerEpoch?: number | undefined;
   /** The batch is the control batch that an owner begins with. */
   readonly beginsOwnership?: boolean;
+  /** Called once when the batch is on this node's disk, or will not be: for traces. */
+  readonly onSynced?: (() => void) | undefined;
 }
 
 /**
@@ -160,6 +162,10 @@ export class PartitionLeader implements ReadableReplica, LedReplica {
       logAppendTimeMs: appended.logAppendTimeMs,
       logStartOffset: this.#log.logStartOffset,
     };
+    const { onSynced } = command;
+    if (onSynced !== undefined && acks === "all" && endOffset > this.#log.syncedEndOffset) {
+      this.#waiters.forLeader.add(endOffset, acknowledgement, timeoutMs, () => onSynced());
+    }
     if (acks === "none") done(acknowledgement);
     else if (acks === "all") {
       if (endOffset <= this.#state.highWatermark) done(acknowledgement);

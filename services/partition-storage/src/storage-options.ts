@@ -2,7 +2,7 @@ import type { DataDirectory } from "@ottla/log";
 import type { ClusterView, MetadataStore } from "@ottla/metadata";
 import type { Mutants } from "@ottla/replication";
 import type { ServiceRegistry, Transport } from "@ottla/rpc";
-import type { Clock, Disk, Logger, MetricsRegistry, Random, ReadBuffers } from "@ottla/runtime";
+import type { Clock, Disk, Logger, MetricsRegistry, Random, ReadBuffers, Tracer } from "@ottla/runtime";
 import type { StorageLimits } from "./storage-service.ts";
 
 /** The part of the settings that is about storage. */
@@ -40,6 +40,7 @@ export interface PartitionStorageOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: MetricsRegistry;
+  readonly tracer?: Tracer | undefined;
   readonly settings: StorageSettings;
   /** The node's own values for topic settings that a topic does not set. */
   readonly topicDefaults: Readonly<Record<string, string>>;

@@ -10,7 +10,7 @@ import type {
 } from "@ottla/proto/ottla/internal/v1/storage";
 import type { ReplicaLag } from "@ottla/replication";
 import type { ServiceImplementation } from "@ottla/rpc";
-import type { Clock } from "@ottla/runtime";
+import type { Clock, Tracer } from "@ottla/runtime";
 import { AppendSession } from "./append-session.ts";
 import { FetchSession } from "./fetch-session.ts";
 import { answerEpochLookup, answerProducers, leaderOf, required } from "./log-lookups.ts";
@@ -30,6 +30,7 @@ export interface StorageServiceOptions {
   readonly clock: Clock;
   readonly metrics: StorageMetrics;
   readonly limits: StorageLimits;
+  readonly tracer: Tracer | undefined;
   /** Why no appends are taken now: the disk is full. */
   readonly appendRefusal: () => OttlaError | undefined;
   readonly diskSpace: () => Promise<{ readonly freeBytes: number; readonly totalBytes: number }>;
@@ -50,7 +51,7 @@ const MAX_ITEMS = 10_000;
 export function createStorageService(
   options: StorageServiceOptions,
 ): ServiceImplementation<typeof StorageService> {
-  const { store, clock, metrics, limits } = options;
+  const { store, clock, metrics, limits, tracer } = options;
   return {
     append: (stream) =>
       new AppendSession({
@@ -59,8 +60,9 @@ export function createStorageService(
         clock,
         metrics,
         creditBytes: limits.appendCreditBytes,
+        tracer,
       }).run(),
-    fetch: (stream) => new FetchSession({ stream, leaders: store, clock, metrics, ...limits }).run(),
+    fetch: (stream) => new FetchSession({ stream, leaders: store, clock, metrics, tracer, ...limits }).run(),
     listOffsets: async ({ queries }) => {
       checkCount("queries", queries.length);
       return { answers: await Promise.all(queries.map((query) => answerLookup(store, query))) };

@@ -4,6 +4,7 @@ import {
   type ClusterIdentity,
   GrpcServer,
   requireClusterSecret,
+  rpcAttributes,
   type ServiceRegistry,
 } from "@ottla/rpc";
 import {
@@ -13,6 +14,8 @@ import {
   type MetricsRegistry,
   type Readiness,
   type Settings,
+  type Span,
+  type Tracer,
 } from "@ottla/runtime";
 
 export interface InternalDoorOptions {
@@ -22,6 +25,7 @@ export interface InternalDoorOptions {
   readonly logger: Logger;
   readonly metrics: MetricsRegistry;
   readonly readiness: Readiness;
+  readonly tracer?: Tracer | undefined;
 }
 
 /**
@@ -49,6 +53,7 @@ export class InternalDoor {
       maxMessageBytes: internalMessageBytes(settings),
       isReady: async () => (await readiness.report()).ready,
       authorize: (context) => this.#authorize(context),
+      startSpan: options.tracer && ((context) => this.#startSpan(context)),
     });
     this.#require = requireClusterSecret(identity);
     this.#refusals = new LimitedLogger({ logger, clock });
@@ -87,6 +92,13 @@ export class InternalDoor {
       this.#refusals.warn(code, { peer: context.peer, method: context.method }, `refused a call: ${message}`);
       throw thrown;
     }
+  }
+
+  /** Traces begin at the public doors: here they only go on. */
+  #startSpan({ method, metadata }: CallContext): Span | undefined {
+    const traceparent = metadata.get("traceparent");
+    if (traceparent === undefined) return undefined;
+    return this.#options.tracer?.serve(method, traceparent, rpcAttributes(method));
   }
 
   get #host(): string {

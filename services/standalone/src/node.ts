@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import { OttlaError } from "@ottla/errors";
 import { NODE_ROLES } from "@ottla/metadata";
 import {
@@ -7,6 +8,8 @@ import {
   Readiness,
   type Settings,
   startHttpServer,
+  startTracing,
+  type Tracer,
 } from "@ottla/runtime";
 import { addPart } from "./add-part.ts";
 import { checkTopicDefaults } from "./check-topic-defaults.ts";
@@ -74,13 +77,14 @@ async function start(given: NodeOptions, lifecycle: Lifecycle): Promise<RunningN
   readiness.add("start", () => starting);
   const http = await startHttp(given, readiness);
   await addPart(lifecycle, "http", () => http.close());
+  const tracer = await startTracer(given, lifecycle);
 
   const inCluster = given.settings.etcd.endpoints.length > 0;
   if (inCluster) starting = "the node waits for etcd";
   const cluster = await open({ ...given, lifecycle }, inCluster);
   watchFeatureLevel({ ...given, view: cluster.view, readiness });
   const settings = withFreeNodeId(given.settings, cluster.view, given.random);
-  const options = { ...given, settings };
+  const options = { ...given, settings, tracer };
   starting = "the node is starting";
   const door = await startInternalDoor(options, lifecycle, readiness, cluster);
   const { view, identity } = cluster;
@@ -143,6 +147,24 @@ async function startInternalDoor(
   await door.start();
   await addPart(lifecycle, "internal-door", () => door.stop());
   return door;
+}
+
+/** Spans leave until the last part has stopped. */
+async function startTracer(options: NodeOptions, lifecycle: Lifecycle): Promise<Tracer | undefined> {
+  const { settings } = options;
+  const { endpoint, sampleRatio } = settings.tracing;
+  if (endpoint === undefined) return undefined;
+  const roles = new Set(settings.target);
+  const role = roles.size >= NODE_ROLES.length ? "" : `-${[...roles].join("-")}`;
+  const tracer = await startTracing({
+    ...options,
+    endpoint,
+    sampleRatio,
+    serviceName: `ottla${role}`,
+    instanceId: hostname(),
+  });
+  await addPart(lifecycle, "tracing", () => tracer.close(settings.shutdown.timeoutMs / 10));
+  return tracer;
 }
 
 function startHttp(options: NodeOptions, readiness: Readiness): Promise<HttpServer> {

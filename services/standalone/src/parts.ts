@@ -12,6 +12,7 @@ import {
   type ReadBuffers,
   type Readiness,
   type Settings,
+  type Tracer,
   VERSION,
 } from "@ottla/runtime";
 import { addPart } from "./add-part.ts";
@@ -26,6 +27,8 @@ export interface NodeOptions {
   readonly disk: Disk;
   readonly logger: Logger;
   readonly metrics: MetricsRegistry;
+  /** Undefined where nothing is traced. */
+  readonly tracer?: Tracer | undefined;
   /** TCP unless another is given. */
   readonly network?: Network;
   /**
@@ -83,6 +86,7 @@ export async function startStoragePart(wiring: Wiring): Promise<void> {
     disk: wiring.disk,
     directory: directory.data,
     metrics: wiring.metrics,
+    tracer: wiring.tracer,
     settings: settings.storage,
     topicDefaults: settings.topicDefaults,
     controllerTransport: () => connections.toController(),
@@ -133,6 +137,7 @@ export async function startGatewayPart(wiring: Wiring): Promise<OpenDoors> {
     controllerTransport: () => connections.toController(),
     groupTransport: (nodeId) => connections.toGroupCoordinator(nodeId),
     metrics: wiring.metrics,
+    tracer: wiring.tracer,
     topicDefaults: settings.topicDefaults,
     maxUnansweredBytesPerStream: settings.grpc.maxUnansweredBytesPerStream,
     kafka: {
@@ -156,8 +161,8 @@ export async function startGatewayPart(wiring: Wiring): Promise<OpenDoors> {
 
 /** Opens the gRPC door in front of the gateway; returns its port. */
 async function startGrpcPart(wiring: Wiring, gateway: Gateway): Promise<number> {
-  const { GrpcServer } = await import("@ottla/rpc");
-  const { settings, clock, logger, metrics } = wiring;
+  const { GrpcServer, rpcAttributes } = await import("@ottla/rpc");
+  const { settings, clock, logger, metrics, tracer } = wiring;
   const { port, maxConnections, maxStreamsPerConnection, maxMessageBytes } = settings.grpc;
   const grpc = new GrpcServer({
     registries: [gateway.registry],
@@ -169,6 +174,12 @@ async function startGrpcPart(wiring: Wiring, gateway: Gateway): Promise<number> 
     maxConnections,
     maxStreamsPerConnection,
     maxMessageBytes,
+    startSpan:
+      tracer &&
+      (({ method, metadata }) =>
+        isTraced(method)
+          ? tracer.serve(method, metadata.get("traceparent"), rpcAttributes(method))
+          : undefined),
   });
   const boundPort = await grpc.start();
   // First to stop: no new calls, and those under way are answered while everything behind still runs.
@@ -177,4 +188,9 @@ async function startGrpcPart(wiring: Wiring, gateway: Gateway): Promise<number> 
     await grpc.stop(settings.shutdown.timeoutMs / 2);
   });
   return boundPort;
+}
+
+/** gRPC's own services are asked all the time, by probes and tools, and do nothing. */
+function isTraced(method: string): boolean {
+  return method.startsWith("ottla.");
 }

@@ -1,6 +1,7 @@
 import { invalidRequest, OttlaError } from "@ottla/errors";
 import type { ClientStream } from "@ottla/rpc";
 import type { Clock, Random } from "@ottla/runtime";
+import { type ClientTracer, traceReceive } from "../tracing.ts";
 import {
   AssignedPartition,
   type AssignmentInput,
@@ -16,6 +17,7 @@ import { ReadLoop } from "./read-loop.ts";
 export interface ConsumerDependencies {
   readonly clock: Clock;
   readonly random: Random;
+  readonly tracer: ClientTracer | undefined;
   readonly openRead: (request: ReadInit) => ClientStream<never, ReadResponse>;
   readonly countPartitions: (topic: string) => Promise<number>;
   readonly offsetForTimestamp: (topic: string, partition: number, timestampMs: number) => Promise<bigint>;
@@ -187,6 +189,8 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
       if (fetched !== undefined) {
         if (fetched.assigned.version !== fetched.version || fetched.assigned.paused) continue;
         if (fetched.error !== undefined) throw fetched.error;
+        const { tracer } = this.#dependencies;
+        if (tracer !== undefined && fetched.batch !== undefined) traceReceive(tracer, fetched.batch);
         return fetched;
       }
       if (this.#failure !== undefined) throw this.#failure;

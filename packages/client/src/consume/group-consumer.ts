@@ -4,6 +4,7 @@ import { ReadFormat } from "@ottla/proto/ottla/v1/log";
 import type { ClientStream } from "@ottla/rpc";
 import type { Clock, Random, Timer } from "@ottla/runtime";
 import { Backoff } from "../backoff.ts";
+import { type ClientTracer, traceReceive } from "../tracing.ts";
 import type { TopicPartition } from "./assigned-partition.ts";
 import { ConsumedBatch, type ConsumedRecord } from "./consumed-batch.ts";
 import type { ConsumeInit, ConsumeResponse, GroupConsumerSettings } from "./group-consumer-options.ts";
@@ -12,6 +13,7 @@ import { GroupPartitions } from "./group-partitions.ts";
 export interface GroupConsumerDependencies {
   readonly clock: Clock;
   readonly random: Random;
+  readonly tracer: ClientTracer | undefined;
   readonly openConsume: () => ClientStream<ConsumeInit, ConsumeResponse>;
   readonly onConnectionLost: (error: OttlaError) => void;
   readonly closeTransport: () => Promise<void>;
@@ -160,7 +162,11 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
       if (this.#closed || isOver()) return undefined;
       if (this.#failure !== undefined) throw this.#failure;
       const batch = this.#paused ? undefined : this.#partitions.take();
-      if (batch !== undefined) return batch;
+      if (batch !== undefined) {
+        const { tracer } = this.#dependencies;
+        if (tracer !== undefined) traceReceive(tracer, batch, this.#settings.group);
+        return batch;
+      }
       // Nothing else to do: what is done with is told at once.
       this.#tell();
       await new Promise<void>((resolve) => {

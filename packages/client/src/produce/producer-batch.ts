@@ -48,6 +48,8 @@ export class ProducerBatch {
   /** How many attempts were refused by a server that vouched that nothing was stored. */
   refusals = 0;
   lastError: OttlaError | undefined = undefined;
+  /** Of the first of its records that is traced: the servers' spans are parts of that one. */
+  traceparent: string | undefined = undefined;
   /** Whether some record was posted: nobody looks at its outcome but `flush`. */
   posted = false;
   readonly #builders: BuilderPool;
@@ -99,6 +101,7 @@ export class ProducerBatch {
   append(record: EncodedRecord): void {
     if (this.#builder === undefined) throw new Error("a closed batch takes no records");
     this.#builder.append(record.input);
+    this.traceparent ??= record.traceparent;
     this.accountedBytes += record.sizeBytes;
     this.#recordCount++;
   }

@@ -1,5 +1,6 @@
 import { OttlaError, toOttlaError } from "@ottla/errors";
 import type { Clock, Random } from "@ottla/runtime";
+import { type ClientTracer, type TracedRecord, traceSend } from "../tracing.ts";
 import { Accumulator } from "./accumulator.ts";
 import { BufferBudget } from "./buffer-budget.ts";
 import type { ProducerIdentity } from "./partition-queue.ts";
@@ -20,6 +21,7 @@ import { type ProducerTopic, type TopicFacts, TopicTable } from "./topic-table.t
 export interface ProducerDependencies {
   readonly clock: Clock;
   readonly random: Random;
+  readonly tracer: ClientTracer | undefined;
   readonly openStream: () => ProduceStream;
   readonly initProducer: () => Promise<ProducerIdentity>;
   readonly describeTopic: (topic: string) => Promise<TopicFacts>;
@@ -99,13 +101,19 @@ export class Producer {
    * that THROTTLING_QUOTA_EXCEEDED is thrown: await `ready()`, or the promises of earlier records.
    */
   send(record: ProducerRecord): Promise<DeliveredRecord> {
+    let traced: TracedRecord | undefined;
+    let delivered: Promise<DeliveredRecord>;
     try {
-      const encoded = this.#encode(record);
-      if (this.#budget.tryTake(encoded.sizeBytes)) return this.#deliver(encoded);
-      return this.#deliverLater(encoded);
+      const untraced = this.#encode(record);
+      traced = this.#trace(untraced);
+      const encoded = traced?.record ?? untraced;
+      const hasRoom = this.#budget.tryTake(encoded.sizeBytes);
+      delivered = hasRoom ? this.#deliver(encoded) : this.#deliverLater(encoded);
     } catch (thrown) {
-      return Promise.reject(toOttlaError(thrown));
+      delivered = Promise.reject(toOttlaError(thrown));
     }
+    if (traced !== undefined) follow(traced, delivered);
+    return delivered;
   }
 
   /**
@@ -114,19 +122,14 @@ export class Producer {
    * next `flush()` (the first one) and in `onBatch`.
    */
   post(record: ProducerRecord): boolean {
-    const encoded = this.#encode(record);
+    const untraced = this.#encode(record);
     if (!this.#budget.hasRoom) throw this.#bufferFull();
-    this.#budget.take(encoded.sizeBytes);
-    const batch = this.#add(encoded);
-    if (batch !== undefined) {
-      batch.posted = true;
-    } else {
-      this.#addLater(encoded).then(
-        ({ batch }) => {
-          batch.posted = true;
-        },
-        (thrown: unknown) => this.#notePostFailure(toOttlaError(thrown)),
-      );
+    const traced = this.#trace(untraced);
+    try {
+      this.#post(traced?.record ?? untraced, traced);
+    } catch (thrown) {
+      traced?.failed(toOttlaError(thrown));
+      throw thrown;
     }
     return this.#budget.hasRoom;
   }
@@ -187,16 +190,40 @@ export class Producer {
     return encoded;
   }
 
-  #deliver(record: EncodedRecord): Promise<DeliveredRecord> {
+  #trace(record: EncodedRecord): TracedRecord | undefined {
+    const { tracer } = this.#dependencies;
+    return tracer && traceSend(tracer, record);
+  }
+
+  #post(record: EncodedRecord, traced: TracedRecord | undefined): void {
+    this.#budget.take(record.sizeBytes);
     const { timestampMs } = record.input;
     const batch = this.#add(record);
     if (batch !== undefined) {
-      const index = batch.recordCount - 1;
-      return batch.delivery.then((delivery) => delivery.at(index, timestampMs));
+      batch.posted = true;
+      if (traced !== undefined) follow(traced, deliveryOf(batch, batch.recordCount - 1, timestampMs));
+      return;
     }
-    return this.#addLater(record).then(({ batch, index }) =>
-      batch.delivery.then((delivery) => delivery.at(index, timestampMs)),
+    const added = this.#addLater(record);
+    if (traced !== undefined) {
+      follow(
+        traced,
+        added.then(({ batch: later, index }) => deliveryOf(later, index, timestampMs)),
+      );
+    }
+    added.then(
+      ({ batch: later }) => {
+        later.posted = true;
+      },
+      (thrown: unknown) => this.#notePostFailure(toOttlaError(thrown)),
     );
+  }
+
+  #deliver(record: EncodedRecord): Promise<DeliveredRecord> {
+    const { timestampMs } = record.input;
+    const batch = this.#add(record);
+    if (batch !== undefined) return deliveryOf(batch, batch.recordCount - 1, timestampMs);
+    return this.#addLater(record).then(({ batch, index }) => deliveryOf(batch, index, timestampMs));
   }
 
   #deliverLater(record: EncodedRecord): Promise<DeliveredRecord> {
@@ -306,6 +333,18 @@ export class Producer {
     const topic = this.#topics.find(name);
     if (topic !== undefined) this.#topics.refresh(topic);
   }
+}
+
+function deliveryOf(batch: ProducerBatch, index: number, timestampMs: number): Promise<DeliveredRecord> {
+  return batch.delivery.then((delivery) => delivery.at(index, timestampMs));
+}
+
+/** The record's span ends with its delivery. */
+function follow(traced: TracedRecord, delivered: Promise<DeliveredRecord>): void {
+  delivered.then(
+    ({ partition, offset }) => traced.delivered(partition, offset),
+    (thrown: unknown) => traced.failed(toOttlaError(thrown)),
+  );
 }
 
 /** Resolves when the batch and every piece of it is acknowledged or has failed. */

@@ -40,6 +40,8 @@ export interface EncodedRecord {
   readonly partition: number | undefined;
   readonly input: RecordInput;
   readonly sizeBytes: number;
+  /** Of the span of sending it, where that is recorded. */
+  readonly traceparent?: string;
 }
 
 export function toBytes(value: Bytes): Uint8Array {

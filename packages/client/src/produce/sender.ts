@@ -152,6 +152,7 @@ export class Sender {
       partition: batch.partition,
       acks: this.#options.acks,
       payload: { case: "batch", value: bytes },
+      ...(batch.traceparent === undefined ? {} : { traceparent: batch.traceparent }),
     });
   }
 

@@ -10,6 +10,7 @@ import { formatBytes, formatDurationMs, parseBytes, parseDurationMs } from "./un
 
 export type SettingKind =
   | "whole number"
+  | "ratio"
   | "bytes"
   | "duration"
   | "text"
@@ -102,6 +103,18 @@ export function wholeNumberOrAuto(
   const format = (value: unknown): string => (value === options.auto ? "auto" : String(value));
   const defaultText = String(options.default);
   return register(schema, { ...options, kind: "whole number", expected, defaultText, format });
+}
+
+const RATIO = /^(?:0|1|0?\.\d{1,9}|[01]\.0+)$/;
+
+/** A share from 0 to 1. */
+export function ratio(options: SettingWords & { readonly default: number }) {
+  const expected = "a number from 0 to 1";
+  const parse = (text: string): number | undefined => (RATIO.test(text.trim()) ? Number(text) : undefined);
+  const number = z.number(expected).min(0, expected).max(1, expected);
+  const schema = z.preprocess(fromText(parse), number).default(options.default);
+  const defaultText = String(options.default);
+  return register(schema, { ...options, kind: "ratio", expected, defaultText, format: String });
 }
 
 export function port(options: SettingWords & { readonly default: number }) {

@@ -6,6 +6,7 @@ const WIDEST = 110;
 
 const PLACEHOLDERS: Readonly<Record<SettingKind, string>> = {
   "whole number": " N",
+  ratio: " N",
   bytes: " SIZE",
   duration: " TIME",
   text: " TEXT",

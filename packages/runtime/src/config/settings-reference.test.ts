@@ -19,6 +19,7 @@ describe("what is generated from the schema", () => {
     expect(effective.filter(({ source }) => source === "default").map(({ name }) => name)).toEqual([
       "cluster-id",
       "kafka.advertised-address",
+      "tracing.endpoint",
       "storage.headroom-bytes",
       "groups.initial-rebalance-delay-ms",
       "cluster.secret",

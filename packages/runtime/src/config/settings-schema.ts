@@ -15,6 +15,7 @@ import { cluster, clusterFault, etcd, etcdFault, HOST_AND_PORT, internal } from 
 import { groups } from "./settings-groups.ts";
 import { storage } from "./settings-storage.ts";
 import { topics } from "./settings-topics.ts";
+import { tracing } from "./settings-tracing.ts";
 
 /**
  * The one source of all settings of `ottla serve`. Flag, environment variable and YAML path follow from the
@@ -273,6 +274,7 @@ export const settingsSchema = z
     http,
     kafka,
     log,
+    tracing,
     shutdown,
     storage,
     groups,

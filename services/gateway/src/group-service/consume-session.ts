@@ -39,7 +39,7 @@ export class ConsumeSession {
   #failure: OttlaError | undefined;
 
   constructor(options: ConsumeSessionOptions) {
-    const { subscription, random, groups, clock } = options;
+    const { subscription, random, groups, clock, tracer } = options;
     this.#options = options;
     this.#unacknowledged = new ByteBudget(subscription.maxUnacknowledgedBytes);
     this.#memberId = subscription.memberId === "" ? random.uuid() : subscription.memberId;
@@ -55,6 +55,7 @@ export class ConsumeSession {
     this.#offsets = new GroupOffsets({
       groups,
       clock,
+      tracer,
       group: subscription.group,
       memberId: this.#memberId,
       member: () => this.#member,
@@ -104,7 +105,7 @@ export class ConsumeSession {
   }
 
   async #begin(partitions: readonly MemberPartition[]): Promise<void> {
-    const { subscription, stream, clock, router, metrics } = this.#options;
+    const { subscription, stream, clock, router, metrics, tracer } = this.#options;
     const { signal } = this.#ending;
     const committed = await this.#committed(partitions, signal);
     const share = Math.floor(FETCH_AHEAD_BYTES / (this.#feeds.size + partitions.length));
@@ -115,6 +116,7 @@ export class ConsumeSession {
           place,
           router,
           clock,
+          tracer,
           ...subscription,
           maxBytes,
           unacknowledged: this.#unacknowledged,

@@ -3,6 +3,7 @@ import { consumerProtocolAssignment } from "@ottla/kafka-protocol";
 import type { DescribedMember } from "@ottla/proto/ottla/internal/v1/groups";
 import type { PartitionOffset } from "@ottla/proto/ottla/v1/group";
 import type { GroupRouter, PartitionRouter } from "@ottla/routing";
+import { type CallContext, traceMetadata } from "@ottla/rpc";
 import { checkCount, checkOffset, checkPartition, LIMITS } from "../checks.ts";
 import type { Topics } from "../topics.ts";
 
@@ -77,7 +78,7 @@ export async function commitOffsets(
   { topics, groups }: GroupAdminOptions,
   groupId: string,
   offsets: readonly PartitionOffset[],
-  signal: AbortSignal,
+  { signal, span }: CallContext,
 ) {
   checkCount("offsets", offsets.length, LIMITS.changedPartitions);
   const checked = await Promise.all(
@@ -89,7 +90,8 @@ export async function commitOffsets(
     }),
   );
   const request = { groupId, memberId: "", generationOrEpoch: -1, retentionMs: -1n, offsets: checked };
-  const { errors } = await groups.call(groupId, (owner) => owner.commitOffsets(request, { signal }), signal);
+  const options = { signal, ...traceMetadata(span) };
+  const { errors } = await groups.call(groupId, (owner) => owner.commitOffsets(request, options), signal);
   return { outcomes: errors.map((error) => (error.reason === "" ? {} : { error })) };
 }
 

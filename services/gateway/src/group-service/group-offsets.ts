@@ -1,11 +1,13 @@
 import { type OttlaError, toOttlaError } from "@ottla/errors";
 import { fromErrorMessage, type GroupRouter } from "@ottla/routing";
-import type { Clock } from "@ottla/runtime";
+import { traceMetadata } from "@ottla/rpc";
+import type { Clock, Tracer } from "@ottla/runtime";
 import type { GroupMember, MemberPartition } from "./group-member.ts";
 
 export interface GroupOffsetsOptions {
   readonly groups: GroupRouter;
   readonly clock: Clock;
+  readonly tracer: Tracer | undefined;
   readonly group: string;
   readonly memberId: string;
   readonly member: () => GroupMember;
@@ -78,7 +80,7 @@ export class GroupOffsets {
   }
 
   async #store(places: readonly CommittedPlace[], signal: AbortSignal): Promise<OttlaError | undefined> {
-    const { groups, group, memberId, member } = this.#options;
+    const { groups, group, memberId, member, tracer } = this.#options;
     const offsets = places.map(({ topic, topicId, partition, nextOffset }) => ({
       topic,
       topicId,
@@ -89,17 +91,22 @@ export class GroupOffsets {
     }));
     const generationOrEpoch = member().epoch;
     const request = { groupId: group, memberId, generationOrEpoch, retentionMs: -1n, offsets };
+    const span = tracer?.serve("ottla.v1.GroupService/Consume commit", undefined, {
+      "messaging.system": "ottla",
+      "messaging.operation.type": "settle",
+      "messaging.consumer.group.name": group,
+    });
+    const options = { signal, ...traceMetadata(span) };
     try {
-      const { errors } = await groups.call(
-        group,
-        (owner) => owner.commitOffsets(request, { signal }),
-        signal,
-      );
+      const { errors } = await groups.call(group, (owner) => owner.commitOffsets(request, options), signal);
+      span?.end();
       const failed = errors.find(({ reason }) => reason !== "");
       // What is wrong with one offset does not get better: the others are stored.
       return failed?.retriable === true ? fromErrorMessage(failed) : undefined;
     } catch (thrown) {
-      return toOttlaError(thrown);
+      const error = toOttlaError(thrown);
+      span?.end(error.code);
+      return error;
     }
   }
 }

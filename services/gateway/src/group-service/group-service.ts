@@ -20,8 +20,8 @@ export function createGroupService(options: ConsumeOptions): ServiceImplementati
       }),
     describeGroup: ({ group }, { signal }) =>
       guarded(() => describeGroup(options, checkGroup(group), signal)),
-    commitOffsets: (request, { signal }) =>
-      guarded(() => commitOffsets(options, checkGroup(request.group), request.offsets, signal)),
+    commitOffsets: (request, context) =>
+      guarded(() => commitOffsets(options, checkGroup(request.group), request.offsets, context)),
     deleteGroup: ({ group }, { signal }) =>
       guarded(async () => {
         const groupId = checkGroup(group);

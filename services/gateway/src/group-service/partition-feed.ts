@@ -7,15 +7,17 @@ import {
   LATEST_TIMESTAMP,
   type PartitionRouter,
 } from "@ottla/routing";
-import type { Clock } from "@ottla/runtime";
+import type { Clock, Tracer } from "@ottla/runtime";
 import type { ByteBudget } from "../byte-budget.ts";
 import { joinChunks, sliceRecords } from "../log-service/record-slices.ts";
+import { tracedFetch } from "../traced-fetch.ts";
 import type { MemberPartition } from "./group-member.ts";
 
 export interface PartitionFeedOptions {
   readonly place: MemberPartition;
   readonly router: PartitionRouter;
   readonly clock: Clock;
+  readonly tracer: Tracer | undefined;
   readonly format: "records" | "batches";
   readonly maxBytes: number;
   /** Where to go on when there is no offset, or none any more. */
@@ -97,19 +99,14 @@ export class PartitionFeed {
   }
 
   #fetch(signal: AbortSignal): Promise<FetchOutcome> {
-    const { router, maxBytes } = this.#options;
-    const { topicId, partition } = this.place;
-    const offset = this.#offset;
-    return router.fetch({
-      topicId,
-      partition,
-      offset,
-      maxBytes,
-      minBytes: 1,
-      maxWaitMs: LONG_POLL_MS,
-      retryMs: LONG_POLL_MS,
-      signal,
-    });
+    const { router, maxBytes, tracer } = this.#options;
+    const { topic, topicId, partition } = this.place;
+    const wanted = { topicId, partition, offset: this.#offset, maxBytes, minBytes: 1, signal };
+    const method = "ottla.v1.GroupService/Consume";
+    return tracedFetch(
+      { router, tracer, method, topic, traceparent: undefined },
+      { ...wanted, maxWaitMs: LONG_POLL_MS, retryMs: LONG_POLL_MS },
+    );
   }
 
   async #send({ chunks, sizeBytes, ...fetched }: FetchOutcome, signal: AbortSignal): Promise<void> {

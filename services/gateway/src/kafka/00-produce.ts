@@ -58,6 +58,7 @@ interface ProduceTerms {
   readonly acks: Acks;
   readonly timeoutMs: number;
   readonly apiVersion: number;
+  readonly traceparent: string | undefined;
 }
 
 export function produceHandler(services: KafkaServices): AnyKafkaHandler {
@@ -90,7 +91,9 @@ async function serveProduce(
     );
   }
   const timeoutMs = Math.min(Math.max(0, request.timeoutMs), services.limits.maxWaitMs);
-  const terms = { acks, timeoutMs, apiVersion: context.apiVersion };
+  const { apiVersion, span } = context;
+  span?.set({ "messaging.destination.name": request.topicData.map(({ name }) => name).join(",") });
+  const terms = { acks, timeoutMs, apiVersion, traceparent: span?.traceparent };
   const sizeBytes = sizeOf(request);
   const order = orderOf(context);
   // Whatever cannot begin at once must not be overtaken by the connection's next request.
@@ -156,6 +159,7 @@ async function appendOne(
       timeoutMs: terms.timeoutMs,
       validated: true,
       idempotent,
+      traceparent: terms.traceparent,
     });
     metrics.countAppended(name, batch.byteLength, clock.monotonic() - startedMs);
     return {

@@ -60,6 +60,7 @@ async function serveFetch(
     usesTopicIds: opened.usesTopicIds,
     signal: context.signal,
     hurry: context.hurry,
+    traceparent: context.span?.traceparent,
   });
   // The bytes count as the gateway's until the client has taken them.
   let fetched: readonly FetchedPartition[] = [];

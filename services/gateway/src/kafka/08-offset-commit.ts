@@ -11,6 +11,7 @@
  */
 import { OttlaError } from "@ottla/errors";
 import { offsetCommit, type RequestOf, type ResponseOf } from "@ottla/kafka-protocol";
+import { type CallOptions, traceMetadata } from "@ottla/rpc";
 import type { Topic } from "../topics.ts";
 import { itemErrorCode, optionalInstance } from "./group-requests.ts";
 import { type AnyKafkaHandler, kafkaHandler } from "./handler.ts";
@@ -28,14 +29,15 @@ export function offsetCommitHandler(services: KafkaServices): AnyKafkaHandler {
   return kafkaHandler({
     api: offsetCommit,
     versions: { min: 2, max: 10 },
-    async handle(request, { apiVersion, signal }): Promise<Response> {
+    async handle(request, { apiVersion, signal, span }): Promise<Response> {
       checkItemCount("topics", countOf(request.topics), MAX_OFFSETS);
       const hasIds = apiVersion >= FIRST_VERSION_WITH_IDS;
       const topics = await lookUp(services.topics, request.topics, ({ name, topicId }) =>
         hasIds ? knownTopicId(services, topicId) : knownTopic(services.topics, name),
       );
       const wanted = request.topics.flatMap((topic, index) => offsetsOf(topic, topics[index]));
-      const errors = wanted.length === 0 ? [] : await commit(services, request, wanted, signal);
+      const options = { signal, ...traceMetadata(span) };
+      const errors = wanted.length === 0 ? [] : await commit(services, request, wanted, options);
       let next = 0;
       return {
         throttleTimeMs: 0,
@@ -84,7 +86,7 @@ async function commit(
   { groups }: KafkaServices,
   request: Request,
   offsets: ReturnType<typeof offsetsOf>,
-  signal: AbortSignal,
+  options: CallOptions,
 ) {
   const { groupId, memberId, groupInstanceId, generationIdOrMemberEpoch, retentionTimeMs } = request;
   const message = {
@@ -95,7 +97,8 @@ async function commit(
     offsets,
     retentionMs: BigInt(retentionTimeMs),
   };
-  const { errors } = await groups.call(groupId, (owner) => owner.commitOffsets(message, { signal }), signal);
+  const { signal } = options;
+  const { errors } = await groups.call(groupId, (owner) => owner.commitOffsets(message, options), signal);
   return errors;
 }
 

@@ -8,7 +8,7 @@ import {
   readClientId,
   writeResponseHeader,
 } from "@ottla/kafka-protocol";
-import type { Clock } from "@ottla/runtime";
+import type { Clock, Span, Tracer } from "@ottla/runtime";
 import { API_VERSIONS_KEY, answerUnknownApiVersions } from "./18-api-versions.ts";
 import type { AnyKafkaHandler, KafkaConnectionState, KafkaRequestContext } from "./handler.ts";
 import { CloseConnection, type KafkaFailures } from "./kafka-failures.ts";
@@ -38,6 +38,7 @@ export interface KafkaDispatcherOptions {
   readonly metrics: KafkaMetrics;
   readonly failures: KafkaFailures;
   readonly clock: Clock;
+  readonly tracer?: Tracer | undefined;
 }
 
 /** Finds the handler of a request by its number and version, decodes, serves and encodes. */
@@ -93,15 +94,33 @@ export class KafkaDispatcher {
     const { api } = handler;
     const startedMs = clock.monotonic();
     const request = api.decodeRequest(reader, header.apiVersion);
+    const span = this.#startSpan(api.name, header.apiVersion, context);
+    let failure: string | undefined;
     try {
-      const response = await this.#answer(handler, request, context);
+      const asked = span === undefined ? context : { ...context, span };
+      const response = await this.#answer(handler, request, asked);
       if (response === undefined) return undefined;
       return encodeAnswer(header.correlationId, hasFlexibleResponseHeader(api, header.apiVersion), (writer) =>
         api.encodeResponse(writer, header.apiVersion, response),
       );
+    } catch (thrown) {
+      failure = toOttlaError(thrown).code;
+      throw thrown;
     } finally {
       metrics.observe(api.name, clock.monotonic() - startedMs);
+      span?.end(failure);
     }
+  }
+
+  /** Kafka's protocol carries no trace of its own: a share of the requests begins one. */
+  #startSpan(api: string, apiVersion: number, { clientId, peer }: KafkaRequestContext): Span | undefined {
+    return this.#options.tracer?.serve(api, undefined, {
+      "messaging.system": "kafka",
+      "messaging.operation.name": api,
+      "messaging.client.id": clientId ?? "",
+      "messaging.kafka.api.version": apiVersion,
+      "client.address": peer,
+    });
   }
 
   /** Handlers answer what concerns one item themselves; what they throw concerns the whole request. */
@@ -115,6 +134,7 @@ export class KafkaDispatcher {
     } catch (thrown) {
       if (thrown instanceof CloseConnection) throw thrown.reason;
       const error = toOttlaError(thrown);
+      context.span?.set({ "error.type": error.code });
       if (context.signal.aborted) throw error;
       const failure = this.#options.failures.of(thrown, handler.api.name);
       const answer = handler.failure(request, failure, context);

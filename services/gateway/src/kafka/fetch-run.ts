@@ -22,6 +22,7 @@ export interface FetchLimits {
   readonly signal: AbortSignal;
   /** Ends the wait, not the fetch. */
   readonly hurry: AbortSignal;
+  readonly traceparent: string | undefined;
 }
 
 /** What one partition gave. */
@@ -256,7 +257,8 @@ export class FetchRun {
     signal: AbortSignal,
   ): Promise<FetchOutcome | OttlaError> {
     const { topicId, target, nextOffset } = partition;
-    const query = { topicId, partition: target.partition, offset: nextOffset, ...terms, signal };
+    const { traceparent } = this.#limits;
+    const query = { topicId, partition: target.partition, offset: nextOffset, ...terms, signal, traceparent };
     try {
       return await this.#services.router.fetch(query);
     } catch (thrown) {

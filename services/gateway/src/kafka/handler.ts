@@ -1,4 +1,5 @@
 import type { Api, Decoded, Encodable, Fields } from "@ottla/kafka-protocol";
+import type { Span } from "@ottla/runtime";
 import type { KafkaFailure } from "./kafka-failures.ts";
 
 /** What a handler knows about the connection and the request that it answers. */
@@ -11,6 +12,8 @@ export interface KafkaRequestContext {
   readonly connection: KafkaConnectionState;
   /** Aborts when the connection is gone. */
   readonly signal: AbortSignal;
+  /** The request's span, if it is traced. */
+  readonly span?: Span | undefined;
   /**
    * Aborts when an answer should come now rather than later: the client sends no more, or the gateway stops.
    */

@@ -11,6 +11,7 @@ import {
   type Random,
   ReadBuffers,
   type Settings,
+  type Tracer,
 } from "@ottla/runtime";
 import { ByteBudget } from "../byte-budget.ts";
 import type { GatewayMetrics } from "../gateway-metrics.ts";
@@ -55,6 +56,7 @@ export interface KafkaDoorOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: MetricsRegistry;
+  readonly tracer?: Tracer | undefined;
 }
 
 export interface KafkaDoor {
@@ -126,6 +128,7 @@ export async function startKafkaDoor(options: KafkaDoorOptions): Promise<KafkaDo
     failures,
     limitedLogger,
     metrics,
+    tracer: options.tracer,
   });
   await listenOn(server, listen);
   warnOfLocalAddress(options);

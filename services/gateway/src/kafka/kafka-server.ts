@@ -1,5 +1,5 @@
 import type { OttlaError } from "@ottla/errors";
-import type { Clock, Connection, LimitedLogger, Listener, Network, Timer } from "@ottla/runtime";
+import type { Clock, Connection, LimitedLogger, Listener, Network, Timer, Tracer } from "@ottla/runtime";
 import { KafkaDispatcher } from "./dispatcher.ts";
 import type { AnyKafkaHandler } from "./handler.ts";
 import { KafkaConnection, type KafkaConnectionLimits } from "./kafka-connection.ts";
@@ -23,6 +23,7 @@ export interface KafkaServerOptions {
   /** For one line a closed connection, but not a flood of them. */
   readonly limitedLogger: LimitedLogger;
   readonly metrics: KafkaMetrics;
+  readonly tracer?: Tracer | undefined;
 }
 
 /**

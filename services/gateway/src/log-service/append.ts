@@ -9,7 +9,7 @@ import type {
 import type { Acks } from "@ottla/proto/ottla/v1/record";
 import type { PartitionRouter } from "@ottla/routing";
 import type { CallContext } from "@ottla/rpc";
-import type { Clock } from "@ottla/runtime";
+import type { Clock, Span, Tracer } from "@ottla/runtime";
 import { checkAcks, checkOffset, checkPartition } from "../checks.ts";
 import type { ConnectionLimits } from "../connection-limits.ts";
 import type { GatewayMetrics } from "../gateway-metrics.ts";
@@ -24,6 +24,7 @@ export interface AppendOptions {
   readonly connections: ConnectionLimits;
   readonly clock: Clock;
   readonly metrics: GatewayMetrics;
+  readonly tracer: Tracer | undefined;
 }
 
 /** How long the leader may wait for the in-sync replicas when the caller set no deadline. */
@@ -43,6 +44,8 @@ export interface PartitionAppend {
   readonly acks: Acks;
   readonly timeoutMs: number;
   readonly expectedEndOffset: number | undefined;
+  /** What the append is a part of, if it is traced. */
+  readonly span?: Span | undefined;
 }
 
 /**
@@ -57,6 +60,8 @@ export async function serveAppend(
   const expectedEndOffset = checkExpectedEndOffset(request.expectedEndOffset);
   const topic = await options.topics.get(request.topic, "topic", request.partition);
   refuseInternal(topic);
+  const { span } = context;
+  span?.set({ "messaging.destination.name": topic.name });
   const targets = targetsOf(options, topic, request);
   const timeoutMs = Math.min(DEFAULT_APPEND_TIMEOUT_MS, context.remainingMs() ?? DEFAULT_APPEND_TIMEOUT_MS);
   const sizeBytes = targets.reduce((sum, { prepared }) => sum + prepared.batch.length, 0);
@@ -70,7 +75,15 @@ export async function serveAppend(
     try {
       const results = await Promise.allSettled(
         targets.map(({ partition, prepared }) =>
-          appendToPartition(options, { topic, partition, prepared, acks, timeoutMs, expectedEndOffset }),
+          appendToPartition(options, {
+            topic,
+            partition,
+            prepared,
+            acks,
+            timeoutMs,
+            expectedEndOffset,
+            span,
+          }),
         ),
       );
       return { results: results.map((result, index) => valueOf(result, targets[index]?.partition ?? -1)) };
@@ -85,7 +98,7 @@ export async function appendToPartition(
   options: AppendOptions,
   append: PartitionAppend,
 ): Promise<ResultInit> {
-  const { topic, partition, prepared, acks, timeoutMs, expectedEndOffset } = append;
+  const { topic, partition, prepared, acks, timeoutMs, expectedEndOffset, span } = append;
   const { clock, metrics, router } = options;
   const startedMs = clock.monotonic();
   try {
@@ -97,6 +110,7 @@ export async function appendToPartition(
       timeoutMs,
       validated: true,
       idempotent: prepared.idempotent,
+      traceparent: span?.traceparent,
       ...(expectedEndOffset === undefined ? {} : { expectedEndOffset }),
     });
     metrics.countAppended(topic.name, prepared.batch.length, clock.monotonic() - startedMs);

@@ -2,7 +2,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { FetchRequest, FetchResponseSchema } from "@ottla/proto/ottla/v1/log";
 import type { PartitionRouter } from "@ottla/routing";
 import type { CallContext } from "@ottla/rpc";
-import type { Clock } from "@ottla/runtime";
+import type { Clock, Tracer } from "@ottla/runtime";
 import { checkInteger, checkOffset, checkPartition, checkReadFormat, LIMITS } from "../checks.ts";
 import type { ConnectionLimits } from "../connection-limits.ts";
 import type { GatewayMetrics } from "../gateway-metrics.ts";
@@ -15,6 +15,7 @@ export interface FetchOptions {
   readonly connections: ConnectionLimits;
   readonly clock: Clock;
   readonly metrics: GatewayMetrics;
+  readonly tracer: Tracer | undefined;
 }
 
 /** Serves `Fetch`: batches or records of one partition, after a wait of at most `max_wait_ms`. */
@@ -34,7 +35,15 @@ export async function serveFetch(
   const partition = checkPartition("partition", request.partition, topic.partitionCount, topic.name);
   return connections.withRead(context, 1, async (signal) => {
     const { topicId } = topic;
-    const outcome = await router.fetch({ topicId, partition, offset, maxBytes, minBytes, maxWaitMs, signal });
+    const { span } = context;
+    span?.set({
+      "messaging.destination.name": topic.name,
+      "messaging.destination.partition.id": String(partition),
+      "messaging.ottla.offset": offset,
+    });
+    const traceparent = span?.traceparent;
+    const wanted = { topicId, partition, offset, maxBytes, minBytes, maxWaitMs, signal, traceparent };
+    const outcome = await router.fetch(wanted);
     metrics.countFetched(topic.name, outcome.sizeBytes);
     const positions = {
       highWatermark: BigInt(outcome.highWatermark),

@@ -1,7 +1,8 @@
 import { type ErrorCode, OttlaError, toOttlaError } from "@ottla/errors";
 import type { FetchOutcome, PartitionRouter } from "@ottla/routing";
-import type { Clock } from "@ottla/runtime";
+import type { Clock, Tracer } from "@ottla/runtime";
 import type { Topic } from "../topics.ts";
+import { tracedFetch } from "../traced-fetch.ts";
 
 /** Something that a partition has for its reader. */
 export interface ReaderItem {
@@ -20,6 +21,10 @@ export interface PartitionReaderOptions {
   readonly router: PartitionRouter;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  readonly tracer: Tracer | undefined;
+  /** The stream that it reads for, and its caller's trace. */
+  readonly method: string;
+  readonly traceparent: string | undefined;
   /** Takes the item, or refuses it because too much waits for the client: the reader then pauses. */
   readonly onItem: (item: ReaderItem) => boolean;
 }
@@ -85,21 +90,24 @@ export class PartitionReader {
 
   /** Undefined when there is nothing to tell the client. */
   async #fetchOnce(maxBytes: number): Promise<ReaderItem | undefined> {
-    const { router, clock, signal } = this.#options;
+    const { clock, signal } = this.#options;
     const fromOffset = this.#offset;
     try {
-      const fetched = await router.fetch({
-        topicId: this.topic.topicId,
-        partition: this.partition,
-        offset: fromOffset,
-        maxBytes,
-        minBytes: 1,
-        // Until the end is reached nothing waits, so that the client learns where it is.
-        maxWaitMs: this.#caughtUp ? LONG_POLL_MS : 0,
-        // While leaders change the reader has nothing better to do than to wait for the next one.
-        retryMs: LONG_POLL_MS,
-        signal,
-      });
+      const fetched = await tracedFetch(
+        { ...this.#options, topic: this.topic.name },
+        {
+          topicId: this.topic.topicId,
+          partition: this.partition,
+          offset: fromOffset,
+          maxBytes,
+          minBytes: 1,
+          // Until the end is reached nothing waits, so that the client learns where it is.
+          maxWaitMs: this.#caughtUp ? LONG_POLL_MS : 0,
+          // While leaders change the reader has nothing better to do than to wait for the next one.
+          retryMs: LONG_POLL_MS,
+          signal,
+        },
+      );
       // A follower and a new leader may know of less: for the reader it never moves back (R4).
       this.#highWatermark = Math.max(this.#highWatermark, fetched.highWatermark);
       const outcome = { ...fetched, highWatermark: this.#highWatermark };

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ProduceRequest, ProduceResponseSchema } from "@ottla/proto/ottla/v1/log";
-import type { CallContext, MessageStream } from "@ottla/rpc";
+import { type CallContext, type MessageStream, rpcAttributes } from "@ottla/rpc";
+import type { Span } from "@ottla/runtime";
 import { ByteBudget } from "../byte-budget.ts";
 import { checkAcks, checkPartition } from "../checks.ts";
 import { errorFields } from "../public-error.ts";
@@ -46,10 +47,11 @@ export async function serveProduce(
       // for what the other has.
       if (!(await ofStream.take(sizeBytes, context.signal))) return;
       if (!(await ofConnection.take(sizeBytes, context.signal))) return;
-      const append = await prepare(options, request).catch((thrown: unknown) => errorFields(thrown));
+      const span = startSpan(options, request, context);
+      const append = await prepare(options, request, span).catch((thrown: unknown) => errorFields(thrown));
       const key = `${request.partition}-${request.topic}`;
       const before = lastAnswers.get(key);
-      const answered = answer(options, stream, request.correlationId, append, before).finally(() => {
+      const answered = answer(options, stream, { request, append, before, span }).finally(() => {
         if (lastAnswers.get(key) === answered) lastAnswers.delete(key);
         ofStream.give(sizeBytes);
         ofConnection.give(sizeBytes);
@@ -62,14 +64,21 @@ export async function serveProduce(
 
 type Failure = ReturnType<typeof errorFields>;
 
+interface Answered {
+  readonly request: ProduceRequest;
+  readonly append: PartitionAppend | Failure;
+  /** The answer that has to go first. */
+  readonly before: Promise<void> | undefined;
+  readonly span: Span | undefined;
+}
+
 async function answer(
   options: ProduceOptions,
   stream: ProduceStream,
-  correlationId: bigint,
-  append: PartitionAppend | Failure,
-  before: Promise<void> | undefined,
+  { request: { correlationId }, append, before, span }: Answered,
 ): Promise<void> {
   const outcome = await outcomeOf(options, append);
+  span?.end(outcome?.case === "error" ? outcome.value.reason : undefined);
   await before;
   // A client that does not read its answers keeps its budget: nothing more of it is read meanwhile.
   if (!stream.send({ correlationId, outcome })) await stream.drained().catch(() => undefined);
@@ -87,7 +96,25 @@ async function outcomeOf(
   }
 }
 
-async function prepare(options: ProduceOptions, request: ProduceRequest): Promise<PartitionAppend> {
+/** A request goes on with its own trace, or with that of its stream. */
+function startSpan(
+  { tracer }: ProduceOptions,
+  { topic, partition, traceparent }: ProduceRequest,
+  { method, metadata }: CallContext,
+): Span | undefined {
+  if (tracer === undefined) return undefined;
+  return tracer.serve(method, traceparent === "" ? metadata.get("traceparent") : traceparent, {
+    ...rpcAttributes(method),
+    "messaging.destination.name": topic,
+    "messaging.destination.partition.id": String(partition),
+  });
+}
+
+async function prepare(
+  options: ProduceOptions,
+  request: ProduceRequest,
+  span: Span | undefined,
+): Promise<PartitionAppend> {
   const { topics, clock } = options;
   const acks = checkAcks(request.acks);
   const expectedEndOffset = checkExpectedEndOffset(request.expectedEndOffset);
@@ -97,7 +124,7 @@ async function prepare(options: ProduceOptions, request: ProduceRequest): Promis
   refuseInternal(topic);
   const partition = checkPartition("partition", request.partition, topic.partitionCount, topic.name);
   const prepared = preparePayload(topic, request.payload, clock.now());
-  return { topic, partition, prepared, acks, timeoutMs: DEFAULT_APPEND_TIMEOUT_MS, expectedEndOffset };
+  return { topic, partition, prepared, acks, timeoutMs: DEFAULT_APPEND_TIMEOUT_MS, expectedEndOffset, span };
 }
 
 function costOf({ payload }: ProduceRequest): number {

@@ -58,7 +58,10 @@ export async function serveRead(
       maxFetchBytes: Math.max(16_384, Math.min(maxBytes, options.maxBufferedBytesPerStream / starts.length)),
       signal,
     });
-    const { router, clock } = options;
+    const { router, clock, tracer } = options;
+    const { method } = context;
+    const traceparent = tracer === undefined ? undefined : context.metadata.get("traceparent");
+    const shared = { router, clock, signal, tracer, method, traceparent };
     starts.forEach(({ topic, partition }, index) => {
       const offset = offsets[index];
       if (offset instanceof OttlaError || offset === undefined) {
@@ -67,7 +70,7 @@ export async function serveRead(
         return;
       }
       const onItem = (item: ReaderItem): boolean => queue.offer(item);
-      queue.add(new PartitionReader({ topic, partition, offset, router, clock, signal, onItem }));
+      queue.add(new PartitionReader({ ...shared, topic, partition, offset, onItem }));
     });
     for (let item = await queue.next(); item !== undefined; item = await queue.next()) {
       await send(options, stream, item, { format, maxBytes, signal });
