@@ -43,9 +43,10 @@ export interface FoundLog {
   /** The file of owners is damaged: the last segment has to be scanned for them, too. */
   readonly lacksOwners: boolean;
   readonly producers: ProducerState;
+  /** Gaps between offsets are no damage. */
   readonly hasGaps: boolean;
-  /** Where gaps between offsets are no damage. */
-  readonly allowGaps: boolean;
+  /** There may be some behind the recovery point, of which the checkpoint does not know. */
+  readonly mayHaveGaps: boolean;
   /** Up to where the log was compacted. */
   readonly cleanedOffset: number;
 }
@@ -61,10 +62,10 @@ export async function findLog(options: LoadLogOptions): Promise<FoundLog> {
     logger.warn({ directory }, "the log checkpoint is damaged: scanning everything");
   const known = typeof checkpoint === "object" ? checkpoint : undefined;
   const hasGaps = known?.hasGaps === true || cleanedOffset > 0;
-  const allowGaps = hasGaps || config.cleanupPolicy.includes("compact");
+  const mayHaveGaps = hasGaps || config.cleanupPolicy.includes("compact");
   const beginOffset = bases[0] ?? options.startOffset;
   // Compaction may have taken all from the log start on, up to the first segment.
-  const logStartOffset = allowGaps
+  const logStartOffset = hasGaps
     ? (known?.logStartOffset ?? beginOffset)
     : Math.max(known?.logStartOffset ?? 0, beginOffset);
   const segments = await openSegments(options, bases, logStartOffset);
@@ -88,7 +89,7 @@ export async function findLog(options: LoadLogOptions): Promise<FoundLog> {
       maxProducers: config.maxProducers,
     }),
     hasGaps,
-    allowGaps,
+    mayHaveGaps,
     cleanedOffset,
   };
 }

@@ -71,7 +71,8 @@ export class LogAppender implements AppendQueueOwner {
     }
     const endOffset = this.#state.segments.active.assignedEndOffset;
     checkExpectedEnd(options.expectedEndOffset, endOffset);
-    const allowsGaps = options.allowsGaps === true || this.#state.allowsGaps;
+    const allowsGaps =
+      options.allowsGaps === true || this.#state.hasGaps || config.cleanupPolicy.includes("compact");
     const hasGaps = isReplica && checkContinuity(headers, endOffset, allowsGaps);
     // A leader keeps an append together. A follower gets many at once, which need not fit one
     // segment; nor need one of them, where segment.bytes was larger when the leader took it.

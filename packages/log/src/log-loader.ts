@@ -71,7 +71,7 @@ async function openClean(options: LoadLogOptions, found: FoundLog): Promise<bool
       if (step.kind === "damaged") return false;
       const isFirst = step.position === lastIndexedPosition;
       if (isFirst && entry !== undefined && step.header.lastOffset !== entry.offset) return false;
-      if (!isFirst && step.header.baseOffset !== endOffset && !found.allowGaps) return false;
+      if (!isFirst && step.header.baseOffset !== endOffset && !found.hasGaps) return false;
       endOffset = step.header.lastOffset + 1;
     }
     if (endOffset !== found.recoveryPoint) return false;
@@ -142,7 +142,7 @@ async function finish(found: FoundLog, report: RecoveryReport): Promise<LoadedLo
   const { segments, epochs, owners, producers, damagedFrom, hasGaps, cleanedOffset } = found;
   for (const segment of segments.slice(0, -1)) segment.isClosed = true;
   const firstBase = segments[0]?.baseOffset ?? 0;
-  const logStartOffset = found.allowGaps ? found.logStartOffset : Math.max(found.logStartOffset, firstBase);
+  const logStartOffset = found.hasGaps ? found.logStartOffset : Math.max(found.logStartOffset, firstBase);
   const firstBatchOffset = await findFirstBatch(segments, logStartOffset);
   const endOffset = segments.at(-1)?.writtenEndOffset ?? logStartOffset;
   const highWatermark = Math.min(Math.max(found.highWatermark, logStartOffset), endOffset);

@@ -34,7 +34,7 @@ export class LogMaintenance implements SegmentSwapper {
       const endOffset = segments.active.writtenEndOffset;
       if (offset >= endOffset) return endOffset;
       const segment = segments.floor(Math.max(offset, logStartOffset)) ?? segments.active;
-      const cut = await findBoundary(segment, Math.max(offset, logStartOffset), this.#state.allowsGaps);
+      const cut = await findBoundary(segment, Math.max(offset, logStartOffset), this.#state.hasGaps);
       // The log start lies inside the batch that goes: nothing visible is left, and the next
       // leader's batch begins where this one began.
       if (cut.offset < logStartOffset) {

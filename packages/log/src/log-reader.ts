@@ -121,7 +121,7 @@ export class LogReader {
 
   async #readDisk(offset: number, options: DiskRead): Promise<ReadResult> {
     const { segments, epochs, resources } = this.#state;
-    const { allowsGaps: allowGaps } = this.#state;
+    const { hasGaps: allowGaps } = this.#state;
     // Compaction may have taken all from the log start up to the first segment.
     let segment: Segment | undefined = segments.floor(offset) ?? (allowGaps ? segments.all[0] : undefined);
     while (segment !== undefined) {

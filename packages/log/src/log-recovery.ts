@@ -11,6 +11,7 @@ import { Segment } from "./segment.ts";
 export interface RecoveredLog {
   readonly segments: Segment[];
   readonly damagedFrom: number | undefined;
+  readonly hasGaps: boolean;
   readonly report: RecoveryReport;
 }
 
@@ -29,14 +30,15 @@ export async function recoverLog(options: LoadLogOptions, found: FoundLog): Prom
   owners.truncateTo(beginOffset);
   await replayProducers(producers, { directory, offset: beginOffset, segments: untouched, resources });
   const { cutFrom } = options;
-  const { allowGaps } = found;
+  const { mayHaveGaps } = found;
   const outcome = await scanSegments({
     resources,
     segments: scanned,
     recoveryPoint,
     logStartOffset: found.logStartOffset,
     cutFrom,
-    allowGaps,
+    hasGaps: found.hasGaps,
+    mayHaveGaps,
     epochs,
     storedEpochs,
     owners,
@@ -57,12 +59,14 @@ export async function recoverLog(options: LoadLogOptions, found: FoundLog): Prom
   );
   await resources.disk.syncDirectory(directory);
   const damagedFrom = whereDamaged(found, damagedRanges, outcome.endOffset);
-  await checkpointRecovery(options, found, { kept, endOffset, damagedFrom });
+  const { hasGaps } = outcome;
+  await checkpointRecovery(options, { ...found, hasGaps }, { kept, endOffset, damagedFrom });
   const { cutBytes } = outcome;
   const removedSegments = outcome.removed.length;
   return {
     segments: kept,
     damagedFrom,
+    hasGaps,
     report: { kind: "recovered", cutBytes, removedSegments, damagedRanges },
   };
 }
@@ -100,7 +104,7 @@ async function checkpointRecovery(
     await found.owners.write(resources.disk, directory);
     await writeLogCheckpoint(resources.disk, directory, {
       recoveryPoint: endOffset,
-      logStartOffset: found.allowGaps
+      logStartOffset: found.hasGaps
         ? found.logStartOffset
         : Math.max(found.logStartOffset, kept[0]?.baseOffset ?? 0),
       highWatermark: Math.min(found.highWatermark, endOffset),

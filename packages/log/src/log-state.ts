@@ -86,11 +86,6 @@ export class LogState {
     });
   }
 
-  /** Compaction leaves gaps between batches; anywhere else a gap is a lost record. */
-  get allowsGaps(): boolean {
-    return this.hasGaps || this.config.cleanupPolicy.includes("compact");
-  }
-
   /** A batch has its offsets: it may be the one that holds the log start. */
   noteFirstBatch(batch: { readonly baseOffset: number; readonly lastOffset: number }): void {
     const { logStartOffset } = this;
@@ -98,7 +93,10 @@ export class LogState {
       this.firstBatchOffset = batch.baseOffset;
   }
 
-  /** The first gap is noted on disk, because the topic may cease to be compacted. */
+  /**
+   * The first gap is noted on disk: a later checkpoint, with a recovery point beyond it, says so in any case,
+   * so that a gap below a recovery point without that word is a wrong base offset (R12).
+   */
   async noteGaps(): Promise<void> {
     if (this.hasGaps) return;
     this.hasGaps = true;

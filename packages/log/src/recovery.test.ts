@@ -242,6 +242,20 @@ test("a wrong epoch below the recovery point is damage there, not in all that fo
   expect(reopened.logEndOffset).toBe(10);
 });
 
+test("a wrong base offset is damage, and no gap, in a log that was never compacted yet (R12)", async () => {
+  const fixture = new TestLog({ cleanupPolicy: ["compact"] });
+  const log = await filled(fixture);
+  const batchBytes = log.sizeBytes / 10;
+  await log.checkpoint(10);
+  for (const batch of [0, 9]) fixture.disk.flipBit(FIRST, { position: batchBytes * batch + 5, bit: 6 });
+  const reopened = await reopenAfterCrash(fixture, log);
+  expect(reopened.recoveryReport.damagedRanges).toMatchObject([
+    { fromOffset: 0, toOffset: 1 },
+    { fromOffset: 9, toOffset: 10 },
+  ]);
+  expect([reopened.logEndOffset, reopened.damagedFrom]).toEqual([10, 0]);
+});
+
 test("a wrong epoch below the log start harms nothing above it (R12)", async () => {
   const fixture = new TestLog();
   const log = await filled(fixture);

@@ -16,7 +16,13 @@ export interface ScanOptions {
   readonly logStartOffset: number;
   /** Everything from here on is unproven (its sync failed) and is cut away. */
   readonly cutFrom: number;
-  readonly allowGaps: boolean;
+  /** Compaction has left gaps between offsets: one is no damage, wherever it is. */
+  readonly hasGaps: boolean;
+  /**
+   * It may have, without a word of it on disk yet: that is written before the recovery point passes the
+   * first gap.
+   */
+  readonly mayHaveGaps: boolean;
   readonly epochs: LeaderEpochCache;
   /** What was known of records below the recovery point: a batch's own epoch lies outside its CRC (R12). */
   readonly storedEpochs: LeaderEpochCache;
@@ -31,6 +37,7 @@ export interface ScanOutcome {
   readonly endOffset: number;
   readonly cutBytes: number;
   readonly damagedRanges: readonly DamagedRange[];
+  readonly hasGaps: boolean;
 }
 
 interface SegmentScan {
@@ -39,6 +46,7 @@ interface SegmentScan {
   readonly endPosition: number;
   /** Nothing behind the end may stay. */
   readonly cut: boolean;
+  readonly hasGaps: boolean;
 }
 
 /**
@@ -53,9 +61,10 @@ export async function scanSegments(options: ScanOptions): Promise<ScanOutcome> {
   const kept: Segment[] = [];
   let endOffset = segments[0]?.baseOffset ?? 0;
   let cutBytes = 0;
+  let { hasGaps } = options;
   for (const [index, segment] of segments.entries()) {
-    const isHole = segment.baseOffset !== endOffset && !(options.allowGaps && segment.baseOffset > endOffset);
-    if (isHole) {
+    const isGap = segment.baseOffset > endOffset;
+    if (segment.baseOffset < endOffset || (isGap && !allowsGapAt(endOffset, options))) {
       const isRot = endOffset < recoveryPoint && segment.baseOffset > endOffset;
       if (!isRot || segment.baseOffset > recoveryPoint) break;
       damagedRanges.push(
@@ -65,6 +74,7 @@ export async function scanSegments(options: ScanOptions): Promise<ScanOutcome> {
     const before = segment.writtenBytes;
     const scan = await scanSegment(segment, segments[index + 1]?.baseOffset, options, damagedRanges);
     kept.push(segment);
+    hasGaps ||= scan.hasGaps || (isGap && allowsGapAt(endOffset, options));
     endOffset = scan.endOffset;
     if (scan.cut) {
       cutBytes += before - scan.endPosition;
@@ -75,7 +85,7 @@ export async function scanSegments(options: ScanOptions): Promise<ScanOutcome> {
   }
   const removed = segments.slice(kept.length);
   for (const segment of removed) cutBytes += segment.writtenBytes;
-  return { kept, removed, endOffset, cutBytes, damagedRanges };
+  return { kept, removed, endOffset, cutBytes, damagedRanges, hasGaps };
 }
 
 async function scanSegment(
@@ -91,14 +101,16 @@ async function scanSegment(
   try {
     const scanner = new BatchScanner({ file: lease.file, position: 0, endPosition, chunkBytes: 1024 * 1024 });
     let expectedOffset = segment.baseOffset;
+    let hasGaps = false;
     for (let step = await scanner.next(); step.kind !== "end"; step = await scanner.next()) {
       const reason = step.kind === "damaged" ? step.reason : refusal(step, expectedOffset, options);
       if (step.kind === "batch" && reason === undefined) {
         takeBatch(segment, step, options);
+        hasGaps ||= step.header.baseOffset > expectedOffset;
         expectedOffset = step.header.lastOffset + 1;
         continue;
       }
-      const cut = { endOffset: expectedOffset, endPosition: step.position, cut: true };
+      const cut = { endOffset: expectedOffset, endPosition: step.position, cut: true, hasGaps };
       if (expectedOffset >= options.recoveryPoint) return cut;
       const next = await findNextBatch(lease.file, {
         fromPosition: step.position + 1,
@@ -117,15 +129,23 @@ async function scanSegment(
       // The rest of the file was synced, whatever it says now: it stays, and the log goes on behind it.
       if (next === undefined) {
         segment.noteClosed(endPosition, toOffset);
-        return { endOffset: toOffset, endPosition, cut: false };
+        return { endOffset: toOffset, endPosition, cut: false, hasGaps };
       }
       scanner.seek(next.position);
       expectedOffset = next.header.baseOffset;
     }
-    return { endOffset: expectedOffset, endPosition, cut: false };
+    return { endOffset: expectedOffset, endPosition, cut: false, hasGaps };
   } finally {
     lease.release();
   }
+}
+
+/** R12: the base offset lies outside the CRC; a gap where none was noted is a wrong one. */
+function allowsGapAt(
+  expectedOffset: number,
+  { hasGaps, mayHaveGaps, recoveryPoint }: Pick<ScanOptions, "hasGaps" | "mayHaveGaps" | "recoveryPoint">,
+): boolean {
+  return hasGaps || (mayHaveGaps && expectedOffset >= recoveryPoint);
 }
 
 function refusal(
@@ -134,9 +154,8 @@ function refusal(
   options: ScanOptions,
 ): string | undefined {
   const { header } = step;
-  const follows = options.allowGaps
-    ? header.baseOffset >= expectedOffset
-    : header.baseOffset === expectedOffset;
+  const isGap = header.baseOffset > expectedOffset;
+  const follows = header.baseOffset === expectedOffset || (isGap && allowsGapAt(expectedOffset, options));
   if (!follows) return `base offset ${header.baseOffset} where ${expectedOffset} is expected`;
   if (header.lastOffset >= options.cutFrom)
     return `offset ${header.baseOffset} was never proven to be on disk`;

@@ -1,5 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { invalidRequest, OttlaError, toOttlaError } from "@ottla/errors";
+import { invalidRequest, OttlaError } from "@ottla/errors";
 import type {
   AppendAnswerSchema,
   AppendEntry,
@@ -11,7 +11,7 @@ import type { Clock, Tracer } from "@ottla/runtime";
 import { tracedAppend } from "./append-trace.ts";
 import type { LeaderLookup } from "./leader-lookup.ts";
 import type { PartitionLeader } from "./partition-leader.ts";
-import { asRefusal, errorFields } from "./refusals.ts";
+import { asRefusal, errorFields, toStorageError } from "./refusals.ts";
 import type { StorageMetrics } from "./storage-metrics.ts";
 import type { AppendAcknowledgement } from "./waiting-appends.ts";
 
@@ -122,7 +122,7 @@ export class AppendSession {
         this.#answer(entry, batch, result);
       });
     } catch (thrown) {
-      const refusal = asRefusal(toOttlaError(thrown));
+      const refusal = asRefusal(toStorageError(thrown));
       trace?.done(refusal);
       this.#answer(entry, batch, refusal);
     }
@@ -135,7 +135,7 @@ export class AppendSession {
     this.#deferred.set(key, waiting);
     const found = await this.#options.leaders
       .waitFor(entry.topicId, entry.partition, entry.leaderEpoch)
-      .catch((thrown: unknown) => asRefusal(toOttlaError(thrown)));
+      .catch((thrown: unknown) => asRefusal(toStorageError(thrown)));
     this.#deferred.delete(key);
     for (const arrived of waiting) {
       if (found instanceof OttlaError) this.#answer(arrived.entry, arrived.batch, found);

@@ -1,5 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { OttlaError, toOttlaError } from "@ottla/errors";
+import { OttlaError } from "@ottla/errors";
 import type {
   FetchAnswerSchema,
   FetchEntry,
@@ -11,7 +11,7 @@ import type { Clock, Span, Tracer } from "@ottla/runtime";
 import type { LeaderLookup } from "./leader-lookup.ts";
 import { type FetchResult, PendingFetch } from "./pending-fetch.ts";
 import type { ReadableReplica } from "./readable-replica.ts";
-import { errorFields } from "./refusals.ts";
+import { errorFields, toStorageError } from "./refusals.ts";
 import type { StorageMetrics } from "./storage-metrics.ts";
 
 type AnswerInit = MessageInitShape<typeof FetchAnswerSchema>;
@@ -101,7 +101,7 @@ export class FetchSession {
       (found) => {
         if (this.#open.has(entry.correlationId)) this.#fetch(entry, found);
       },
-      (thrown: unknown) => this.#fail(entry.correlationId, toOttlaError(thrown)),
+      (thrown: unknown) => this.#fail(entry.correlationId, toStorageError(thrown)),
     );
   }
 
@@ -122,7 +122,7 @@ export class FetchSession {
     try {
       fetch.start();
     } catch (thrown) {
-      this.#fail(correlationId, toOttlaError(thrown));
+      this.#fail(correlationId, toStorageError(thrown));
     }
   }
 
@@ -141,7 +141,7 @@ export class FetchSession {
       const result = await fetch.read();
       if (result !== undefined && !fetch.cancelled) this.#answer(correlationId, result);
     } catch (thrown) {
-      this.#fail(correlationId, toOttlaError(thrown));
+      this.#fail(correlationId, toStorageError(thrown));
     } finally {
       this.#reading -= 1;
       this.#pump();

@@ -4,7 +4,7 @@ import { Acks } from "@ottla/proto/ottla/v1/record";
 import type { FollowerUpdate, LeaderState, ReplicaLag, RequiredAcks } from "@ottla/replication";
 import type { Deadlines } from "@ottla/runtime";
 import type { ReadableReplica, VisibleOffsets } from "./readable-replica.ts";
-import { asRefusal, refusal } from "./refusals.ts";
+import { asRefusal, refusal, toStorageError } from "./refusals.ts";
 import type { LedReplica } from "./replication/replica-seams.ts";
 import { VisibleBytes } from "./visible-bytes.ts";
 import type { AppendDone, WaitingAppends } from "./waiting-appends.ts";
@@ -319,7 +319,9 @@ export class PartitionLeader implements ReadableReplica, LedReplica {
         { metadata: { field: "before_offset", limit: String(highWatermark) } },
       );
     }
-    const startsAt = await this.#log.deleteRecordsBefore(target).catch(storageError);
+    const startsAt = await this.#log.deleteRecordsBefore(target).catch((thrown: unknown) => {
+      throw toStorageError(thrown);
+    });
     this.#options.events.logStartMoved();
     this.#checkLeading();
     if (this.#state.lowWatermark < target) await this.#waitingDeletions.wait(target, timeoutMs);
@@ -360,14 +362,6 @@ export class PartitionLeader implements ReadableReplica, LedReplica {
       facts,
     );
   }
-}
-
-/** What the disk says is no answer for clients. */
-function storageError(thrown: unknown): never {
-  if (thrown instanceof OttlaError) throw thrown;
-  throw new OttlaError("KAFKA_STORAGE_ERROR", "the disk failed while records were deleted", {
-    cause: thrown,
-  });
 }
 
 function requiredAcks(acks: Acks): RequiredAcks {

@@ -1,5 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { invalidRequest, OttlaError, toOttlaError } from "@ottla/errors";
+import { invalidRequest, OttlaError } from "@ottla/errors";
 import type {
   OffsetLookup,
   OffsetLookupAnswerSchema,
@@ -15,7 +15,7 @@ import { AppendSession } from "./append-session.ts";
 import { FetchSession } from "./fetch-session.ts";
 import { answerEpochLookup, answerProducers, leaderOf, required } from "./log-lookups.ts";
 import type { PartitionStore } from "./partition-store.ts";
-import { errorFields } from "./refusals.ts";
+import { errorFields, toStorageError } from "./refusals.ts";
 import type { StorageMetrics } from "./storage-metrics.ts";
 
 /** Bounds of what one gateway may have under way on this node. */
@@ -114,7 +114,7 @@ async function answerLookup(
     if (record === undefined) return found(-1, -1, -1);
     return found(record.offset, record.timestampMs, record.leaderEpoch);
   } catch (thrown) {
-    return { error: errorFields(toOttlaError(thrown)) };
+    return { error: errorFields(toStorageError(thrown)) };
   }
 }
 
