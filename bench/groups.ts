@@ -1,12 +1,14 @@
 /**
  * Consumer groups on one node, over Kafka's protocol: commits in a second; a rebalance of 100 members and
- * 1,000 partitions by both protocols; a scrape of 2,000 groups with 12,000 offsets.
- * Run: `sh scripts/node.sh bench/groups.ts [commits|rebalance|scrape ...]`.
+ * 1,000 partitions by both protocols; a scrape of 2,000 groups with 12,000 offsets. On a cluster: how long
+ * groups wait whose group-coordinator is killed (needs etcd).
+ * Run: `sh scripts/node.sh bench/groups.ts [commits|rebalance|scrape|takeover ...]`.
  */
 import { BenchNode } from "./groups/bench-node.ts";
 import { measureCommits } from "./groups/commits.ts";
 import { HEARTBEAT_MS, measureClassicRebalance, measureConsumerRebalance } from "./groups/rebalance.ts";
 import { measureScrape } from "./groups/scrape.ts";
+import { measureTakeover } from "./groups/takeover.ts";
 
 const PARTS = {
   commits: measureCommits,
@@ -28,4 +30,5 @@ for (const [name, measure] of Object.entries(PARTS)) {
     await node.stop();
   }
 }
+if (asked.length === 0 || asked.includes("takeover")) await measureTakeover();
 process.exit(0);
