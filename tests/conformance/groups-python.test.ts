@@ -11,6 +11,9 @@ const shared = {
   cooperative: "members keep what does not move",
   static_restart: "a static member comes back to its partitions without a rebalance",
   metadata: "offsets are committed with metadata, and read back",
+  migration: "members are replaced one by one by such that use the other protocol",
+  static_migration: "static members come back with the other protocol, others keep what they have",
+  dead_migration: "a member that hangs while the group changes its protocol is out after its session",
 };
 
 const checks = [

@@ -11,6 +11,7 @@ import { checkJoin, joinGroup } from "./classic/join-group.ts";
 import { leaveGroup } from "./classic/leave-group.ts";
 import { syncGroup } from "./classic/sync-group.ts";
 import { commitOffsets } from "./commit-offsets.ts";
+import { checkHeartbeat } from "./consumer/check-heartbeat.ts";
 import { consumerHeartbeat } from "./consumer/consumer-heartbeat.ts";
 import { JOIN_EPOCH } from "./consumer/consumer-member.ts";
 import type { ConsumerMembership } from "./consumer/consumer-membership.ts";
@@ -21,10 +22,19 @@ import { fetchOffsets } from "./fetch-offsets.ts";
 import type { GroupLimits } from "./group-limits.ts";
 import type { DescribedMember } from "./group-membership.ts";
 import type { GroupTable } from "./group-table.ts";
+import {
+  heartbeatMixedGroup,
+  joinMixedGroup,
+  leaveMixedGroup,
+  syncMixedGroup,
+} from "./migration/classic-requests.ts";
 import type { OwnedPartitions } from "./owned-partitions.ts";
 
 export interface GroupCoordinatorServiceOptions {
-  readonly partitions: OwnedPartitions;
+  readonly partitions: {
+    readonly tableOf: OwnedPartitions["tableOf"];
+    readonly tables: () => Iterable<GroupTable>;
+  };
   readonly limits: GroupLimits;
   readonly random: Random;
 }
@@ -37,14 +47,16 @@ export function groupCoordinatorService(options: GroupCoordinatorServiceOptions)
     ...classicMethods(options),
     consumerHeartbeat: async (request) => {
       const table = tableOf(request.groupId);
-      const membership = consumersOf(table, request);
-      const answer = await consumerHeartbeat(membership, {
+      const said = {
         ...request,
         client: request.client ?? { clientId: "", clientHost: "" },
         subscribedTopicNames: request.subscribedTopics?.names,
         subscribedTopicRegex: request.subscribedRegex,
         owned: request.owned?.topics,
-      });
+      };
+      // Before anything of the group changes: who joins may change its protocol.
+      checkHeartbeat(said);
+      const answer = await consumerHeartbeat(consumersOf(table, request), said);
       const { assignment, ...rest } = answer;
       return { ...rest, ...(assignment && { assignment: { topics: topicMessages(assignment) } }) };
     },
@@ -94,25 +106,48 @@ function classicMethods({
     joinGroup: async (request) => {
       const table = tableOf(request.groupId);
       checkJoin(request, limits);
+      const context = { random, limits, journal: table.options.journal };
+      table.prepareForClassic(request);
+      const mixed = mixedGroup(table, request);
+      if (mixed !== undefined) return joinedMessage(await joinMixedGroup(mixed, request, context));
       const isNew = request.memberId === "";
       const rebalance = isNew ? table.classicGroup(request.groupId) : knownGroup(table, request);
-      const context = { random, limits, journal: table.options.journal };
       return joinedMessage(await joinGroup(rebalance, request, context));
     },
-    syncGroup: async (request) => syncGroup(knownGroup(tableOf(request.groupId), request), request),
+    syncGroup: async (request) => {
+      const table = tableOf(request.groupId);
+      const mixed = mixedGroup(table, request);
+      if (mixed !== undefined) return syncMixedGroup(mixed, request);
+      return syncGroup(knownGroup(table, request), request);
+    },
     heartbeat: async (request) => {
-      heartbeat(knownGroup(tableOf(request.groupId), request).group, request);
+      const table = tableOf(request.groupId);
+      const mixed = mixedGroup(table, request);
+      if (mixed === undefined) heartbeat(knownGroup(table, request).group, request);
+      else heartbeatMixedGroup(mixed, request);
       return {};
     },
     leaveGroup: async (request) => {
-      const rebalance = tableOf(request.groupId).find(request.groupId)?.rebalance;
+      const table = tableOf(request.groupId);
+      const mixed = mixedGroup(table, request);
+      if (mixed !== undefined) return leftMessage(await leaveMixedGroup(mixed, request.members));
+      const rebalance = table.find(request.groupId)?.rebalance;
       const left =
         rebalance === undefined
           ? request.members.map(({ memberId }) => ({ memberId, error: unknownMember(memberId) }))
           : leaveGroup(rebalance, request.members);
-      return { members: left.map(({ memberId, error }) => ({ memberId, ...(error && failed(error)) })) };
+      return leftMessage(left);
     },
   };
+}
+
+/** The group where it has members of the consumer protocol; such a group takes classic ones too. */
+function mixedGroup(
+  table: GroupTable,
+  { groupId }: { readonly groupId: string },
+): ConsumerMembership | undefined {
+  const consumers = table.find(groupId)?.consumers;
+  return consumers === undefined || consumers.isEmpty ? undefined : consumers;
 }
 
 /** A group that nobody knows has no members: UNKNOWN_MEMBER_ID makes its clients join anew. */
@@ -137,6 +172,10 @@ function consumersOf(
 }
 
 const NO_ERROR = { reason: "" };
+
+function leftMessage(left: readonly { readonly memberId: string; readonly error: OttlaError | undefined }[]) {
+  return { members: left.map(({ memberId, error }) => ({ memberId, ...(error && failed(error)) })) };
+}
 
 function messageOf(error: OttlaError | undefined) {
   return error === undefined ? NO_ERROR : errorToMessage(error);

@@ -57,6 +57,8 @@ export interface DescribedMember {
   readonly assignment?: Uint8Array;
   /** Groups of the consumer protocol. */
   readonly epoch?: number;
+  /** It uses the classic protocol still. */
+  readonly isClassic?: boolean;
   readonly rackId?: string | undefined;
   readonly subscribedTopics?: readonly string[];
   readonly subscribedRegex?: string | undefined;

@@ -10,7 +10,8 @@ import type { GroupJournal } from "./group-journal.ts";
 import { type GroupLimits, MAX_ID_BYTES } from "./group-limits.ts";
 import { GroupLoading } from "./group-loading.ts";
 import type { GroupMembership } from "./group-membership.ts";
-import type { ReadRecord } from "./group-record.ts";
+import type { GroupRecord, ReadRecord } from "./group-record.ts";
+import { toClassicGroup, toConsumerGroup, usesClassicOnly } from "./migration/convert-groups.ts";
 import type { TopicCatalog } from "./topic-catalog.ts";
 
 export interface GroupTableOptions {
@@ -25,6 +26,13 @@ export interface GroupTableOptions {
   readonly groupCount: () => number;
   /** Whether a topic was deleted: only when that is known for sure. */
   readonly isDeleted: (topicId: string) => boolean;
+}
+
+/** Who joins by the classic protocol; without a member id it is a new process. */
+interface JoiningClient {
+  readonly groupId: string;
+  readonly memberId: string;
+  readonly instanceId?: string | undefined;
 }
 
 /** The groups of one partition of the internal topic, while this node owns it. */
@@ -86,14 +94,32 @@ export class GroupTable {
     );
   }
 
-  /** The group with members of the consumer protocol; one without members changes to it. */
+  /**
+   * The group with members of the consumer protocol. One without members changes to it, and so does one whose
+   * members use the classic protocol: they go on with it among the others (KIP-848's online migration).
+   */
   consumerGroup(groupId: string): ConsumerMembership {
     const group = this.findOrCreate(groupId);
     if (group.consumers === undefined && group.membership.isEmpty) {
       this.#replace(group, this.#consumer(new ConsumerGroup(groupId)));
     }
+    if (group.rebalance !== undefined) this.#upgrade(group, group.rebalance);
     if (group.consumers !== undefined) return group.consumers;
     throw new OttlaError("GROUP_ID_NOT_FOUND", `the members of group "${groupId}" use the classic protocol`);
+  }
+
+  /**
+   * Where a static member comes back with the classic protocol, and it is the last that used the consumer
+   * protocol: the group changes before it joins.
+   */
+  prepareForClassic({ groupId, memberId, instanceId }: JoiningClient): void {
+    if (memberId !== "") return;
+    const consumers = this.#groups.get(groupId)?.consumers;
+    const former = instanceId === undefined ? undefined : consumers?.group.staticMember(instanceId);
+    if (consumers === undefined || former === undefined || former.classic !== null) return;
+    const others = [...consumers.group.members()].filter((member) => member !== former);
+    if (others.some(({ classic }) => classic === null)) return;
+    consumers.remove(former.memberId).catch(() => undefined);
   }
 
   remove(group: Group): void {
@@ -151,6 +177,40 @@ export class GroupTable {
     else known.membership = membership;
   }
 
+  /** Members that wait are told to join again: as members of the new group. */
+  #upgrade(group: Group, rebalance: ClassicRebalance): void {
+    const { catalog, limits } = this.options;
+    if (rebalance.group.size >= limits.maxSize) return;
+    const converted = toConsumerGroup(rebalance.group, catalog);
+    if (converted !== undefined) this.#convert(group, this.#consumer(converted.group), converted.records);
+  }
+
+  /** The last member that used the consumer protocol is out: the others share out among themselves again. */
+  #downgradeIfClassic(groupId: string): void {
+    const group = this.#groups.get(groupId);
+    const consumers = group?.consumers;
+    if (group === undefined || consumers === undefined || !usesClassicOnly(consumers.group)) return;
+    const { catalog, clock } = this.options;
+    const converted = toClassicGroup(consumers.group, catalog, clock.now());
+    const records = [...consumers.tombstones(), ...converted.records];
+    const rebalance = new ClassicRebalance({ ...this.options, group: converted.group });
+    this.#convert(group, new ClassicMembership(rebalance), records);
+    rebalance.prepareIfPossible("no member uses the consumer protocol any more");
+  }
+
+  /** All or nothing is stored: a new owner finds the group in one of the two protocols. */
+  #convert(group: Group, membership: GroupMembership, records: readonly GroupRecord[]): void {
+    const { groupId } = group;
+    const { logger, journal } = this.options;
+    logger.info({ groupId, type: membership.type }, "a group changes its protocol with its members");
+    group.membership.close(
+      new OttlaError("REBALANCE_IN_PROGRESS", "the group changes its protocol: join again"),
+    );
+    group.membership = membership;
+    // A failure concerns the whole partition, which then reads its groups anew.
+    journal.append(records).catch(() => undefined);
+  }
+
   /** A failure concerns the whole partition, which then reads its groups anew. */
   #replace(group: Group, membership: GroupMembership): void {
     const tombstones = group.membership.tombstones();
@@ -164,7 +224,8 @@ export class GroupTable {
   }
 
   #consumer(group: ConsumerGroup): ConsumerMembership {
-    return new ConsumerMembership({ ...this.options, group });
+    const onMemberGone = (): void => this.#downgradeIfClassic(group.groupId);
+    return new ConsumerMembership({ ...this.options, group, onMemberGone });
   }
 
   #add(groupId: string, membership: GroupMembership): Group {

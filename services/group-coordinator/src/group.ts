@@ -8,7 +8,7 @@ import type { GroupMembership } from "./group-membership.ts";
 export class Group {
   readonly groupId: string;
   readonly offsets = new CommittedOffsets();
-  /** Changes only while there are no members. */
+  /** Changes with the protocol of the members. */
   membership: GroupMembership;
 
   constructor(groupId: string, membership: GroupMembership) {

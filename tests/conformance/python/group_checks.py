@@ -186,5 +186,70 @@ def check_fenced(bootstrap, protocol):
     second.close()
 
 
+def other_protocol(protocol):
+    return "classic" if protocol == "consumer" else "consumer"
+
+
+def check_migration(bootstrap, protocol):
+    """Members that use the protocol given are replaced one by one by members that use the other one."""
+    other = other_protocol(protocol)
+    topic = f"py-migration-{protocol}"
+    create_topic(bootstrap, topic)
+    produce(bootstrap, topic, 0, 20)
+    one = Member(bootstrap, protocol, topic, topic)
+    two = Member(bootstrap, protocol, topic, topic)
+    poll_until(lambda: len(one.owned) == 2 and len(two.owned) == 2, one, two)
+    poll_until(lambda: len(one.values) + len(two.values) >= 20, one, two)
+    one_again = Member(bootstrap, other, topic, topic)
+    members = one, two, one_again
+    poll_until(lambda: sum(len(member.owned) for member in members) == 4 and one_again.owned, *members)
+    produce(bootstrap, topic, 20, 20)
+    poll_until(lambda: sum(len(member.values) for member in members) >= 40, *members)
+    one.close()
+    poll_until(lambda: len(two.owned) == 2 and len(one_again.owned) == 2, two, one_again)
+    two_again = Member(bootstrap, other, topic, topic)
+    two.close()
+    poll_until(lambda: len(one_again.owned) == 2 and len(two_again.owned) == 2, one_again, two_again)
+    produce(bootstrap, topic, 40, 20)
+    values = lambda: {value for member in (*members, two_again) for value in member.values}
+    poll_until(lambda: len(values()) == 60, one_again, two_again)
+    one_again.close()
+    two_again.close()
+
+
+def check_static_migration(bootstrap, protocol):
+    """A static member stops, and comes back with the other protocol; the one beside it keeps what it has."""
+    other = other_protocol(protocol)
+    topic = f"py-static-migration-{protocol}"
+    create_topic(bootstrap, topic)
+    one = Member(bootstrap, protocol, topic, topic, group_instance_id="one")
+    two = Member(bootstrap, protocol, topic, topic, group_instance_id="two")
+    poll_until(lambda: len(one.owned) == 2 and len(two.owned) == 2, one, two)
+    kept = set(two.owned)
+    one.close()
+    again = Member(bootstrap, other, topic, topic, group_instance_id="one")
+    poll_until(lambda: len(again.owned) == 2 and len(two.owned) == 2, again, two)
+    assert two.owned == kept, (two.owned, kept)
+    two.close()
+    two_again = Member(bootstrap, other, topic, topic, group_instance_id="two")
+    poll_until(lambda: len(again.owned) == 2 and len(two_again.owned) == 2, again, two_again)
+    produce(bootstrap, topic, 0, 8)
+    poll_until(lambda: len(again.values) + len(two_again.values) >= 8, again, two_again)
+    again.close()
+    two_again.close()
+
+
+def check_dead_migration(bootstrap, protocol):
+    """A member hangs while another joins with the other protocol: it is out after its session."""
+    topic = f"py-dead-migration-{protocol}"
+    create_topic(bootstrap, topic)
+    dead = Member(bootstrap, protocol, topic, topic, max_poll_interval_ms=6000)
+    poll_until(lambda: len(dead.owned) == 4, dead)
+    alive = Member(bootstrap, other_protocol(protocol), topic, topic)
+    poll_until(lambda: len(alive.owned) == 4, alive)
+    dead.close()
+    alive.close()
+
+
 if __name__ == "__main__":
     globals()[f"check_{sys.argv[1]}"](sys.argv[2], sys.argv[3])

@@ -1,4 +1,5 @@
 import { OttlaError } from "@ottla/errors";
+import { advanceMember } from "./advance-member.ts";
 import { type ConsumerHeartbeat, checkHeartbeat } from "./check-heartbeat.ts";
 import {
   type ConsumerMember,
@@ -10,9 +11,7 @@ import {
 } from "./consumer-member.ts";
 import type { ConsumerMembership } from "./consumer-membership.ts";
 import { ConsumerChanges } from "./consumer-records.ts";
-import { metadataHash, updateTarget } from "./consumer-target.ts";
-import { reconcileMember } from "./reconcile-member.ts";
-import { checkRegex, resolveRegexes } from "./subscribed-regexes.ts";
+import { checkRegex } from "./subscribed-regexes.ts";
 import {
   fromLists,
   isAmong,
@@ -41,7 +40,7 @@ export async function consumerHeartbeat(
   checkHeartbeat(heartbeat);
   if (heartbeat.memberEpoch < JOIN_EPOCH) return leave(membership, heartbeat);
   const { group, options } = membership;
-  const { catalog, clock, journal, limits } = options;
+  const { journal, limits } = options;
   const { subscribedTopicRegex: regex } = heartbeat;
   if (regex !== undefined && regex !== "") checkRegex(regex);
   const before = findMember(membership, heartbeat, limits.maxSize);
@@ -50,26 +49,8 @@ export async function consumerHeartbeat(
   const updated = withHeartbeat(member, heartbeat);
   // In a new epoch, so that what still comes of its former self is fenced.
   const isAnew = before !== undefined && comesAnew(before, heartbeat);
-  const isSubscriptionNew =
-    isAnew || group.member(member.memberId) === undefined || subscriptionDiffers(member, updated);
-  if (isSubscriptionNew || metadataDiffers(member, updated)) changes.memberMetadata(updated);
-  if (
-    resolveRegexes(group, catalog, changes, clock.now()) ||
-    isSubscriptionNew ||
-    membership.isCatalogNew()
-  ) {
-    const hash = metadataHash(group, catalog);
-    if (isSubscriptionNew || hash !== group.metadataHash) changes.groupEpoch(group.groupEpoch + 1, hash);
-  }
-  if (group.groupEpoch > group.targetEpoch) updateTarget(group, catalog, changes, clock.now());
-  const present = group.member(member.memberId) ?? updated;
-  const reconciled = reconcileMember(present, {
-    targetEpoch: group.targetEpoch,
-    target: group.targetOf(member.memberId),
-    owned: heartbeat.owned && fromLists(heartbeat.owned),
-    isHeld: (topicId, partition) => group.isHeld(topicId, partition),
-  });
-  if (reconciled !== present) changes.current(reconciled);
+  const owned = heartbeat.owned && fromLists(heartbeat.owned);
+  const reconciled = advanceMember(membership, { before: member, updated, isAnew, owned }, changes);
   membership.watch(reconciled);
   await changes.store(journal);
   const isTold =
@@ -98,7 +79,8 @@ function findMember(
     return undefined;
   }
   if (joins && instanceId !== undefined && known.memberId !== memberId) {
-    if (known.memberEpoch === LEFT_FOR_A_WHILE_EPOCH) return known;
+    // A member that comes back with the other protocol has given its place up by that (KIP-848).
+    if (known.memberEpoch === LEFT_FOR_A_WHILE_EPOCH || known.classic !== null) return known;
     throw new OttlaError("UNRELEASED_INSTANCE_ID", `member ${known.memberId} still uses "${instanceId}"`);
   }
   if (known.memberId !== memberId) {
@@ -145,8 +127,6 @@ function replaced(
   const { memberId } = heartbeat;
   if (before === undefined) return newMember(memberId);
   if (before.memberEpoch !== LEFT_FOR_A_WHILE_EPOCH && !comesAnew(before, heartbeat)) return before;
-  const { group } = membership;
-  const target = group.targetOf(before.memberId);
   const back: ConsumerMember = {
     ...before,
     memberId,
@@ -156,13 +136,8 @@ function replaced(
     // Who joins has nothing.
     pendingRevocation: NO_PARTITIONS,
   };
-  if (before.memberId !== memberId) {
-    membership.unwatch(before.memberId);
-    changes.removeMember(before.memberId);
-    changes.memberMetadata(back);
-    changes.target(memberId, target);
-  }
-  changes.current(back);
+  if (before.memberId !== memberId) membership.replace(before, back, changes);
+  else changes.current(back);
   return back;
 }
 
@@ -176,28 +151,10 @@ function withHeartbeat(member: ConsumerMember, heartbeat: ConsumerHeartbeat): Co
     rackId: rackId ?? member.rackId,
     rebalanceTimeoutMs: rebalanceTimeoutMs < 0 ? member.rebalanceTimeoutMs : rebalanceTimeoutMs,
     serverAssignor: serverAssignor ?? member.serverAssignor,
+    classic: heartbeat.memberEpoch === JOIN_EPOCH ? null : member.classic,
     subscribedTopicNames: names === undefined ? member.subscribedTopicNames : [...new Set(names)].toSorted(),
     subscribedTopicRegex: regex === undefined ? member.subscribedTopicRegex : regex === "" ? null : regex,
   };
-}
-
-function subscriptionDiffers(left: ConsumerMember, right: ConsumerMember): boolean {
-  return (
-    left.subscribedTopicRegex !== right.subscribedTopicRegex ||
-    left.subscribedTopicNames.length !== right.subscribedTopicNames.length ||
-    left.subscribedTopicNames.some((name, index) => name !== right.subscribedTopicNames[index])
-  );
-}
-
-function metadataDiffers(left: ConsumerMember, right: ConsumerMember): boolean {
-  return (
-    left.instanceId !== right.instanceId ||
-    left.rackId !== right.rackId ||
-    left.clientId !== right.clientId ||
-    left.clientHost !== right.clientHost ||
-    left.rebalanceTimeoutMs !== right.rebalanceTimeoutMs ||
-    left.serverAssignor !== right.serverAssignor
-  );
 }
 
 /** It says everything, as after an error: so it is told everything. */

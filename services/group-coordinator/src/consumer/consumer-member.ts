@@ -11,6 +11,13 @@ export const MemberState = {
   UNRELEASED_PARTITIONS: 2,
 } as const;
 
+/** What a member has said by the classic protocol (KIP-848's online migration). */
+export interface ClassicMetadata {
+  readonly sessionTimeoutMs: number;
+  /** In its order of preference. */
+  readonly supportedProtocols: readonly { readonly name: string; readonly metadata: Uint8Array }[];
+}
+
 /** A member of a KIP-848 group as its records say. Never changed in place. */
 export interface ConsumerMember {
   readonly memberId: string;
@@ -22,6 +29,8 @@ export interface ConsumerMember {
   readonly subscribedTopicRegex: string | null;
   readonly rebalanceTimeoutMs: number;
   readonly serverAssignor: string | null;
+  /** Null for a member that uses the consumer protocol itself. */
+  readonly classic: ClassicMetadata | null;
   readonly memberEpoch: number;
   readonly previousMemberEpoch: number;
   readonly state: number;
@@ -47,6 +56,7 @@ export function newMember(memberId: string): ConsumerMember {
     subscribedTopicRegex: null,
     rebalanceTimeoutMs: -1,
     serverAssignor: null,
+    classic: null,
     memberEpoch: JOIN_EPOCH,
     previousMemberEpoch: JOIN_EPOCH,
     state: MemberState.STABLE,
@@ -56,8 +66,8 @@ export function newMember(memberId: string): ConsumerMember {
 }
 
 export function withMetadata(member: ConsumerMember, value: ConsumerMemberValue): ConsumerMember {
-  const { classicMemberMetadata: _, ...metadata } = value;
-  return { ...member, ...metadata };
+  const { classicMemberMetadata, ...metadata } = value;
+  return { ...member, ...metadata, classic: classicMemberMetadata && copied(classicMemberMetadata) };
 }
 
 export function withCurrent(member: ConsumerMember, value: ConsumerCurrentValue): ConsumerMember {
@@ -68,5 +78,16 @@ export function withCurrent(member: ConsumerMember, value: ConsumerCurrentValue)
     state: value.state,
     assigned: fromLists(value.assignedPartitions),
     pendingRevocation: fromLists(value.partitionsPendingRevocation),
+  };
+}
+
+/** What came is a view of a request's frame or of a batch, which must not stay in memory for it. */
+function copied({ sessionTimeoutMs, supportedProtocols }: ClassicMetadata): ClassicMetadata {
+  return {
+    sessionTimeoutMs,
+    supportedProtocols: supportedProtocols.map(({ name, metadata }) => ({
+      name,
+      metadata: Uint8Array.from(metadata),
+    })),
   };
 }

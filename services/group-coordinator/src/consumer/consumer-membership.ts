@@ -1,5 +1,6 @@
 import { OttlaError } from "@ottla/errors";
 import type { Clock, Deadline, Deadlines, Logger } from "@ottla/runtime";
+import { wrongGeneration } from "../classic/classic-errors.ts";
 import type { GroupJournal } from "../group-journal.ts";
 import type { GroupLimits } from "../group-limits.ts";
 import type { DescribedGroup, DescribedTopic, GroupMembership, OffsetClient } from "../group-membership.ts";
@@ -20,10 +21,15 @@ export interface ConsumerMembershipOptions {
   readonly limits: GroupLimits;
   readonly logger: Logger;
   readonly catalog: TopicCatalog;
+  /** A member is out. What this brings about is stored behind that. */
+  readonly onMemberGone?: () => void;
 }
 
 interface Timers {
   readonly session: Session;
+  readonly sessionTimeoutMs: number;
+  /** Until when a member of the classic protocol has to join, or to fetch its assignment. */
+  rebalance: Deadline | undefined;
   /** Until when it has to give partitions up. */
   revocation: Deadline | undefined;
 }
@@ -71,17 +77,8 @@ export class ConsumerMembership implements GroupMembership {
   /** It was heard, and may have to give partitions up: its times run from now. */
   watch(member: ConsumerMember): void {
     const { memberId, memberEpoch, state, rebalanceTimeoutMs } = member;
-    const { clock, deadlines, limits } = this.options;
-    let timers = this.#timers.get(memberId);
-    if (timers === undefined) {
-      const onSilence = (): boolean => {
-        this.#fence(memberId, "fell silent");
-        return true;
-      };
-      const timeoutMs = limits.consumerSessionTimeoutMs;
-      timers = { session: new Session({ clock, deadlines, timeoutMs, onSilence }), revocation: undefined };
-      this.#timers.set(memberId, timers);
-    }
+    const { deadlines } = this.options;
+    const timers = this.#timersOf(member);
     timers.session.heard();
     if (state !== MemberState.UNREVOKED_PARTITIONS) {
       timers.revocation?.cancel();
@@ -95,9 +92,65 @@ export class ConsumerMembership implements GroupMembership {
     }
   }
 
+  #timersOf({ memberId, classic }: ConsumerMember): Timers {
+    const { clock, deadlines, limits } = this.options;
+    const sessionTimeoutMs = classic?.sessionTimeoutMs ?? limits.consumerSessionTimeoutMs;
+    const known = this.#timers.get(memberId);
+    if (known?.sessionTimeoutMs === sessionTimeoutMs) return known;
+    this.unwatch(memberId);
+    const onSilence = (): boolean => {
+      this.#fence(memberId, "fell silent");
+      return true;
+    };
+    const timers: Timers = {
+      session: new Session({ clock, deadlines, timeoutMs: sessionTimeoutMs, onSilence }),
+      sessionTimeoutMs,
+      rebalance: undefined,
+      revocation: undefined,
+    };
+    this.#timers.set(memberId, timers);
+    return timers;
+  }
+
+  /** A member of the classic protocol was told to join; it has its rebalance timeout for that. */
+  expectJoin(member: ConsumerMember): void {
+    const timers = this.#timersOf(member);
+    timers.rebalance ??= this.#rebalanceDeadline(member);
+  }
+
+  /** A member of the classic protocol has joined and is to fetch its assignment. */
+  expectSync(member: ConsumerMember): void {
+    const timers = this.#timersOf(member);
+    timers.rebalance?.cancel();
+    timers.rebalance = this.#rebalanceDeadline(member);
+  }
+
+  synced(memberId: string): void {
+    const timers = this.#timers.get(memberId);
+    timers?.rebalance?.cancel();
+    if (timers !== undefined) timers.rebalance = undefined;
+  }
+
+  #rebalanceDeadline({ memberId, rebalanceTimeoutMs }: ConsumerMember): Deadline {
+    return this.options.deadlines.set(rebalanceTimeoutMs, () =>
+      this.#fence(memberId, "did not join, or fetch its assignment, in time"),
+    );
+  }
+
+  /** Puts a static member that came back in the place of the one that it was. */
+  replace(old: ConsumerMember, back: ConsumerMember, changes: ConsumerChanges): void {
+    const target = this.group.targetOf(old.memberId);
+    this.unwatch(old.memberId);
+    changes.removeMember(old.memberId);
+    changes.memberMetadata(back);
+    changes.target(back.memberId, target);
+    changes.current(back);
+  }
+
   unwatch(memberId: string): void {
     const timers = this.#timers.get(memberId);
     timers?.session.end();
+    timers?.rebalance?.cancel();
     timers?.revocation?.cancel();
     this.#timers.delete(memberId);
   }
@@ -105,12 +158,14 @@ export class ConsumerMembership implements GroupMembership {
   /** Takes a member out; its partitions are free from then on. */
   async remove(memberId: string): Promise<void> {
     const { group } = this;
-    const { catalog, journal } = this.options;
+    const { catalog, journal, onMemberGone } = this.options;
     this.unwatch(memberId);
     const changes = new ConsumerChanges(group);
     changes.removeMember(memberId);
     changes.groupEpoch(group.groupEpoch + 1, metadataHash(group, catalog));
-    await changes.store(journal);
+    const stored = changes.store(journal);
+    onMemberGone?.();
+    await stored;
   }
 
   checkMayCommit({ memberId, instanceId, generationOrEpoch }: OffsetClient): void {
@@ -154,6 +209,7 @@ export class ConsumerMembership implements GroupMembership {
         clientId: member.clientId,
         clientHost: member.clientHost,
         epoch: member.memberEpoch,
+        isClassic: member.classic !== null,
         rackId: member.rackId ?? undefined,
         subscribedTopics: member.subscribedTopicNames,
         subscribedRegex: member.subscribedTopicRegex ?? undefined,
@@ -193,8 +249,9 @@ export class ConsumerMembership implements GroupMembership {
     this.remove(memberId).catch(() => undefined);
   }
 
-  #checkEpoch({ memberEpoch }: ConsumerMember, given: number): void {
+  #checkEpoch({ memberEpoch, classic }: ConsumerMember, given: number): void {
     if (given === memberEpoch) return;
+    if (classic !== null) throw wrongGeneration(memberEpoch, given);
     throw new OttlaError("STALE_MEMBER_EPOCH", `epoch ${given} is not the member's, which is ${memberEpoch}`);
   }
 

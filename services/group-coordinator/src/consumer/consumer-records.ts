@@ -13,6 +13,10 @@ export class ConsumerChanges {
     this.#group = group;
   }
 
+  get records(): readonly ConsumerRecord[] {
+    return this.#records;
+  }
+
   put(record: ConsumerRecord): void {
     this.#group.apply(record);
     this.#records.push(record);
@@ -42,7 +46,10 @@ export class ConsumerChanges {
         subscribedTopicRegex: member.subscribedTopicRegex,
         rebalanceTimeoutMs: member.rebalanceTimeoutMs,
         serverAssignor: member.serverAssignor,
-        classicMemberMetadata: null,
+        classicMemberMetadata: member.classic && {
+          ...member.classic,
+          supportedProtocols: [...member.classic.supportedProtocols],
+        },
       },
     });
   }
