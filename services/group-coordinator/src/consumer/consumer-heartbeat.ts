@@ -79,8 +79,7 @@ function findMember(
     return undefined;
   }
   if (joins && instanceId !== undefined && known.memberId !== memberId) {
-    // A member that comes back with the other protocol has given its place up by that (KIP-848).
-    if (known.memberEpoch === LEFT_FOR_A_WHILE_EPOCH || known.classic !== null) return known;
+    if (hasMadeWay(known, memberId)) return known;
     throw new OttlaError("UNRELEASED_INSTANCE_ID", `member ${known.memberId} still uses "${instanceId}"`);
   }
   if (known.memberId !== memberId) {
@@ -110,8 +109,14 @@ function checkEpoch(
 }
 
 /** A known member joins: it was fenced, or its connection was lost. */
-function comesAnew({ memberEpoch }: ConsumerMember, heartbeat: ConsumerHeartbeat): boolean {
-  return heartbeat.memberEpoch === JOIN_EPOCH && memberEpoch !== LEFT_FOR_A_WHILE_EPOCH;
+function comesAnew(member: ConsumerMember, heartbeat: ConsumerHeartbeat): boolean {
+  return heartbeat.memberEpoch === JOIN_EPOCH && !hasMadeWay(member, heartbeat.memberId);
+}
+
+/** A static member that has left for a while, or whose new process has come with the other protocol. */
+function hasMadeWay(member: ConsumerMember, comingId: string): boolean {
+  if (member.memberEpoch === LEFT_FOR_A_WHILE_EPOCH) return true;
+  return member.classic !== null && member.memberId !== comingId;
 }
 
 /**
@@ -126,7 +131,7 @@ function replaced(
 ): ConsumerMember {
   const { memberId } = heartbeat;
   if (before === undefined) return newMember(memberId);
-  if (before.memberEpoch !== LEFT_FOR_A_WHILE_EPOCH && !comesAnew(before, heartbeat)) return before;
+  if (!hasMadeWay(before, memberId) && !comesAnew(before, heartbeat)) return before;
   const back: ConsumerMember = {
     ...before,
     memberId,
