@@ -22,7 +22,7 @@ const JOINING_AT_ONCE = 50;
 /** COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR: a client asks again. */
 const RETRIABLE = new Set([14, 15, 16]);
 
-/** A group with one member, alternately of either protocol, which has all partitions and an offset in each. */
+/** A group with one member, by turns of either protocol, which has all partitions and an offset in each. */
 class GroupOfOne {
   readonly #client: KafkaTestClient;
   readonly #groupId: string;

@@ -136,7 +136,7 @@ export async function leaveMixedGroup(
   return Promise.all(leaving);
 }
 
-/** Who was told to give partitions up has to say that it has; who waits for others' is told when they are free. */
+/** Who is to give partitions up has to say that it has; who waits for others' is told when they are free. */
 function hasStepToTake(group: ConsumerGroup, member: ConsumerMember): boolean {
   if (member.memberEpoch < group.groupEpoch || member.state === MemberState.UNREVOKED_PARTITIONS) return true;
   if (member.state !== MemberState.UNRELEASED_PARTITIONS) return false;
@@ -149,7 +149,7 @@ function hasStepToTake(group: ConsumerGroup, member: ConsumerMember): boolean {
   return false;
 }
 
-/** Throws INCONSISTENT_GROUP_PROTOCOL where the member has no assignor in common with the other classic ones. */
+/** Throws INCONSISTENT_GROUP_PROTOCOL where it has no assignor in common with the other classic members. */
 function checkProtocols(
   group: ConsumerGroup,
   { memberId, protocolType, protocols }: JoinRequest,
@@ -167,7 +167,7 @@ function checkProtocols(
   }
   throw new OttlaError(
     "INCONSISTENT_GROUP_PROTOCOL",
-    "the group has members of the consumer protocol, and others that have no assignor in common with this one",
+    "the member has no assignor in common with the other classic members, or shares out no partitions",
   );
 }
 

@@ -14,9 +14,9 @@ export interface Converted<G> {
 }
 
 /**
- * The group with the same members in the consumer protocol (KIP-848's online migration), those among them that
- * are away just now: each keeps its partitions, and its session. Undefined for a group whose members share
- * out something else than partitions.
+ * The group with the same members in the consumer protocol (KIP-848's online migration), among them those
+ * that are away just now: each keeps its partitions, and its session. Undefined for a group whose members
+ * share out something else than partitions.
  */
 export function toConsumerGroup(
   classic: ClassicGroup,
