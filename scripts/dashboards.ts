@@ -51,6 +51,9 @@ const OVERVIEW: Dashboard = {
     panel("Kafka request time (p99), by API", "s", {
       "{{api}}": p99("ottla_gateway_kafka_request_duration_seconds", "api, le"),
     }),
+    panel("Errors in Kafka's answers, by API and code", "ops", {
+      "{{api}} {{code}}": "sum by (api, code) (rate(ottla_gateway_kafka_errors_total[5m])) or vector(0)",
+    }),
     panel("gRPC calls, by method and code", "ops", {
       "{{method}} {{code}}": "sum by (method, code) (rate(ottla_rpc_requests_total[5m]))",
     }),
@@ -119,6 +122,9 @@ const NODES: Dashboard = {
   title: "Ottla / Nodes",
   panels: [
     panel("Leaders, by storage node", "short", { "{{instance}}": "ottla_partition_storage_leaders" }),
+    panel("Partitions that another than their preferred leader leads", "short", {
+      partitions: "max(ottla_coordinator_leader_imbalance_partitions)",
+    }),
     panel("Replicas, by storage node", "short", { "{{instance}}": "ottla_partition_storage_partitions" }),
     panel("ISR changes", "ops", {
       "{{change}} on {{instance}}":
@@ -133,11 +139,24 @@ const NODES: Dashboard = {
       "catching up on {{instance}}":
         "sum by (instance) (rate(ottla_partition_storage_replication_catch_up_received_bytes_total[5m]))",
     }),
+    panel("Time of an append at its leader (p99)", "s", {
+      "{{instance}}": p99("ottla_partition_storage_append_duration_seconds", "instance, le"),
+    }),
     panel("Log write and sync time (p99)", "s", {
       "write {{instance}}": p99("ottla_partition_storage_log_write_duration_seconds", "instance, le"),
       "sync {{instance}}": p99("ottla_partition_storage_log_sync_duration_seconds", "instance, le"),
     }),
     panel("Free disk", "bytes", { "{{instance}}": "ottla_partition_storage_disk_free_bytes" }),
+    panel("Disk in use", "percentunit", {
+      "{{instance}}":
+        "1 - ottla_partition_storage_disk_free_bytes / ottla_partition_storage_disk_total_bytes",
+    }),
+    // Where nothing fills up it is far away: the pace is at least one byte a second.
+    panel("Time until the disk is full, at the pace of the last hour", "s", {
+      "{{instance}}":
+        "ottla_partition_storage_disk_free_bytes / " +
+        "clamp_min(-deriv(ottla_partition_storage_disk_free_bytes[1h]), 1)",
+    }),
     panel("Free disk in a day, at the present pace", "bytes", {
       "{{instance}}": "predict_linear(ottla_partition_storage_disk_free_bytes[1h], 86400)",
     }),

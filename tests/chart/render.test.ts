@@ -95,6 +95,7 @@ test.each([
   ["storage.replica=3", /additional properties 'replica' not allowed/],
   ["gateway.kafka.advertisedAddress=host", /advertisedAddress/],
   ["tracing.endpoint=collector:4318", /\/tracing\/endpoint/],
+  ["tracing.sampleRatio=2", /\/tracing\/sampleRatio/],
 ])("%s is refused with a sentence", async (set, message) => {
   await expect(render({ set: [set] })).rejects.toThrow(message);
 });

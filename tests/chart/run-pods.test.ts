@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
+import { parse } from "yaml";
 import { ottlaCommand } from "../support/ottla-server.ts";
 import { haveTools, inContinuousIntegration } from "../support/tools.ts";
 import { chartDirectory, render, type TemplateOptions } from "./support/helm.ts";
@@ -91,6 +92,22 @@ async function emptyPanels(running: LocalKubernetes, scraped: Prometheus): Promi
   }
 }
 
+/** What alerts ask for and no pod has: such an alert never fires. */
+async function metricsOfAlertsThatNobodyHas(running: LocalKubernetes): Promise<string[]> {
+  const rules = await readFile(join(chartDirectory, "files/alerts.yaml"), "utf8");
+  const { groups } = parse(rules) as { groups: { rules: { expr: string }[] }[] };
+  const expressions = groups.flatMap((group) => group.rules.map(({ expr }) => expr));
+  const asked = expressions.flatMap((expr) => expr.match(/\b(?:ottla|kafka|nodejs)_[a-z0-9_]+/g) ?? []);
+  const had = new Set<string>();
+  for (const pod of running.pods) {
+    const port = pod.portOf("http");
+    if (port === undefined) continue;
+    const page = await (await fetch(`http://${pod.ip}:${port}/metrics`)).text();
+    for (const [, name] of page.matchAll(/^# TYPE (\S+)/gm)) had.add(String(name));
+  }
+  return asked.filter((name) => !had.has(name.replace(/_(?:bucket|sum|count)$/, "")));
+}
+
 describe.skipIf(!canRun)("the rendered pods, as processes of this machine", () => {
   test("one pod for a try: it gets ready, helm test passes, and it stops in order", async () => {
     const running = await install({ profile: "dev" });
@@ -108,8 +125,14 @@ describe.skipIf(!canRun)("the rendered pods, as processes of this machine", () =
       await running.rollingRestart(`ottla-${workload}`);
       await load.untilAllMoved();
     }
+    // Each storage pod led something when its turn came, and had handed all of it on before SIGTERM.
+    const storage = running.pods.filter(({ name }) => name.startsWith("ottla-storage-"));
+    for (const { preStopOutput } of storage) {
+      expect(preStopOutput).toMatch(/^others lead [1-9]\d* partitions? now, 0 could not move\n$/);
+    }
     // After the restarts: Prometheus would not know the new pods, which Kubernetes would tell it of.
     const empty = await emptyPanels(running, await scrape(running));
+    expect(await metricsOfAlertsThatNobodyHas(running)).toEqual([]);
     const outcome = await load.stop();
     expect(outcome.errors).toEqual([]);
     expect(outcome.faults).toEqual([]);

@@ -1,19 +1,15 @@
-import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { parseAllDocuments } from "yaml";
-import { chartDirectory, renderText, validateAgainstApi } from "./support/helm.ts";
+import { breakChart, type TemplateBug } from "./support/broken-chart.ts";
+import { renderText, validateAgainstApi } from "./support/helm.ts";
 import type { Manifest } from "./support/manifests.ts";
 import { findViolations } from "./support/policies.ts";
 
 /** Mistakes that somebody could make in the chart: what the checks are worth shows in that each is caught. */
-const BUGS: readonly {
-  readonly bug: string;
-  readonly file: string;
-  readonly from: string;
-  readonly to: string;
-}[] = [
+const BUGS: readonly TemplateBug[] = [
   {
     bug: "pods that are not ready hide from one another",
     file: "storage/service.yaml",
@@ -39,6 +35,13 @@ const BUGS: readonly {
     file: "_pod.tpl",
     from: "- key: {{ .component }}.yaml",
     to: "- key: {{ .component }}.yml",
+  },
+  {
+    // It is empty where a node has no zone, and an empty variable is as good as none: no pod would tell.
+    bug: "a variable is misspelt",
+    file: "storage/statefulset.yaml",
+    from: '"OTTLA_ZONE"',
+    to: '"OTTLA_ZONES"',
   },
   {
     bug: "the secret has another name",
@@ -91,14 +94,9 @@ afterEach(async () => {
   if (directory !== undefined) await rm(directory, { recursive: true, force: true });
 });
 
-async function faultsWith(file: string, from: string, to: string): Promise<readonly string[]> {
+async function faultsWith(bug: TemplateBug): Promise<readonly string[]> {
   directory = await mkdtemp(join(tmpdir(), "ottla-bug-"));
-  const chart = join(directory, "ottla");
-  await cp(chartDirectory, chart, { recursive: true });
-  const path = join(chart, "templates", file);
-  const before = await readFile(path, "utf8");
-  if (!before.includes(from)) throw new Error(`${file} does not contain ${JSON.stringify(from)}`);
-  await writeFile(path, before.replace(from, to));
+  const chart = await breakChart(directory, bug);
   try {
     const text = await renderText({ chart });
     const rendered = join(directory, "rendered.yaml");
@@ -111,6 +109,6 @@ async function faultsWith(file: string, from: string, to: string): Promise<reado
   }
 }
 
-test.each(BUGS)("is caught before anything runs: $bug", async ({ file, from, to }) => {
-  expect(await faultsWith(file, from, to)).not.toEqual([]);
+test.each(BUGS)("is caught before anything runs: $bug", async (bug) => {
+  expect(await faultsWith(bug)).not.toEqual([]);
 });

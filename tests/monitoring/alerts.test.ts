@@ -31,6 +31,8 @@ interface Case {
 const node = (metric: string, labels = ""): string =>
   `${metric}{instance="a",job="ottla"${labels === "" ? "" : `,${labels}`}}`;
 
+const OF_GROUP = '{consumergroup="g",topic="orders",partition="0",instance="a"}';
+
 /** A gauge that is bad at one value and good at another. */
 function gauge(metric: string, bad: number, good: number): Case {
   return {
@@ -58,8 +60,8 @@ const CASES: Readonly<Record<string, Case>> = {
   OttlaMetadataStoreSlow: histogram("ottla_metadata_etcd_latency_seconds"),
   OttlaLogsFailed: gauge("ottla_partition_storage_failed_partitions", 1, 0),
   OttlaDamagedRecords: {
-    fires: { [node("ottla_partition_storage_log_corrupt_reads_total")]: "0x50 1x70" },
-    staysQuiet: { [node("ottla_partition_storage_log_corrupt_reads_total")]: "4x120" },
+    fires: { [node("ottla_partition_storage_corrupt_reads_total")]: "0x50 1x70" },
+    staysQuiet: { [node("ottla_partition_storage_corrupt_reads_total")]: "4x120" },
   },
   OttlaUncleanElection: {
     fires: { [node("ottla_coordinator_elections_total", 'kind="unclean"')]: "0x50 2x70" },
@@ -93,6 +95,47 @@ const CASES: Readonly<Record<string, Case>> = {
       [node("ottla_gateway_failed_appends_total", 'reason="INVALID_RECORD"')]: "0+1x120",
       [node("ottla_gateway_appended_batches_total")]: "0+1000x120",
     },
+  },
+  OttlaGroupFallsBehind: {
+    fires: {
+      [`kafka_consumergroup_lag_seconds${OF_GROUP}`]: "400+60x120",
+      [`kafka_consumergroup_lag${OF_GROUP}`]: "100+50x120",
+    },
+    // It is behind and catches up.
+    staysQuiet: {
+      [`kafka_consumergroup_lag_seconds${OF_GROUP}`]: "400x120",
+      [`kafka_consumergroup_lag${OF_GROUP}`]: "9000-50x120",
+    },
+  },
+  OttlaGroupWithoutMembers: {
+    fires: {
+      [`kafka_consumergroup_lag${OF_GROUP}`]: "10x120",
+      [`kafka_consumergroup_members{consumergroup="g",instance="a"}`]: "2x10 0x110",
+    },
+    staysQuiet: {
+      [`kafka_consumergroup_lag${OF_GROUP}`]: "10x120",
+      [`kafka_consumergroup_members{consumergroup="g",instance="a"}`]: "1x120",
+    },
+  },
+  OttlaLeadersUnbalanced: {
+    fires: {
+      [node("ottla_coordinator_leader_imbalance_partitions")]: "4x120",
+      [node("ottla_coordinator_under_replicated_partitions")]: "0x120",
+      [node("ottla_coordinator_balancing_paused_state")]: "0x120",
+    },
+    // A node is away: its partitions are led by others until it is back.
+    staysQuiet: {
+      [node("ottla_coordinator_leader_imbalance_partitions")]: "4x120",
+      [node("ottla_coordinator_under_replicated_partitions")]: "4x120",
+      [node("ottla_coordinator_balancing_paused_state")]: "0x120",
+    },
+  },
+  OttlaGarbageCollection: {
+    fires: {
+      [node("nodejs_gc_duration_seconds_sum", 'kind="major"')]: "0+15x120",
+      [node("nodejs_gc_duration_seconds_sum", 'kind="minor"')]: "0+3x120",
+    },
+    staysQuiet: { [node("nodejs_gc_duration_seconds_sum", 'kind="minor"')]: "0+3x120" },
   },
   OttlaStorageNodeUnreachable: gauge("ottla_gateway_ejected_nodes", 1, 0),
 };

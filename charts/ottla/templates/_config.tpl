@@ -7,7 +7,11 @@ Input: a dict with root, component and values.
 {{- $values := $root.Values -}}
 {{- $config := dict "listen" "0.0.0.0" "log" (dict "format" "json") "data-dir" "/var/lib/ottla" -}}
 {{- $grace := int .values.terminationGracePeriodSeconds -}}
-{{- $_ := set $config "shutdown" (dict "timeout-ms" (mul 1000 (max 1 (sub $grace 10)))) -}}
+{{- $before := 10 -}}
+{{- if eq .component "storage" -}}
+{{- $before = add 10 (include "ottla.storagePreStopSeconds" .values | int) -}}
+{{- end -}}
+{{- $_ := set $config "shutdown" (dict "timeout-ms" (mul 1000 (max 1 (sub $grace $before)))) -}}
 {{- $_ := set $config "http" (dict "port" 8080) -}}
 {{- if eq $values.mode "cluster" -}}
 {{- $_ := set $config "cluster" (dict "name" $values.cluster.name "secret-file" "/etc/ottla/secret/cluster-secret" "lease-ttl-ms" (int $values.cluster.leaseTtlMs)) -}}
@@ -21,7 +25,7 @@ Input: a dict with root, component and values.
 {{- end -}}
 {{- with $values.tracing -}}
 {{- if .endpoint -}}
-{{- $_ := set $config "tracing" (dict "endpoint" .endpoint "sample-ratio" .sampleRatio) -}}
+{{- $_ := set $config "tracing" (dict "endpoint" .endpoint "sample-ratio" (float64 .sampleRatio)) -}}
 {{- end -}}
 {{- end -}}
 {{- with $values.topicDefaults -}}
@@ -32,6 +36,11 @@ Input: a dict with root, component and values.
 {{- end -}}
 {{- $config = mustMergeOverwrite $config (deepCopy $values.config) (deepCopy .values.config) -}}
 {{- toYaml $config -}}
+{{- end -}}
+
+{{/* How long a storage pod's preStop may take of its grace. Input: the values of storage. */}}
+{{- define "ottla.storagePreStopSeconds" -}}
+{{- min 15 (max 1 (div (int .terminationGracePeriodSeconds) 4)) -}}
 {{- end -}}
 
 {{/* Where etcd is, and how to prove oneself to it. */}}

@@ -11,6 +11,8 @@ export interface HttpRequest {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly headers: IncomingMessage["headers"];
+  /** It comes from this host: from a loopback address, or from the very one that it was sent to. */
+  readonly isLocal: boolean;
 }
 
 export interface HttpAnswer {
@@ -108,7 +110,13 @@ async function answer(request: IncomingMessage, routes: readonly HttpRoute[]): P
   const route = routes.find((candidate) => matches(candidate, path));
   return route === undefined
     ? plain(404, "not found")
-    : route.handle({ path, query, headers: request.headers });
+    : route.handle({ path, query, headers: request.headers, isLocal: isLocal(request) });
+}
+
+function isLocal({ socket: { remoteAddress, localAddress } }: IncomingMessage): boolean {
+  if (remoteAddress === undefined) return false;
+  const address = remoteAddress.replace(/^::ffff:/, "");
+  return address.startsWith("127.") || address === "::1" || remoteAddress === localAddress;
 }
 
 function send(request: IncomingMessage, response: ServerResponse, content: HttpAnswer): void {

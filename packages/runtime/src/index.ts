@@ -25,6 +25,7 @@ export type {
 } from "./disk.ts";
 export { DiskError } from "./disk.ts";
 export { makeDirectoryDurably, parentDirectory, readWholeFile, writeFileDurably } from "./durable-file.ts";
+export { type HttpGetOptions, type HttpGot, httpGet } from "./http-get.ts";
 export {
   type HttpAnswer,
   type HttpRequest,

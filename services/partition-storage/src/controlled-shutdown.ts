@@ -21,13 +21,20 @@ const TIMEOUT_MS = 5_000;
 const CALL_TIMEOUT_MS = 2_000;
 const RETRY_MS = 100;
 
+/** How many partitions others lead now, and how many this node still leads that others could. */
+export interface LeadersMoved {
+  readonly moved: number;
+  readonly left: number;
+}
+
 /**
  * Lets other replicas lead what this node leads, before it stops: for clients a pause of milliseconds.
  * Returns when the view shows it, when there is nobody to lead instead, or when it takes too long.
  */
-export async function moveLeadersAway(options: ControlledShutdownOptions): Promise<void> {
+export async function moveLeadersAway(options: ControlledShutdownOptions): Promise<LeadersMoved> {
   const { clock, logger, view } = options;
-  if (countMovable(options) === 0) return;
+  const before = countMovable(options);
+  if (before === 0) return { moved: 0, left: 0 };
   const giveUp = new AbortController();
   const timer = clock.setTimer(TIMEOUT_MS, () => giveUp.abort());
   try {
@@ -40,6 +47,7 @@ export async function moveLeadersAway(options: ControlledShutdownOptions): Promi
   const left = countMovable(options);
   if (left > 0)
     logger.warn({ partitions: left }, "partitions could not be led by others before this node stops");
+  return { moved: before - left, left };
 }
 
 async function ask(options: ControlledShutdownOptions, signal: AbortSignal): Promise<void> {

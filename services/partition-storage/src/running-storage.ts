@@ -2,7 +2,7 @@ import { toOttlaError } from "@ottla/errors";
 import type { LogResources } from "@ottla/log";
 import type { KeptRegistration } from "@ottla/metadata";
 import type { CompactionScheduler } from "./compaction-scheduler.ts";
-import { moveLeadersAway } from "./controlled-shutdown.ts";
+import { type LeadersMoved, moveLeadersAway } from "./controlled-shutdown.ts";
 import type { DiskWatchdog } from "./disk-watchdog.ts";
 import type { PartitionReplica } from "./partition-replica.ts";
 import type { PartitionStore } from "./partition-store.ts";
@@ -25,6 +25,11 @@ export interface PartitionStorage {
   replicasNotReady(): string | undefined;
   /** What it keeps, for those who check that all is as it should be: to be looked at only. */
   replicas(): Iterable<PartitionReplica>;
+  /**
+   * Lets others lead, and goes on: for who will stop it soon. The coordinator lets it lead again when it has
+   * not stopped in time.
+   */
+  moveLeadersAway(): Promise<LeadersMoved>;
   /** Lets others lead, deregisters, fails who waits, flushes and closes all logs. */
   stop(): Promise<StorageEnd>;
 }
@@ -69,10 +74,15 @@ export class RunningStorage implements PartitionStorage {
     return this.#parts.store.replicas();
   }
 
+  moveLeadersAway(): Promise<LeadersMoved> {
+    const { replication, store } = this.#parts;
+    return moveLeadersAway({ ...this.#options, node: replication.node, store });
+  }
+
   async stop(): Promise<StorageEnd> {
     const { compaction, registration, replication, resources, store, ticks, upkeep, watchdog } = this.#parts;
     const { client, node } = replication;
-    await moveLeadersAway({ ...this.#options, node, store });
+    await this.moveLeadersAway();
     const { nodeEpoch } = registration;
     // Before the logs are closed: nobody is to wait for the acknowledgements of a replica that stops.
     await registration.close().catch((thrown: unknown) => {

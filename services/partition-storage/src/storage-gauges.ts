@@ -23,6 +23,7 @@ export function addGauges(
     waitingAppends: () => replicas().reduce((sum, { leader }) => sum + (leader?.waitingAppends ?? 0), 0),
     waitingFetches: () => store.waitingFetches,
     diskFreeBytes: () => directory.spaceGuard.space.freeBytes,
+    diskTotalBytes: () => directory.spaceGuard.space.totalBytes,
     underReplicatedPartitions: () => countLed(({ isr, replicas: all }) => isr.length < all.length),
     underMinIsrPartitions: () => countLed(({ isr, minInsyncReplicas }) => isr.length < minInsyncReplicas),
     maxFollowerLagRecords: () =>

@@ -9,6 +9,7 @@ export interface StorageGauges {
   waitingAppends(): number;
   waitingFetches(): number;
   diskFreeBytes(): number;
+  diskTotalBytes(): number;
   /** Of the partitions that this node leads. */
   underReplicatedPartitions(): number;
   underMinIsrPartitions(): number;
@@ -119,6 +120,7 @@ export class StorageMetrics {
       () => gauges.maxFollowerLagRecords(),
     );
     add("disk_free_bytes", "Free bytes of the disk below the data directory", () => gauges.diskFreeBytes());
+    add("disk_total_bytes", "Size of the disk below the data directory", () => gauges.diskTotalBytes());
   }
 }
 

@@ -27,6 +27,7 @@ import {
   startStoragePart,
   type Wiring,
 } from "./parts.ts";
+import { PreStop } from "./prestop.ts";
 
 export interface RunningNode {
   /** -1 where no gateway runs in this process. */
@@ -75,7 +76,8 @@ async function start(given: NodeOptions, lifecycle: Lifecycle): Promise<RunningN
   // The HTTP door opens first; the checks of the parts are added as they start.
   let starting = "the node is starting";
   readiness.add("start", () => starting);
-  const http = await startHttp(given, readiness);
+  const preStop = new PreStop();
+  const http = await startHttp(given, readiness, preStop);
   await addPart(lifecycle, "http", () => http.close());
   const tracer = await startTracer(given, lifecycle);
 
@@ -100,6 +102,7 @@ async function start(given: NodeOptions, lifecycle: Lifecycle): Promise<RunningN
     connections,
     address,
     readBuffers: new ReadBuffers(),
+    preStop,
   };
   const targets = new Set(settings.target);
   if (targets.has("coordinator")) await startCoordinatorPart(wiring);
@@ -167,10 +170,12 @@ async function startTracer(options: NodeOptions, lifecycle: Lifecycle): Promise<
   return tracer;
 }
 
-function startHttp(options: NodeOptions, readiness: Readiness): Promise<HttpServer> {
+function startHttp(options: NodeOptions, readiness: Readiness, preStop: PreStop): Promise<HttpServer> {
   const { settings, clock, metrics, logger } = options;
   const { port, maxConnections } = settings.http;
-  return startHttpServer({ host: settings.listen, port, maxConnections, clock, readiness, metrics, logger });
+  const { listen: host } = settings;
+  const routes = [preStop.route];
+  return startHttpServer({ host, port, maxConnections, clock, readiness, metrics, logger, routes });
 }
 
 /** Nodes find one another in etcd: without it, one process is the whole cluster. */

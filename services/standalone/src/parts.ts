@@ -18,6 +18,7 @@ import {
 import { addPart } from "./add-part.ts";
 import type { OpenCluster } from "./cluster.ts";
 import type { Connections } from "./connections.ts";
+import type { PreStop } from "./prestop.ts";
 
 /** What a node is made of. `settings.dataDir` is an absolute path. */
 export interface NodeOptions {
@@ -47,6 +48,7 @@ export interface Wiring extends NodeOptions {
   readonly address: string;
   /** Where storage reads to and from which the gateway sends. */
   readonly readBuffers: ReadBuffers;
+  readonly preStop: PreStop;
 }
 
 function common(wiring: Wiring, service: string) {
@@ -93,6 +95,7 @@ export async function startStoragePart(wiring: Wiring): Promise<void> {
     peerTransport: (nodeId) => connections.toStorage(nodeId, "replicate"),
     readBuffers: wiring.readBuffers,
   });
+  wiring.preStop.set(() => storage.moveLeadersAway());
   await addPart(lifecycle, "partition-storage", async () => directory.storageEnded(await storage.stop()));
   readiness.add("partition-storage", () => storage.notReady());
   readiness.add("partition-storage-replicas", () => storage.replicasNotReady());

@@ -11,6 +11,10 @@ export interface LocalKubernetesOptions {
   readonly directory: string;
   /** The program that the image has as `ottla`. */
   readonly ottla: string;
+  /** Workloads that run; all when left out. */
+  readonly only?: readonly string[];
+  /** How long a pod may take to get ready when all is installed. Default 60 s. */
+  readonly startTimeoutMs?: number;
 }
 
 interface Workload {
@@ -48,7 +52,7 @@ export class LocalKubernetes {
     try {
       await kubernetes.#startServices();
       const pods = kubernetes.#workloads.flatMap((workload) => workload.pods);
-      await Promise.all(pods.map((pod) => pod.start(START_TIMEOUT_MS)));
+      await Promise.all(pods.map((pod) => pod.start(options.startTimeoutMs ?? START_TIMEOUT_MS)));
       return kubernetes;
     } catch (thrown) {
       await kubernetes.close();
@@ -121,6 +125,7 @@ export class LocalKubernetes {
     const { kind } = manifest;
     const template = podTemplateOf(manifest);
     if (template === undefined || (kind !== "Deployment" && kind !== "StatefulSet")) return;
+    if (this.#options.only?.includes(manifest.metadata.name) === false) return;
     const { name } = manifest.metadata;
     const replicas = Number(manifest.spec?.["replicas"] ?? 1);
     const names = Array.from({ length: replicas }, (_, index) =>

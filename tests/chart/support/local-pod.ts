@@ -34,6 +34,7 @@ export class LocalPod {
   readonly #around: PodSurroundings;
   #process: ChildProcess | undefined;
   #output = "";
+  #preStopOutput = "";
   #isReady = false;
 
   constructor(name: string, ip: string, template: PodTemplate, around: PodSurroundings) {
@@ -54,6 +55,11 @@ export class LocalPod {
     return (
       this.#process !== undefined && this.#process.exitCode === null && this.#process.signalCode === null
     );
+  }
+
+  /** What its preStop said the last time. */
+  get preStopOutput(): string {
+    return this.#preStopOutput;
   }
 
   get output(): string {
@@ -161,9 +167,16 @@ export class LocalPod {
   async #runHandler(handler: Handler): Promise<void> {
     const [program, ...args] = handler.exec?.command ?? ["sleep", String(handler.sleep?.seconds ?? 0)];
     if (program === undefined) return;
-    const child = spawn(program, args, { stdio: "ignore", env: this.#environment(new Map()) });
-    const [code] = (await once(child, "exit")) as [number | null];
-    if (code !== 0) throw new Error(`preStop of ${this.name} ended with ${code}`);
+    const environment = this.#environment(new Map());
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: environment });
+    this.#preStopOutput = "";
+    const keep = (chunk: Buffer): void => {
+      this.#preStopOutput += chunk.toString();
+    };
+    child.stdout.on("data", keep);
+    child.stderr.on("data", keep);
+    const [code] = (await once(child, "close")) as [number | null];
+    if (code !== 0) throw new Error(`preStop of ${this.name} ended with ${code}: ${this.#preStopOutput}`);
   }
 
   #environment(paths: ReadonlyMap<string, string>): Record<string, string> {

@@ -1,3 +1,6 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { treeRoot } from "../../support/ottla-server.ts";
 import {
   type Container,
   containersOf,
@@ -6,6 +9,10 @@ import {
   type PodTemplate,
   podTemplateOf,
 } from "./manifests.ts";
+
+/** The variables of `ottla serve`, as its reference page has them, and the address of the command line. */
+const reference = readFileSync(join(treeRoot, "docs/configuration.md"), "utf8");
+const VARIABLES = new Set(["OTTLA_ADDRESS", ...(reference.match(/\bOTTLA_[A-Z0-9_]+/g) ?? [])]);
 
 /** What is wrong with the manifests by the house's own rules, one sentence each. */
 export function findViolations(manifests: readonly Manifest[]): readonly string[] {
@@ -52,6 +59,9 @@ function containerFaults(container: Container): string[] {
   if (resources?.requests?.["cpu"] === undefined || resources.requests["memory"] === undefined)
     faults.push("requests no cpu or no memory");
   if (resources?.limits?.["memory"] === undefined) faults.push("has no memory limit");
+  for (const { name } of container.env ?? []) {
+    if (name.startsWith("OTTLA_") && !VARIABLES.has(name)) faults.push(`its ${name} is no variable of ottla`);
+  }
   if (security?.allowPrivilegeEscalation !== false) faults.push("may escalate its privileges");
   if (security?.readOnlyRootFilesystem !== true) faults.push("may write to its root file system");
   if (security?.capabilities?.drop?.includes("ALL") !== true) faults.push("does not drop all capabilities");

@@ -1,12 +1,30 @@
 import type { Command } from "commander";
 import type { DumpFlags, VerifyFlags } from "../commands/log.ts";
+import type { PreStopFlags } from "../commands/prestop.ts";
 import { addClusterCommands } from "./cluster-commands.ts";
 import { type CommandTree, examples } from "./command-tree.ts";
 
 export function addToolCommands(program: Command, tree: CommandTree): void {
   addClusterCommands(program, tree);
   addLog(program, tree);
+  addPreStop(program, tree);
   addCompletion(program, tree);
+}
+
+function addPreStop(program: Command, { environment, run }: CommandTree): void {
+  program
+    .command("prestop")
+    .description("hand on what the node on this host leads, before it is stopped: Kubernetes' preStop")
+    .option("--host <address>", "where the node's HTTP port listens", "127.0.0.1")
+    .option("--port <number>", "the node's HTTP port", "8080")
+    .option("--timeout <seconds>", "give up after so long", "30")
+    .addHelpText("after", examples(["ottla prestop", 'ottla prestop --host "$POD_IP"']))
+    .action(
+      run(async (flags: PreStopFlags) => {
+        const { handOn } = await import("../commands/prestop.ts");
+        return handOn(flags, environment);
+      }),
+    );
 }
 
 function addLog(program: Command, { environment, run }: CommandTree): void {

@@ -80,8 +80,8 @@ export async function startKafkaDoor(options: KafkaDoorOptions): Promise<KafkaDo
   const { listen, clock, logger, view } = options;
   const { settings } = listen;
   const limitedLogger = new LimitedLogger({ logger, clock });
-  const failures = new KafkaFailures(limitedLogger);
   const metrics = new KafkaMetrics(options.metrics);
+  const failures = new KafkaFailures(limitedLogger, (api, code) => metrics.failed(api, code));
   const services: KafkaServices = {
     topics: options.topics,
     view,

@@ -79,14 +79,17 @@ const FETCH_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
  */
 export class KafkaFailures {
   readonly #logger: LimitedLogger;
+  readonly #onFailure: (api: string, code: ErrorCode) => void;
 
-  constructor(logger: LimitedLogger) {
+  constructor(logger: LimitedLogger, onFailure: (api: string, code: ErrorCode) => void = () => undefined) {
     this.#logger = logger;
+    this.#onFailure = onFailure;
   }
 
   of(thrown: unknown, api: string): KafkaFailure {
     this.#report(thrown, api);
     const error = publicError(thrown);
+    this.#onFailure(api, error.code);
     const isTrouble = NO_LEADER.has(error.code) || error.code === "REQUEST_TIMED_OUT";
     if (GROUP_APIS.has(api) && isTrouble) return failureOf("COORDINATOR_NOT_AVAILABLE", error.message);
     if (NOT_NOW.has(error.code)) return failureOf(COME_BACK.get(api) ?? "REQUEST_TIMED_OUT", error.message);
@@ -101,6 +104,7 @@ export class KafkaFailures {
   ofAppend(thrown: unknown, api: string): KafkaFailure {
     const error = toOttlaError(thrown);
     if (!NO_LEADER.has(error.code)) return this.of(thrown, api);
+    this.#onFailure(api, error.code);
     const isSafe = error.code === "LEADER_NOT_AVAILABLE" || error.metadata[NOT_APPENDED] === "true";
     return failureOf(isSafe ? "NOT_LEADER_OR_FOLLOWER" : "REQUEST_TIMED_OUT", publicError(error).message);
   }
@@ -112,10 +116,12 @@ export class KafkaFailures {
   ofRead(thrown: unknown, api: string): KafkaFailure {
     const error = toOttlaError(thrown);
     if (NO_LEADER.has(error.code) || error.code === "REQUEST_TIMED_OUT") {
+      this.#onFailure(api, error.code);
       return failureOf("NOT_LEADER_OR_FOLLOWER", publicError(error).message);
     }
     if (FETCH_CODES.has(error.code)) return this.of(error, api);
     this.#report(thrown, api);
+    this.#onFailure(api, error.code);
     return failureOf("UNKNOWN_SERVER_ERROR", publicError(error).message);
   }
 

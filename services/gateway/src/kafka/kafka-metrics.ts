@@ -1,3 +1,4 @@
+import type { ErrorCode } from "@ottla/errors";
 import { Counter, Gauge, Histogram, LATENCY_BUCKETS_SECONDS, type MetricsRegistry } from "@ottla/runtime";
 
 type Child = ReturnType<Histogram<"api">["labels"]>;
@@ -14,6 +15,7 @@ export interface KafkaGauges {
 export class KafkaMetrics {
   readonly #duration: Histogram<"api">;
   readonly #children = new Map<string, Child>();
+  readonly #errors: Counter<"api" | "code">;
   readonly #refused: Counter<"reason">;
   readonly #registry: MetricsRegistry;
   readonly connections: Gauge;
@@ -25,6 +27,12 @@ export class KafkaMetrics {
       help: "Time from a Kafka request's start to its answer, by API; long polls and waits for replicas included",
       labelNames: ["api"],
       buckets: [...LATENCY_BUCKETS_SECONDS],
+      registers: [registry],
+    });
+    this.#errors = new Counter({
+      name: "ottla_gateway_kafka_errors_total",
+      help: "Errors in answers to Kafka requests, one for each item that failed, by API and Ottla's own code",
+      labelNames: ["api", "code"],
       registers: [registry],
     });
     this.#refused = new Counter({
@@ -70,6 +78,10 @@ export class KafkaMetrics {
     );
     add("fetch_bytes", "Bytes of fetched batches that Kafka clients have not taken yet", gauges.fetchBytes);
     add("fetch_session_partitions", "Partitions that fetch sessions remember", gauges.sessionPartitions);
+  }
+
+  failed(api: string, code: ErrorCode): void {
+    this.#errors.labels(api, code).inc();
   }
 
   closed(reason: string): void {
