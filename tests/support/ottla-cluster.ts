@@ -112,6 +112,8 @@ export class OttlaNode {
   readonly httpPort: number;
   readonly internalPort: number;
   readonly machine: Machine;
+  /** In force from the next start on. */
+  readonly environment: Record<string, string>;
   readonly #options: OttlaNodeOptions;
   #process: ChildProcess | undefined;
   /** It runs and nobody has asked it to end. */
@@ -123,6 +125,7 @@ export class OttlaNode {
     this.role = options.role;
     this.nodeId = options.nodeId;
     this.machine = options.machine ?? THIS_MACHINE;
+    this.environment = { ...options.environment };
     [this.grpcPort = 0, this.kafkaPort = 0, this.httpPort = 0, this.internalPort = 0] = ports;
   }
 
@@ -168,7 +171,7 @@ export class OttlaNode {
 
   /** Starts the process (again) and does not wait for it. */
   spawn(): ChildProcess {
-    const { role, nodeId, endpoints, flags = [], environment, logFile } = this.#options;
+    const { role, nodeId, endpoints, flags = [], logFile } = this.#options;
     const ports = [
       `--listen=${this.machine.host}`,
       `--grpc-port=${this.grpcPort}`,
@@ -186,7 +189,7 @@ export class OttlaNode {
         OTTLA_ETCD_ENDPOINTS: endpoints.join(","),
         OTTLA_CLUSTER_SECRET: CLUSTER_SECRET,
         OTTLA_CLUSTER_LEASE_TTL_MS: String(LEASE_TTL_MS),
-        ...environment,
+        ...this.environment,
       },
     });
     if (logFile !== undefined) {

@@ -172,6 +172,7 @@ export class ClusterState {
         return;
       case "changed":
       case "producer-ids":
+      case "secret-proof":
       case "topic-name":
         return;
     }
@@ -230,6 +231,7 @@ export class ClusterState {
         return;
       case "changed":
       case "producer-ids":
+      case "secret-proof":
       case "topic-name":
         return;
     }

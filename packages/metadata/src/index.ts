@@ -58,6 +58,7 @@ export {
   type RegisteredNode,
   registerNode,
 } from "./registration.ts";
+export { ensureSecretProof, type SecretProofOptions } from "./secret-proof.ts";
 export {
   checkTopicConfig,
   describeTopicConfig,

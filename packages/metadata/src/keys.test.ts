@@ -8,6 +8,7 @@ describe("MetadataKeys", () => {
   it.each<[string, ParsedKey]>([
     [keys.controller, { kind: "controller" }],
     [keys.clusterId, { kind: "cluster-id" }],
+    [keys.secretProof, { kind: "secret-proof" }],
     [keys.featureLevel, { kind: "feature-level" }],
     [keys.producerIds, { kind: "producer-ids" }],
     [keys.changed, { kind: "changed" }],

@@ -15,6 +15,8 @@ export class MetadataKeys {
   readonly controller: string;
   /** Random, written once: two clusters that share a name by mistake are told apart by it. */
   readonly clusterId: string;
+  /** What only those can make who have the secret of the cluster's nodes. */
+  readonly secretProof: string;
   /** What all nodes may write and say, for rolling upgrades. */
   readonly featureLevel: string;
   /** The next producer id that was never handed out. */
@@ -46,6 +48,7 @@ export class MetadataKeys {
     this.root = `/ottla/${cluster}/`;
     this.controller = `${this.root}controller`;
     this.clusterId = `${this.root}cluster-id`;
+    this.secretProof = `${this.root}secret-proof`;
     this.featureLevel = `${this.root}feature-level`;
     this.producerIds = `${this.root}producer-ids`;
     this.changed = `${this.root}changed`;
@@ -107,7 +110,14 @@ export class MetadataKeys {
 
 export type ParsedKey =
   | {
-      readonly kind: "controller" | "cluster-id" | "feature-level" | "producer-ids" | "changed" | "balancing";
+      readonly kind:
+        | "controller"
+        | "cluster-id"
+        | "secret-proof"
+        | "feature-level"
+        | "producer-ids"
+        | "changed"
+        | "balancing";
     }
   | { readonly kind: "node"; readonly role: NodeRole; readonly nodeId: number }
   | { readonly kind: "storage-node"; readonly nodeId: number }
@@ -120,6 +130,7 @@ function parseSingleKey(kind: string): ParsedKey | undefined {
   switch (kind) {
     case "controller":
     case "cluster-id":
+    case "secret-proof":
     case "feature-level":
     case "producer-ids":
     case "changed":

@@ -148,6 +148,10 @@ export interface ClusterIdState {
   readonly clusterId: string;
 }
 
+export interface SecretProofState {
+  readonly proof: string;
+}
+
 export const topicStateCodec: ValueCodec<TopicState> = valueCodec("topic", (fields) => {
   fields.text("name");
   fields.integer("partitionCount", 1);
@@ -232,4 +236,8 @@ export const featureLevelStateCodec: ValueCodec<FeatureLevelState> = valueCodec(
 
 export const clusterIdStateCodec: ValueCodec<ClusterIdState> = valueCodec("cluster id", (fields) => {
   fields.text("clusterId");
+});
+
+export const secretProofStateCodec: ValueCodec<SecretProofState> = valueCodec("secret proof", (fields) => {
+  fields.text("proof");
 });

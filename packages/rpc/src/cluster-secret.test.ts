@@ -2,7 +2,14 @@ import { OttlaError } from "@ottla/errors";
 import { LogService } from "@ottla/proto/ottla/v1/log";
 import { systemClock } from "@ottla/runtime";
 import { describe, expect, test } from "vitest";
-import { ANONYMOUS, clusterMetadata, principalOf, requireClusterSecret } from "./cluster-secret.ts";
+import {
+  ANONYMOUS,
+  type ClusterIdentity,
+  clusterMetadata,
+  principalOf,
+  requireClusterSecret,
+  storedSecretProof,
+} from "./cluster-secret.ts";
 import { createClient } from "./create-client.ts";
 import { GrpcServer } from "./grpc-server.ts";
 import { GrpcTransport } from "./grpc-transport.ts";
@@ -10,13 +17,13 @@ import { collect, failureOf, logRegistry } from "./transport-harness.ts";
 
 const identity = { clusterId: "cluster-a", secret: "a secret of all nodes" };
 
-async function serve() {
+async function serve(served: ClusterIdentity = identity) {
   const principals: string[] = [];
   const server = new GrpcServer({
     registries: [],
     clock: systemClock,
     port: 0,
-    authorize: requireClusterSecret(identity),
+    authorize: requireClusterSecret(served),
   });
   server.add(
     logRegistry({
@@ -72,6 +79,26 @@ describe("a server that requires the cluster's secret", () => {
       expect(await failureOf(collect(stream.received))).toMatchObject({ code: "UNAUTHENTICATED" });
     }
     expect(served.principals).toEqual([]);
+    await served.close();
+  });
+
+  test("takes the next secret too while it is being changed, and shows its own", async () => {
+    const next = { ...identity, secret: "the next secret of all" };
+    const served = await serve({ ...identity, otherSecrets: [next.secret] });
+    await served.clientWith(clusterMetadata(identity)).append({});
+    await served.clientWith(clusterMetadata(next)).append({});
+    const wrong = served.clientWith(clusterMetadata({ ...identity, secret: "another secret" }));
+    expect(await failureOf(wrong.append({}))).toMatchObject({ code: "UNAUTHENTICATED" });
+    expect(clusterMetadata({ ...identity, otherSecrets: [next.secret] })).toEqual(clusterMetadata(identity));
+    await served.close();
+  });
+
+  test("serves nobody who knows no more than what the metadata store keeps", async () => {
+    const proof = storedSecretProof(identity);
+    expect(proof).not.toBe(storedSecretProof({ ...identity, clusterId: "cluster-b" }));
+    const served = await serve();
+    const client = served.clientWith({ ...clusterMetadata(identity), "ottla-cluster-proof": proof });
+    expect(await failureOf(client.append({}))).toMatchObject({ code: "UNAUTHENTICATED" });
     await served.close();
   });
 

@@ -5,6 +5,7 @@ export {
   clusterMetadata,
   principalOf,
   requireClusterSecret,
+  storedSecretProof,
 } from "./cluster-secret.ts";
 export { createClient } from "./create-client.ts";
 export { GrpcServer, type GrpcServerOptions } from "./grpc-server.ts";

@@ -26,14 +26,17 @@ export const cluster = z.strictObject({
     secret: true,
     defaultDocumentation: "none; required with etcd",
     documentation:
-      "What the cluster's nodes prove to one another that they belong together: the same on all of them. Other " +
-      "users of the machine can see flags: prefer the environment variable or cluster.secret-file.",
+      "What the cluster's nodes prove to one another that they belong together: the same on all of them. A node " +
+      "with another one does not start. Further lines are secrets that it takes from others too, while the secret is " +
+      "being changed. Other users of the machine can see flags: prefer the environment variable or " +
+      "cluster.secret-file.",
   }),
   secretFile: optionalText({
     ...FILE_NAME,
     defaultDocumentation: "none",
     documentation:
-      "File that holds the secret instead, such as a mounted one. A newline at its end is ignored.",
+      "File that holds the secret instead, such as a mounted one, or several, a line each. A newline at its end is " +
+      "ignored.",
   }),
   initialFeatureLevel: optionalWholeNumber({
     min: 1,
