@@ -14,8 +14,8 @@ export interface SecretProofOptions {
 
 /**
  * Lets nobody into the cluster who has another secret than its nodes: who comes first writes a proof of it,
- * later ones compare theirs before anyone learns of them. Who knows the secret that stands there beside its own
- * is changing it and puts its own there. Throws INVALID_CONFIG for all others.
+ * later ones compare theirs before anyone learns of them. Who knows the secret that stands there beside its
+ * own is changing it and puts its own there. Throws INVALID_CONFIG for all others.
  */
 export async function ensureSecretProof(options: SecretProofOptions): Promise<void> {
   const { store, keys, own, others } = options;

@@ -27,6 +27,8 @@ import type {
 import { StorageNode } from "./storage-node.ts";
 
 const DESCRIBE_RETRY_MS = 300;
+/** A leader that hangs must not keep what the others say. */
+const DESCRIBE_CALL_MS = 2_000;
 /** How long a leader that was replaced may still answer a fetch. */
 const SUCCESSION_GRACE_MS = 100;
 
@@ -167,7 +169,7 @@ export class PartitionRouter {
     return this.#reads.many(partitions, this.#terms(signal), async (nodeId, mine) => {
       const response = await this.#node(nodeId).control.describeProducers(
         { partitions: mine.map(({ item }) => ({ topicId: item.topicId, partition: item.partition })) },
-        signal === undefined ? {} : { signal },
+        { timeoutMs: DESCRIBE_CALL_MS, ...(signal && { signal }) },
       );
       return response.partitions.map(({ producers, error }) =>
         error === undefined ? producers : fromErrorMessage(error),
@@ -186,7 +188,7 @@ export class PartitionRouter {
     const ask = async (nodeId: number, mine: readonly ItemForLeader<PartitionRef>[]) => {
       const response = await this.#node(nodeId).control.describePartitions(
         { partitions: mine.map(({ item }) => ({ topicId: item.topicId, partition: item.partition })) },
-        signal === undefined ? {} : { signal },
+        { timeoutMs: DESCRIBE_CALL_MS, ...(signal && { signal }) },
       );
       return response.partitions.map((description) =>
         description.error === undefined ? description : fromErrorMessage(description.error),
@@ -199,7 +201,7 @@ export class PartitionRouter {
    * What one storage node says of its replicas and its disk: of those asked for, of all that it
    * holds where none are named, or of its disk alone. Rejects when it does not answer.
    */
-  describeNode(
+  async describeNode(
     nodeId: number,
     partitions: readonly PartitionRef[] | "disk only" | "all",
     signal?: AbortSignal,

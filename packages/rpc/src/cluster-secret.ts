@@ -64,8 +64,9 @@ export function principalOf({ metadata }: Pick<CallContext, "metadata">): string
 }
 
 /**
- * What the metadata store keeps of a secret, so that a node that has another one is refused before others meet it. It gives
- * the secret away as little as the proof that calls carry, and is not that one: who reads the store can call nobody.
+ * What the metadata store keeps of a secret, so that a node that has another one is refused before others
+ * meet it. It gives the secret away as little as the proof that calls carry, and is not that one: who reads
+ * the store can call nobody.
  */
 export function storedSecretProof({ clusterId, secret }: ClusterIdentity): string {
   return createHmac("sha256", secret).update(`ottla stored proof ${clusterId}`).digest("base64url");

@@ -15,7 +15,7 @@ export interface NodeStorageOptions {
 }
 
 /** A node that does not answer in time is shown without. */
-const ASK_MS = 3_000;
+const ASK_MS = 2_000;
 
 /** What the storage nodes say of their disks, and leaders of how far the replicas are behind; by node id. */
 export async function askStorageNodes(

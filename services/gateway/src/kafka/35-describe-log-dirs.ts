@@ -27,7 +27,7 @@ interface Wanted extends PartitionRef {
 }
 
 /** A node that does not answer in time must not keep the others' answers. */
-const ASK_MS = 5_000;
+const ASK_MS = 2_000;
 
 export function describeLogDirsHandler(services: KafkaServices): AnyKafkaHandler {
   return kafkaHandler({
