@@ -75,10 +75,10 @@ export class DiskReplicas {
 
   /** `inSync` is what the leader takes for the ISR. */
   batchAt(nodeId: number, name: string, offset: number, inSync: readonly number[]): StoredBatch | undefined {
-    const { excuse } = this.#disk(nodeId, name);
-    const visible = this.#visible(nodeId, name);
+    const own = this.#visible(nodeId, name).at(offset);
+    if (this.#disk(nodeId, name).excuse !== "damaged") return own;
     // A leader that does not know yet of a wrong bit: the others have what it stands for.
-    return visible.at(offset) ?? (excuse === "damaged" ? this.#anyBatchAt(name, offset, inSync) : undefined);
+    return this.#anyBatchAt(name, offset, inSync) ?? own;
   }
 
   /** Its whole disk is gone. */
@@ -198,7 +198,7 @@ export class DiskReplicas {
     const { eligibleReplicas = [], isr = [] } = metadata.partition(name) ?? {};
     const members = [...isr, ...eligibleReplicas, ...inSync];
     for (const { node } of machines) {
-      if (!members.includes(node.nodeId)) continue;
+      if (!members.includes(node.nodeId) || this.isExcused(node.nodeId, name)) continue;
       const batch = this.#refreshed(node.nodeId, name).durable.at(offset);
       if (batch !== undefined) return batch;
     }
