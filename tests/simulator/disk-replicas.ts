@@ -27,6 +27,11 @@ interface DiskReplica {
   lostDirectory: string | undefined;
 }
 
+export interface OffsetRange {
+  readonly fromOffset: number;
+  readonly toOffset: number;
+}
+
 export interface DiskReplicasOptions {
   readonly metadata: MetadataRules;
   readonly history: History;
@@ -79,6 +84,34 @@ export class DiskReplicas {
     if (this.#disk(nodeId, name).excuse !== "damaged") return own;
     // A leader that does not know yet of a wrong bit: the others have what it stands for.
     return this.#anyBatchAt(name, offset, inSync) ?? own;
+  }
+
+  /** Of two replicas, from one offset to another: why the follower's disk is not as the leader's. */
+  disagreement(leader: number, follower: number, name: string, range: OffsetRange): string | undefined {
+    const ahead = this.#visible(leader, name);
+    const { durable } = this.#refreshed(follower, name);
+    // Below either's log start there is nothing to compare.
+    const begins = Math.max(this.logStart(leader, name), this.logStart(follower, name));
+    for (let offset = Math.max(range.fromOffset, begins); offset < range.toOffset; ) {
+      const batch = ahead.at(offset);
+      const stored = durable.at(offset);
+      if (!isSame(batch, stored)) return `has ${show(stored)}, where the leader has ${show(batch)}`;
+      offset = (batch?.lastOffset ?? offset) + 1;
+    }
+    return undefined;
+  }
+
+  /** A batch at the offset or behind it whose producer waits for the leader alone. */
+  weakBatch(nodeId: number, name: string, fromOffset: number): string | undefined {
+    const visible = this.#visible(nodeId, name);
+    for (let batch = visible.at(fromOffset); batch !== undefined; batch = visible.at(batch.lastOffset + 1)) {
+      if (!batch.isIdempotent) return show(batch);
+    }
+    return undefined;
+  }
+
+  isInternal(name: string): boolean {
+    return this.#topicOf(name)[0].startsWith("__");
   }
 
   /** Its whole disk is gone. */
@@ -284,6 +317,10 @@ function indexAt(batches: readonly StoredBatch[], offset: number): number {
     else high = middle;
   }
   return low;
+}
+
+function isSame(one: StoredBatch | undefined, other: StoredBatch | undefined): boolean {
+  return one === undefined ? other === undefined : isSameBatch(one, other);
 }
 
 function show(batch: StoredBatch | undefined): string {

@@ -76,6 +76,12 @@ export class History {
     history.deletedTo = Math.max(history.deletedTo, logStart);
   }
 
+  /** Somebody has read it, and asked for the deletion of everything up to beyond it. */
+  isDeleted(topic: string, partition: number, value: string): boolean {
+    const { known, deletedBefore } = this.#of(topic, partition);
+    return known.entries().some(([offset, stored]) => stored === value && offset < deletedBefore);
+  }
+
   deletedTo(topic: string, partition: number): number {
     return this.#of(topic, partition).deletedTo;
   }

@@ -7,6 +7,7 @@ export interface StoredBatch {
   readonly lastOffset: number;
   readonly epoch: number;
   readonly crc: number;
+  readonly isIdempotent: boolean;
 }
 
 interface MirroredBatch extends StoredBatch {
@@ -151,9 +152,10 @@ function parse(bytes: Uint8Array, batches: MirroredBatch[]): void {
 
 function batchAt(bytes: Uint8Array, position: number): MirroredBatch | undefined {
   try {
-    const { baseOffset, batchLength, crc, lastOffset, partitionLeaderEpoch } = validateBatch(bytes, position);
+    const header = validateBatch(bytes, position);
+    const { baseOffset, batchLength, crc, lastOffset, partitionLeaderEpoch: epoch } = header;
     const endPosition = position + LOG_OVERHEAD_BYTES + batchLength;
-    return { baseOffset, lastOffset, epoch: partitionLeaderEpoch, crc, endPosition };
+    return { baseOffset, lastOffset, epoch, crc, isIdempotent: header.producerId >= 0, endPosition };
   } catch {
     return undefined;
   }

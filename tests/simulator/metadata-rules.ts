@@ -13,6 +13,10 @@ import type { Simulation } from "./simulation.ts";
 /** A storage node as etcd knows it. */
 interface KnownNode {
   nodeEpoch: number | undefined;
+  /** Of the registration that the coordinator has dealt with last. */
+  lastNodeEpoch: number | undefined;
+  /** Of all partitions, when it registered. */
+  partitionEpochs: ReadonlyMap<string, number>;
   directoryId: string | undefined;
   /** What the coordinator has dealt with. */
   knownDirectoryId: string | undefined;
@@ -58,6 +62,12 @@ export class MetadataRules {
     return this.#topicNames.get(topicId) ?? topicId;
   }
 
+  /** The partition's epoch when the node registered so; undefined where that is not its last registration. */
+  epochAtRegistration(nodeId: number, nodeEpoch: number, name: string): number | undefined {
+    const node = this.#nodeOf(nodeId);
+    return node.nodeEpoch === nodeEpoch ? node.partitionEpochs.get(name) : undefined;
+  }
+
   /** The directory that the coordinator has dealt with last; undefined for a new node. */
   knownDirectoryOf(nodeId: number): string | undefined {
     return this.#nodes.get(nodeId)?.knownDirectoryId;
@@ -100,9 +110,15 @@ export class MetadataRules {
       node.nodeEpoch = event.kind === "delete" ? undefined : event.entry.createRevision;
       if (event.kind === "put") {
         node.directoryId = nodeRegistrationCodec.parse(event.entry.value, event.entry.key).directoryId;
+        if (event.entry.modRevision === event.entry.createRevision) {
+          node.partitionEpochs = new Map(
+            this.#partitions.entries().map(([name, { partitionEpoch }]) => [name, partitionEpoch]),
+          );
+        }
       }
     } else if (parsed?.kind === "storage-node" && event.kind === "put") {
-      const { directoryId } = storageNodeStateCodec.parse(event.entry.value, event.entry.key);
+      const { directoryId, lastNodeEpoch } = storageNodeStateCodec.parse(event.entry.value, event.entry.key);
+      this.#nodeOf(parsed.nodeId).lastNodeEpoch = lastNodeEpoch;
       this.#onDirectory(parsed.nodeId, directoryId);
     } else if (parsed?.kind === "topic" && event.kind === "put") {
       const { name } = topicStateCodec.parse(event.entry.value, event.entry.key);
@@ -119,6 +135,18 @@ export class MetadataRules {
     this.#epochs(name, before, state);
     if (state.leader !== before.leader || state.leaderNodeEpoch !== before.leaderNodeEpoch) {
       this.#elected(name, before, state);
+    }
+    if (state.leaderEpoch === before.leaderEpoch) this.#joined(name, before, state);
+  }
+
+  /** R7: who joins the ISR is there, and the coordinator has dealt with that registration. */
+  #joined(name: string, before: PartitionState, state: PartitionState): void {
+    for (const nodeId of state.isr) {
+      if (before.isr.includes(nodeId)) continue;
+      this.#simulation.checked("R7");
+      const { nodeEpoch, lastNodeEpoch } = this.#nodeOf(nodeId);
+      if (nodeEpoch !== undefined && nodeEpoch === lastNodeEpoch) continue;
+      broken("R7", `${name}: ${nodeId} joins as of ${nodeEpoch}, the coordinator knows ${lastNodeEpoch}`);
     }
   }
 
@@ -186,7 +214,13 @@ export class MetadataRules {
   #nodeOf(nodeId: number): KnownNode {
     let node = this.#nodes.get(nodeId);
     if (node === undefined) {
-      node = { nodeEpoch: undefined, directoryId: undefined, knownDirectoryId: undefined };
+      node = {
+        nodeEpoch: undefined,
+        lastNodeEpoch: undefined,
+        partitionEpochs: new Map(),
+        directoryId: undefined,
+        knownDirectoryId: undefined,
+      };
       this.#nodes.set(nodeId, node);
     }
     return node;

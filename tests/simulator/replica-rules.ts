@@ -1,7 +1,9 @@
 import type { PartitionState } from "@ottla/metadata";
 import type { PartitionReplica } from "@ottla/partition-storage";
+import type { ReplicaState } from "@ottla/replication";
 import type { StorageMachine } from "./cluster.ts";
 import type { CommittedLog, DiskReplicas } from "./disk-replicas.ts";
+import { LeaderRules } from "./leader-rules.ts";
 import type { MetadataRules } from "./metadata-rules.ts";
 import { broken } from "./rule-broken.ts";
 import type { Simulation } from "./simulation.ts";
@@ -18,6 +20,8 @@ interface WhoLeads extends KnownReplica {
 
 interface TermSeen {
   readonly term: string;
+  /** The one leadership of that term. */
+  state: object | undefined;
   readonly leader: string;
   highWatermark: number;
   /** That the leader knew of when it was last looked at. */
@@ -43,6 +47,9 @@ export class ReplicaRules {
   readonly #terms = new Map<string, TermSeen>();
   /** The latest offset that was told, by partition, with its epoch. */
   readonly #latest = new Map<string, { epoch: number; offset: number }>();
+  readonly #leaderRules: LeaderRules;
+  /** Of each node's present run, by node. */
+  readonly #firstEpochs: { readonly run: number; readonly nodeEpoch: number }[] = [];
   /** Names and terms are looked up so often that finding them must cost nothing. */
   readonly #known = new WeakMap<PartitionReplica, KnownReplica>();
   readonly #seenOf = new WeakMap<object, TermSeen>();
@@ -54,6 +61,7 @@ export class ReplicaRules {
 
   constructor(options: ReplicaRulesOptions) {
     this.#options = options;
+    this.#leaderRules = new LeaderRules(options);
   }
 
   /**
@@ -101,7 +109,9 @@ export class ReplicaRules {
     const { name, committed } = this.#knownOf(replica);
     const before = committed.endOffset;
     const { role, highWatermark } = state;
+    this.#checkView(nodeId, run, name, state);
     if (role.kind === "leader") {
+      this.#leaderRules.check(nodeId, name, replica, role.leader);
       this.#checkLeader({ nodeId, run, name, committed }, role.leader);
       this.#leading.add(state);
     } else {
@@ -125,6 +135,21 @@ export class ReplicaRules {
     return committed.endOffset > before;
   }
 
+  /** R6: what a node did before its restart it did in views that are older than its registration. */
+  #checkView(nodeId: number, run: number, name: string, { node, term }: ReplicaState): void {
+    if (term === undefined) return;
+    const runs = this.#firstEpochs[nodeId] ?? { run: -1, nodeEpoch: -1 };
+    if (runs.run !== run) this.#firstEpochs[nodeId] = { run, nodeEpoch: node.nodeEpoch };
+    // Who registers again without a restart remembers what it did.
+    if (this.#firstEpochs[nodeId]?.nodeEpoch !== node.nodeEpoch) return;
+    const known = this.#options.metadata.epochAtRegistration(nodeId, node.nodeEpoch, name);
+    if (known === undefined || term.partitionEpoch >= known) return;
+    broken(
+      "R6",
+      `node ${nodeId} acts on epoch ${term.partitionEpoch} of ${name}, at its start it was ${known}`,
+    );
+  }
+
   #checkLeader({ nodeId, run, name, committed }: WhoLeads, leader: LeaderSeen): void {
     const { simulation } = this.#options;
     const { highWatermark, leaderEpoch } = leader;
@@ -133,6 +158,10 @@ export class ReplicaRules {
     const { term } = seen;
     if (highWatermark < seen.highWatermark) {
       broken("R4", `the high watermark of ${term} went from ${seen.highWatermark} to ${highWatermark}`);
+    }
+    if (seen.state === undefined) seen.state = leader;
+    else if (seen.state !== leader && leader.term.replicas.length > 1) {
+      broken("R2", `${seen.leader} leads ${term} twice, with two logs`);
     }
     this.#checkLatest(name, leader);
     const { isr, minInsyncReplicas, partitionEpoch } = leader.term;
@@ -155,7 +184,13 @@ export class ReplicaRules {
   /** R2: nobody else has led in that epoch. */
   #termOf(name: string, leaderEpoch: number, leader: string): TermSeen {
     const term = `${name}/${leaderEpoch}`;
-    const seen = this.#terms.get(term) ?? { term, leader, highWatermark: 0, partitionEpoch: -1 };
+    const seen = this.#terms.get(term) ?? {
+      term,
+      state: undefined,
+      leader,
+      highWatermark: 0,
+      partitionEpoch: -1,
+    };
     this.#terms.set(term, seen);
     if (seen.leader !== leader) broken("R2", `${term} is led by ${seen.leader} and by ${leader}`);
     return seen;
@@ -250,6 +285,7 @@ interface LeaderSeen {
   readonly leaderEpoch: number;
   readonly highWatermark: number;
   readonly term: {
+    readonly replicas: readonly number[];
     readonly isr: readonly number[];
     readonly minInsyncReplicas: number;
     readonly partitionEpoch: number;

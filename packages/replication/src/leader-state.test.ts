@@ -262,7 +262,7 @@ describe("a leader's ISR", () => {
     expect(again?.added).toEqual([{ nodeId: 3, nodeEpoch: 13 }]);
     const refused = { kind: "refused", reason: "ineligible-replica" } as const;
     expect(proposed(leader.onIsrOutcome(again?.proposalId ?? -1, refused, 6_010))).toBeUndefined();
-    expect(leader.hasUnknownOutcome).toBe(true);
+    expect(leader.isr.hasUnknownOutcome).toBe(true);
     // The next attempt only settles what is unknown.
     expect(proposed(leader.onTick(6_200))).toMatchObject({ isr: [1, 2], added: [] });
   });

@@ -58,7 +58,8 @@ export class LeaderState {
   readonly #options: LeaderStateOptions;
   readonly #log: ReplicaLog;
   readonly #mutants: Mutants;
-  readonly #isr: InSyncReplicas;
+  /** What is committed, and what was asked for: while an outcome is unknown, ticks are wanted. */
+  readonly isr: InSyncReplicas;
   readonly #followers = new Map<number, FollowerProgress>();
   readonly #beganAtMs: number;
   #nodes: RegisteredNodes;
@@ -75,7 +76,7 @@ export class LeaderState {
     this.#mutants = options.mutants ?? NO_MUTANTS;
     this.leaderEpoch = term.leaderEpoch;
     this.epochStartOffset = log.logEndOffset;
-    this.#isr = new InSyncReplicas({
+    this.isr = new InSyncReplicas({
       term,
       retryBackoffMs: options.limits.isrRetryBackoffMs,
       mutants: this.#mutants,
@@ -90,7 +91,7 @@ export class LeaderState {
   }
 
   get term(): PartitionTerm {
-    return this.#isr.term;
+    return this.isr.term;
   }
 
   get highWatermark(): number {
@@ -102,18 +103,13 @@ export class LeaderState {
     return this.#lowWatermark;
   }
 
-  /** Until what was not accepted is settled, its members hold up the high watermark: ticks are wanted. */
-  get hasUnknownOutcome(): boolean {
-    return this.#isr.hasUnknownOutcome;
-  }
-
   /** Whether time alone may change anything: else `onTick` does nothing until something else has happened. */
   get needsTicks(): boolean {
     if (this.#hasEnded) return false;
-    if (this.#isr.hasUnknownOutcome) return true;
+    if (this.isr.hasUnknownOutcome) return true;
     const { logEndOffset } = this.#log;
     for (const [nodeId, follower] of this.#followers) {
-      if (follower.needsTicks(this.#isr.committed.includes(nodeId), logEndOffset)) return true;
+      if (follower.needsTicks(this.isr.committed.includes(nodeId), logEndOffset)) return true;
     }
     return false;
   }
@@ -124,7 +120,7 @@ export class LeaderState {
 
   /** The committed ISR and all that may have joined it unseen (R4). */
   get maximalIsr(): ReadonlySet<number> {
-    return this.#isr.maximal;
+    return this.isr.maximal;
   }
 
   /** What a follower has acknowledged in this term; undefined when nothing counts. */
@@ -152,7 +148,7 @@ export class LeaderState {
 
   /** Why an append is refused before it reaches the log, or undefined. */
   refuseAppend(acks: RequiredAcks): OttlaError | undefined {
-    const { isr, minInsyncReplicas } = this.#isr.term;
+    const { isr, minInsyncReplicas } = this.isr.term;
     if (this.#hasEnded)
       return new OttlaError("NOT_LEADER_OR_FOLLOWER", "this node leads the partition no longer");
     if (acks !== "all") {
@@ -179,7 +175,7 @@ export class LeaderState {
   onTerm(term: PartitionTerm, nowMs: number): readonly LeaderEffect[] {
     if (term.leaderEpoch !== this.leaderEpoch || term.partitionEpoch <= this.term.partitionEpoch)
       return NOTHING;
-    this.#isr.adopt(term);
+    this.isr.adopt(term);
     this.#keepFollowersOf(term, nowMs);
     return this.#goOn(nowMs);
   }
@@ -205,8 +201,8 @@ export class LeaderState {
   }
 
   onIsrOutcome(proposalId: number, outcome: IsrOutcome, nowMs: number): readonly LeaderEffect[] {
-    const added = this.#isr.attempt?.added ?? [];
-    if (!this.#isr.settle(proposalId, outcome, nowMs)) return NOTHING;
+    const added = this.isr.attempt?.added ?? [];
+    if (!this.isr.settle(proposalId, outcome, nowMs)) return NOTHING;
     if (outcome.kind === "accepted") this.#keepFollowersOf(this.term, nowMs);
     if (outcome.kind === "refused" && outcome.reason === "ineligible-replica") {
       for (const { nodeId } of added) this.#followers.get(nodeId)?.putOff(nowMs);
@@ -302,8 +298,8 @@ export class LeaderState {
       nodeId: this.#options.node.nodeId,
       ownSyncedEndOffset: this.#log.syncedEndOffset,
       acknowledgedEndOffset: (nodeId) => this.acknowledgedEndOffset(nodeId),
-      maximalIsr: this.#isr.maximal,
-      committedIsrSize: this.#isr.committed.length,
+      maximalIsr: this.isr.maximal,
+      committedIsrSize: this.isr.committed.length,
       minInsyncReplicas: this.term.minInsyncReplicas,
       mutants: this.#mutants,
     });
@@ -322,12 +318,12 @@ export class LeaderState {
 
   #nextLowWatermark(): number {
     // As with the high watermark (R4): an eligible replica that has not heard of it might lead next.
-    const tooSmall = this.#isr.committed.length < this.term.minInsyncReplicas;
+    const tooSmall = this.isr.committed.length < this.term.minInsyncReplicas;
     if (tooSmall && !this.#mutants.has("low-watermark-early")) return this.#lowWatermark;
     let lowest = this.#log.logStartOffset;
     for (const [nodeId, follower] of this.#followers) {
       // One that is down is waited for until the coordinator has taken it out of the ISR: it might lead next.
-      if (!this.#isr.maximal.has(nodeId)) continue;
+      if (!this.isr.maximal.has(nodeId)) continue;
       lowest = Math.min(lowest, follower.logStartOffset ?? 0);
     }
     return lowest;
@@ -336,8 +332,8 @@ export class LeaderState {
   #proposeIsr(nowMs: number, effects: LeaderEffect[]): void {
     // R10: a leader without a lease changes no ISR.
     if (!this.#hasLease && !this.#mutants.has("lease-ignored")) return;
-    if (!this.#isr.mayPropose(nowMs)) return;
-    const { committed } = this.#isr;
+    if (!this.isr.mayPropose(nowMs)) return;
+    const { committed } = this.isr;
     const { isr, added, lostRecords } = wantedIsr({
       term: this.term,
       nodeId: this.#options.node.nodeId,
@@ -354,8 +350,8 @@ export class LeaderState {
     const isSame = added.length === 0 && isr.length === committed.length;
     // After an unknown outcome even the same ISR is proposed: once the partition epoch
     // has moved, nothing is unknown.
-    if (isSame && !this.#isr.hasUnknownOutcome) return;
-    effects.push({ kind: "proposeIsr", proposal: this.#isr.propose({ isr, added, lostRecords }) });
+    if (isSame && !this.isr.hasUnknownOutcome) return;
+    effects.push({ kind: "proposeIsr", proposal: this.isr.propose({ isr, added, lostRecords }) });
   }
 
   #keepFollowersOf(term: PartitionTerm, nowMs: number): void {

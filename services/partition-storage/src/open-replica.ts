@@ -132,7 +132,7 @@ export class OpenReplica implements FollowedReplica {
   get isRestless(): boolean {
     const { role } = this.#state;
     if (this.#isClosed) return false;
-    if (role.kind === "leader") return role.leader.hasUnknownOutcome;
+    if (role.kind === "leader") return role.leader.isr.hasUnknownOutcome;
     return role.kind === "follower" && role.follower.phase === "aligning";
   }
 

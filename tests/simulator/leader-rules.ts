@@ -1,0 +1,99 @@
+import type { SegmentedLog } from "@ottla/log";
+import type { PartitionReplica } from "@ottla/partition-storage";
+import type { LeaderState } from "@ottla/replication";
+import type { DiskReplicas } from "./disk-replicas.ts";
+import type { MetadataRules } from "./metadata-rules.ts";
+import { broken } from "./rule-broken.ts";
+import type { Simulation } from "./simulation.ts";
+
+/** One leadership, from the first look at it on. */
+interface LeadershipSeen {
+  /** Up to where the acknowledgements of each follower were found to be true. */
+  readonly verified: Map<number, number>;
+  /** Since the lease was found to be gone: what had been appended and proposed by then. */
+  withoutLease: { readonly endOffset: number; readonly proposalId: number | undefined } | undefined;
+}
+
+export interface LeaderRulesOptions {
+  readonly simulation: Simulation;
+  readonly metadata: MetadataRules;
+  readonly disks: DiskReplicas;
+}
+
+/** What a leader may count, ask for and take: R3, R4, R10 and R12, after every event that reached it. */
+export class LeaderRules {
+  readonly #options: LeaderRulesOptions;
+  readonly #seen = new WeakMap<LeaderState, LeadershipSeen>();
+
+  constructor(options: LeaderRulesOptions) {
+    this.#options = options;
+  }
+
+  check(nodeId: number, name: string, replica: PartitionReplica, leader: LeaderState): void {
+    const { leader: serving, log, open } = replica;
+    if (serving === undefined || log === undefined) return;
+    if (open?.state.isUnfitToLead === true && leader.term.replicas.length > 1) {
+      broken("R12", `node ${nodeId} leads ${name} and has lost records of it`);
+    }
+    const seen = this.#seen.get(leader) ?? { verified: new Map(), withoutLease: undefined };
+    this.#seen.set(leader, seen);
+    this.#checkLease(nodeId, name, { leader, log, seen });
+    const state = this.#options.metadata.partition(name);
+    // One that was replaced and has not heard of it counts what does not count any more.
+    if (state?.leaderEpoch !== leader.leaderEpoch || state.leader !== nodeId) return;
+    for (const member of state.isr) {
+      if (leader.maximalIsr.has(member)) continue;
+      broken("R4", `node ${nodeId} leads ${name} and does not count ${member}, which is in the ISR`);
+    }
+    for (const follower of state.replicas) {
+      if (follower !== nodeId) this.#checkAcknowledged(nodeId, follower, name, { leader, log, seen });
+    }
+  }
+
+  /** R10: no other ISR, and nothing for less than all in-sync replicas. */
+  #checkLease(nodeId: number, name: string, { leader, log, seen }: Leading): void {
+    const proposalId = leader.isr.attempt?.proposalId;
+    if (leader.hasLease) seen.withoutLease = undefined;
+    else if (seen.withoutLease === undefined) seen.withoutLease = { endOffset: log.logEndOffset, proposalId };
+    else {
+      const { simulation, disks } = this.#options;
+      simulation.checked("R10");
+      if (proposalId !== undefined && proposalId !== seen.withoutLease.proposalId) {
+        broken("R10", `node ${nodeId} has no lease and proposes an ISR of ${name}`);
+      }
+      const { endOffset } = seen.withoutLease;
+      if (log.writtenEndOffset <= endOffset) return;
+      const weak = disks.isInternal(name) ? undefined : disks.weakBatch(nodeId, name, endOffset);
+      if (weak !== undefined)
+        broken("R10", `node ${nodeId} has no lease and took ${weak} of ${name} for less`);
+      seen.withoutLease = { endOffset: log.writtenEndOffset, proposalId };
+    }
+  }
+
+  /** R3: what a follower has acknowledged is on its disk, and is what the leader has there. */
+  #checkAcknowledged(nodeId: number, follower: number, name: string, leading: Leading): void {
+    const { leader, log, seen } = leading;
+    const acknowledged = leader.acknowledgedEndOffset(follower);
+    const verified = seen.verified.get(follower) ?? 0;
+    // What a new leader had got as a follower may be on its way to its own disk still.
+    const toOffset = Math.min(acknowledged ?? 0, log.writtenEndOffset);
+    if (acknowledged === undefined || toOffset <= verified) return;
+    const { disks, simulation } = this.#options;
+    if (disks.isExcused(follower, name) || disks.isExcused(nodeId, name)) return;
+    simulation.checked("R3");
+    const why = disks.disagreement(nodeId, follower, name, { fromOffset: verified, toOffset });
+    if (why !== undefined) {
+      broken(
+        "R3",
+        `node ${follower} has acknowledged ${name} up to ${acknowledged} to node ${nodeId}, and ${why}`,
+      );
+    }
+    seen.verified.set(follower, toOffset);
+  }
+}
+
+interface Leading {
+  readonly leader: LeaderState;
+  readonly log: SegmentedLog;
+  readonly seen: LeadershipSeen;
+}
