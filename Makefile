@@ -23,7 +23,7 @@ generate: ## Generate code from proto/
 up: install ## Run Ottla in one process: gRPC on 50051, HTTP on 8080, data in ./data
 	@bin/ottla serve --data-dir data
 
-cluster: install ## Run a cluster of many processes, with etcd; DATA_DIR=... keeps its data, ETCD_MEMBERS=3
+cluster: install ## Run a cluster of many processes (DATA_DIR=..., ETCD_MEMBERS=3, PORT_OFFSET=1000)
 	@exec $(NODE) scripts/cluster.ts
 
 test: install ## Run all tests that need nothing but the packages

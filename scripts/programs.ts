@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { get } from "node:http";
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 
@@ -21,6 +22,7 @@ interface Running {
 }
 
 const READY_TIMEOUT_MS = 60_000;
+const LOOK_TIMEOUT_MS = 5_000;
 const STOP_TIMEOUT_MS = 40_000;
 const NAME_WIDTH = 19;
 
@@ -83,10 +85,9 @@ export class Programs {
     const untilMs = performance.now() + READY_TIMEOUT_MS;
     const ready = this.#running.map(async ({ program }) => {
       while (!this.#stopping) {
-        const answer = await fetch(program.readyUrl).catch(() => undefined);
-        if (answer?.ok === true) return;
+        const { isOk, text: why } = await look(program.readyUrl);
+        if (isOk) return;
         if (performance.now() > untilMs) {
-          const why = (await answer?.text()) ?? "no answer";
           throw new Error(`${program.name} is not ready after ${READY_TIMEOUT_MS / 1000} s: ${why}`);
         }
         await new Promise((resume) => setTimeout(resume, 50));
@@ -136,6 +137,24 @@ async function end({ program, child, ended }: Running): Promise<void> {
   clearTimeout(timer);
 }
 
+/** What is answered there; not with `fetch`, which refuses some ports that browsers must not call. */
+function look(url: string): Promise<{ isOk: boolean; text: string }> {
+  return new Promise((resolve) => {
+    const failed = (): void => resolve({ isOk: false, text: "no answer" });
+    const request = get(url, { timeout: LOOK_TIMEOUT_MS }, (response) => {
+      let text = "";
+      response.setEncoding("utf8");
+      response.on("data", (part: string) => {
+        text += part;
+      });
+      response.on("end", () => resolve({ isOk: response.statusCode === 200, text }));
+      response.on("error", failed);
+    });
+    request.on("timeout", () => request.destroy());
+    request.on("error", failed);
+  });
+}
+
 /** Ports that nobody uses now. */
 export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer());
@@ -149,4 +168,16 @@ export async function freePorts(count: number): Promise<number[]> {
   }
   for (const server of servers) server.close();
   return ports;
+}
+
+/** Whether nobody listens there now. */
+export async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  const isListening = new Promise<boolean>((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => resolve(true));
+  });
+  const answer = await isListening;
+  server.close();
+  return answer;
 }

@@ -176,7 +176,9 @@ describe("the ottla command against a real server", () => {
     expect(usage.code).toBe(64);
     const nobody = await ottla(["topic", "list", "--address", "localhost:9"]);
     expect(nobody.code).toBe(69);
-    expect(nobody.stderr).toBe("ottla: cannot reach localhost:9: is `make up` running?\n");
+    expect(nobody.stderr).toBe(
+      "ottla: cannot reach localhost:9: is Ottla running there? (--address or OTTLA_ADDRESS names another)\n",
+    );
   });
 
   test("topics: create, list, describe, alter, delete, as table, JSON and YAML", async () => {

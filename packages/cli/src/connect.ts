@@ -45,7 +45,11 @@ export async function withOttla<T>(
 }
 
 function unreachable(address: string, cause: unknown): CliError {
-  return new CliError(ExitCode.unreachable, `cannot reach ${address}: is \`make up\` running?`, cause);
+  return new CliError(
+    ExitCode.unreachable,
+    `cannot reach ${address}: is Ottla running there? (--address or OTTLA_ADDRESS names another)`,
+    cause,
+  );
 }
 
 function warn(environment: CliEnvironment, facts: object, message: string): void {

@@ -1,4 +1,4 @@
-import { type ErrorCode, type OttlaError, toOttlaError } from "@ottla/errors";
+import { type ErrorCode, OttlaError, toOttlaError } from "@ottla/errors";
 import type { ClusterView } from "@ottla/metadata";
 import { CoordinatorService } from "@ottla/proto/ottla/internal/v1/coordinator";
 import { createClient, NOT_SENT, type RpcClient, type Transport } from "@ottla/rpc";
@@ -51,12 +51,21 @@ export class ControllerClient {
         return await ask(createClient(CoordinatorService, transport()));
       } catch (thrown) {
         const error = toOttlaError(thrown);
-        if (!mayAskAgain(error, options) || clock.monotonic() + BACKOFF_MS > deadlineMs) throw error;
-        await view.refresh().catch(() => undefined);
+        if (!mayAskAgain(error, options)) throw error;
+        const away = await view.refresh().then(() => undefined, toOttlaError);
+        if (clock.monotonic() + BACKOFF_MS > deadlineMs)
+          throw away === undefined ? error : storeIsAway(error, away);
         await clock.sleep(BACKOFF_MS);
       }
     }
   }
+}
+
+/** Without the store no coordinator can be elected: that, rather than who was the last one, is the news. */
+function storeIsAway(error: OttlaError, away: OttlaError): OttlaError {
+  if (error.code !== "NOT_CONTROLLER") return error;
+  const message = `no coordinator is active, as the metadata store does not answer: ${away.message}`;
+  return new OttlaError("METADATA_UNAVAILABLE", message, { cause: error });
 }
 
 function mayAskAgain(error: OttlaError, { isRepeatable = false }: ControllerCallOptions): boolean {

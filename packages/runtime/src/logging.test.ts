@@ -17,7 +17,7 @@ describe("createLogger", () => {
       level: "info",
       time: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
       service: "gateway",
-      nodeId: 3,
+      node: 3,
       topic: "t",
       msg: "created",
     });
@@ -48,6 +48,12 @@ describe("createLogger", () => {
     const { logger, lines } = collect({ format: "pretty", name: "coordinator" });
     logger.warn({ topic: "t" }, "slow");
     expect(lines.join("")).toMatch(/WARN.*coordinator: slow\n\s+topic: "t"/);
+  });
+
+  test("pretty lines name the node that speaks, and show the one that is spoken of", () => {
+    const { logger, lines } = collect({ format: "pretty", name: "coordinator", nodeId: 0 });
+    logger.info({ nodeId: 4 }, "storage node registered");
+    expect(lines.join("")).toMatch(/coordinator 0: storage node registered\n\s+nodeId: 4/);
   });
 
   test("the last lines are written to standard error even when the process exits at once", () => {

@@ -13,7 +13,7 @@ export interface LoggerOptions {
   readonly format?: LogFormat;
   /** Bound as `service`. */
   readonly name?: string;
-  /** Bound as `nodeId`. */
+  /** Bound as `node`: whose line it is. `nodeId` among a line's fields is the node that it is about. */
   readonly nodeId?: number;
   /** Where the lines go instead of standard error: for tests and embedding programs. */
   readonly destination?: DestinationStream;
@@ -51,11 +51,18 @@ function prettyLines(destination: DestinationStream | undefined): DestinationStr
   const format = prettyFactory({
     colorize: destination === undefined && process.stderr.isTTY,
     translateTime: "SYS:HH:MM:ss.l",
-    ignore: "service,nodeId",
-    messageFormat: "{if service}{service}: {end}{msg}",
+    ignore: "service,node",
+    messageFormat: ({ service, node, msg }) =>
+      `${nameOf(service, node)}${typeof msg === "string" ? msg : ""}`,
   });
   const target = destination ?? pino.destination({ dest: STANDARD_ERROR, sync: true });
   return { write: (line) => target.write(format(line)) };
+}
+
+/** Whose line it is, for people; empty for what concerns the whole process. */
+function nameOf(service: unknown, node: unknown): string {
+  if (typeof service !== "string") return "";
+  return typeof node === "number" ? `${service} ${node}: ` : `${service}: `;
 }
 
 /**
@@ -69,7 +76,7 @@ export function createLogger(options: LoggerOptions = {}): Logger {
   const stream = pretty ? prettyLines(destination) : (destination ?? standardErrorLines());
   const base: Record<string, string | number> = {};
   if (options.name !== undefined) base["service"] = options.name;
-  if (options.nodeId !== undefined) base["nodeId"] = options.nodeId;
+  if (options.nodeId !== undefined) base["node"] = options.nodeId;
   return pino(
     {
       level: options.level ?? "info",

@@ -53,7 +53,7 @@ export class Coordinator {
   requireActive(): ActiveTerm {
     if (this.#active !== undefined) return this.#active;
     const elected = this.#view.controller;
-    const hint = elected === undefined ? "none is elected now" : `node ${elected.nodeId} is`;
+    const hint = this.#whoIsActive(elected?.nodeId);
     throw new OttlaError(
       "NOT_CONTROLLER",
       `coordinator ${this.#options.nodeId} is not the active one: ${hint}`,
@@ -61,6 +61,13 @@ export class Coordinator {
         metadata: elected === undefined ? {} : { controllerId: String(elected.nodeId) },
       },
     );
+  }
+
+  #whoIsActive(electedNodeId: number | undefined): string {
+    if (electedNodeId === undefined) return "none is elected now";
+    // The view is old, or the lease is over and the store has not said so yet.
+    if (electedNodeId === this.#options.nodeId) return "it was the last one elected, and its lease is over";
+    return `node ${electedNodeId} is`;
   }
 
   /** Resolves when this coordinator is elected and serves; rejects when the signal aborts or it stops. */

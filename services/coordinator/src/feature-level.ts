@@ -41,7 +41,7 @@ export async function ensureFeatureLevel(term: Term): Promise<void> {
   if (view.featureLevel !== undefined) return;
   requireSupportedLevel(level, levels);
   await writeLevel(term, { level });
-  logger.info({ level }, "the cluster is new and begins at this feature level");
+  logger.info({ featureLevel: level }, "the cluster is new and begins at this feature level");
 }
 
 /**
@@ -65,7 +65,7 @@ export async function raiseFeatureLevel(
   }
   if (targetLevel === formerLevel) return change;
   const revision = await writeLevel(term, { level: targetLevel });
-  logger.info({ level: targetLevel, formerLevel }, "raised the cluster's feature level");
+  logger.info({ featureLevel: targetLevel, formerLevel }, "raised the cluster's feature level");
   return { ...change, revision };
 }
 

@@ -86,7 +86,9 @@ export class LeaderElections {
     if (changed !== undefined && changed.leader >= 0) return { kind: "put", state: changed };
     return new OttlaError(
       "ELIGIBLE_LEADERS_NOT_AVAILABLE",
-      `none of the storage nodes ${state.replicas.join(", ")} is ready`,
+      state.replicas.length === 1
+        ? `storage node ${state.replicas[0]}, the only replica, is not ready`
+        : `none of the storage nodes ${state.replicas.join(", ")} is ready`,
     );
   }
 }

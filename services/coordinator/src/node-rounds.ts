@@ -42,6 +42,8 @@ export class NodeRounds {
   readonly #records: StorageNodeRecords;
   readonly #partitions: PartitionWriter;
   readonly #graceEndsAtMs: number;
+  /** Who was registered at the last round. */
+  #present: ReadonlySet<number> = new Set<number>();
   readonly #seen = new Set<number>();
 
   constructor(term: Term, nodes: StorageNodes, records: StorageNodeRecords, partitions: PartitionWriter) {
@@ -61,6 +63,7 @@ export class NodeRounds {
     const { view, logger } = this.#term;
     const registered = view.nodes("partition-storage");
     for (const { nodeId } of registered) this.#seen.add(nodeId);
+    this.#sayWhoIsGone(registered);
     const returned = this.#returnedNodes();
     // Those without a leader come first: somebody waits for them.
     const offline: PartitionChange[] = [];
@@ -184,6 +187,14 @@ export class NodeRounds {
   #isLost(nodeId: number): boolean {
     const graceIsOver = this.#term.clock.monotonic() >= this.#graceEndsAtMs;
     return this.#isAbsent(nodeId) && (graceIsOver || this.#seen.has(nodeId));
+  }
+
+  #sayWhoIsGone(registered: readonly ClusterNode[]): void {
+    const now = new Set(registered.map(({ nodeId }) => nodeId));
+    for (const nodeId of this.#present.difference(now)) {
+      this.#term.logger.warn({ nodeId }, "the storage node is gone: its registration has ended");
+    }
+    this.#present = now;
   }
 
   async #noteRegistration(node: ClusterNode, before: StorageNodeState | undefined): Promise<void> {

@@ -56,7 +56,7 @@ function common(wiring: Wiring, service: string) {
   const { nodeId, zone } = settings;
   const { leaseTtlMs } = settings.cluster;
   const { store, view } = cluster;
-  const own = logger.child({ service });
+  const own = logger.child({ service, node: nodeId });
   return { nodeId, zone, address, leaseTtlMs, store, view, clock, random, logger: own };
 }
 

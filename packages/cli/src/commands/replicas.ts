@@ -66,8 +66,16 @@ export async function reassignTopic(
         rows: results.map((result) => [result.topic, result.partition, reassignmentOutcome(result, flags)]),
       }),
     );
-    return results.some(({ error }) => error !== undefined) ? ExitCode.failed : ExitCode.ok;
+    return isDone(results, plan, flags) ? ExitCode.ok : ExitCode.failed;
   });
+}
+
+/** To cancel a whole topic's moves is to end those that there are: not all its partitions need have one. */
+function isDone(results: readonly ReassignmentResult[], plan: Plan, flags: ReassignFlags): boolean {
+  const failed = results.filter(({ error }) => error !== undefined);
+  const isWholeTopic = plan.kind === "topic" && flags.cancel === true && flags.partition === undefined;
+  if (!isWholeTopic || failed.length === results.length) return failed.length === 0;
+  return failed.every(({ error }) => error?.code === "NO_REASSIGNMENT_IN_PROGRESS");
 }
 
 async function listReassignments(
@@ -151,6 +159,7 @@ function outcomeOf({ error }: ElectionResult): string {
 }
 
 function reassignmentOutcome({ error }: ReassignmentResult, { cancel }: ReassignFlags): string {
+  if (cancel === true && error?.code === "NO_REASSIGNMENT_IN_PROGRESS") return "no move under way";
   if (error !== undefined) return `${error.message} (${error.code})`;
   return cancel === true ? "cancelled" : "begun";
 }

@@ -68,7 +68,8 @@ const REFUSED_CODES: ReadonlySet<number> = new Set([3, 7, 9, 11, 12, 16]);
  * The error of a call that etcd answered with an error or did not answer; `what` says which call and where.
  */
 export function etcdCallError(what: string, error: ServiceError): OttlaError {
-  const text = error.details === "" ? error.message : error.details;
+  // grpc-js names what the resolver said even where it said nothing.
+  const text = (error.details === "" ? error.message : error.details).replace(/\.? Resolution note: $/, "");
   const known = KNOWN_MESSAGES.find((message) => text.includes(message.text));
   const failure = known?.failure ?? (REFUSED_CODES.has(error.code) ? "refused" : "unreachable");
   const advice = known?.advice === undefined ? "" : `; ${known.advice}`;

@@ -19,16 +19,32 @@ function editDistance(left: string, right: string): number {
 
 const LONGEST_COMPARED = 100;
 
+/** How much of a word may be wrong in a slip of the hand. */
+const LARGEST_SLIP = 0.4;
+
+/** `lease-ttl` for `cluster-lease-ttl-ms`: the right words, and not all of them. */
+function containsWordsOf(word: string, name: string): boolean {
+  const parts = (text: string): string[] =>
+    text
+      .toLowerCase()
+      .split(/[-._]+/)
+      .filter(Boolean);
+  const named = new Set(parts(name));
+  return parts(word).every((part) => named.has(part));
+}
+
 /**
- * The known name that a mistyped one most likely meant; undefined when there is no name to choose from or the
- * word is too long to be a slip of the hand.
+ * The known name that a mistyped one most likely meant: the nearest that is a slip of the hand away, or else
+ * the one that has all of its words. Undefined where there is none, or the word is too long for one.
  */
-export function nearestName(word: string, known: Iterable<string>): string | undefined {
+export function nearestName(word: string, names: Iterable<string>): string | undefined {
+  const known = [...names];
   if (word.length > LONGEST_COMPARED) return undefined;
   let best: { readonly name: string; readonly distance: number } | undefined;
   for (const name of known) {
     const distance = editDistance(word.toLowerCase(), name.toLowerCase());
     if (best === undefined || distance < best.distance) best = { name, distance };
   }
-  return best?.name;
+  if (best === undefined || best.distance <= Math.max(1, LARGEST_SLIP * word.length)) return best?.name;
+  return known.find((name) => containsWordsOf(word, name));
 }
