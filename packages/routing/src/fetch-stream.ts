@@ -35,8 +35,8 @@ export interface FetchOutcome {
   readonly logStartOffset: number;
   readonly lastStableOffset: number;
   readonly leaderEpoch: number;
-  /** A follower answered, which may not know yet all that is committed. */
-  readonly isFromFollower: boolean;
+  /** A follower answered, or a new leader: neither may know yet all that is committed (R5). */
+  readonly endUnknown: boolean;
 }
 
 interface PendingFetch {
@@ -233,6 +233,6 @@ function outcomeOf(answer: FetchAnswer, chunks: readonly Uint8Array[], query: Fe
     logStartOffset: Number(answer.logStartOffset),
     lastStableOffset: Number(answer.lastStableOffset),
     leaderEpoch: answer.leaderEpoch,
-    isFromFollower: query.fromFollower === true,
+    endUnknown: answer.endUnknown || query.fromFollower === true,
   };
 }

@@ -165,6 +165,7 @@ export class FetchSession {
       leaderEpoch: offsets.leaderEpoch,
       nextOffset: BigInt(result.nextOffset),
       chunkCount: chunks.length,
+      endUnknown: offsets.endUnknown,
     });
     this.#scheduleFlush();
   }

@@ -53,6 +53,7 @@ export class PartitionFollower implements ReadableReplica {
       logStartOffset: this.#log.logStartOffset,
       logEndOffset: this.#log.logEndOffset,
       leaderEpoch: this.#state.leaderEpoch,
+      endUnknown: true,
     };
   }
 

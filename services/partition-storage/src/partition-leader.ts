@@ -112,6 +112,7 @@ export class PartitionLeader implements ReadableReplica, LedReplica {
       logStartOffset: this.#log.logStartOffset,
       logEndOffset: this.#log.logEndOffset,
       leaderEpoch: this.#state.leaderEpoch,
+      endUnknown: this.#state.latestOffset() === undefined,
     };
   }
 

@@ -7,6 +7,8 @@ export interface VisibleOffsets {
   readonly logStartOffset: number;
   readonly logEndOffset: number;
   readonly leaderEpoch: number;
+  /** R5: more may be committed than the high watermark says. */
+  readonly endUnknown: boolean;
 }
 
 /** One term of a replica as its readers see it: of the leader, or of a follower (KIP-392). */

@@ -153,7 +153,7 @@ export class ReadLoop {
 
   /** False when the stream has to be opened anew, after a pause. */
   #received(response: ReadResponse, backoff: Backoff): boolean {
-    const { topic, partition, batches, nextOffset, highWatermark } = response;
+    const { topic, partition, batches, nextOffset, highWatermark, endUnknown } = response;
     const assigned = this.#options.find(topic, partition);
     if (assigned === undefined || !assigned.active) return true;
     if (response.error !== undefined)
@@ -177,7 +177,7 @@ export class ReadLoop {
       assigned,
       version: assigned.version,
       nextOffset,
-      caughtUp: nextOffset >= highWatermark,
+      caughtUp: nextOffset >= highWatermark && !endUnknown,
       batch,
       error: undefined,
     });

@@ -111,7 +111,7 @@ export class PartitionReader {
       // A follower and a new leader may know of less: for the reader it never moves back (R4).
       this.#highWatermark = Math.max(this.#highWatermark, fetched.highWatermark);
       const outcome = { ...fetched, highWatermark: this.#highWatermark };
-      const isAtEnd = outcome.nextOffset >= outcome.highWatermark && !fetched.isFromFollower;
+      const isAtEnd = outcome.nextOffset >= outcome.highWatermark && !fetched.endUnknown;
       const caughtUp = !this.#caughtUp && isAtEnd;
       const empty = outcome.sizeBytes === 0 && outcome.nextOffset === fromOffset;
       if (!empty || caughtUp) return { reader: this, fromOffset, outcome, caughtUp };

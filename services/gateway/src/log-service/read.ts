@@ -95,6 +95,7 @@ async function send(
     ...place,
     highWatermark: BigInt(outcome.highWatermark),
     logStartOffset: BigInt(outcome.logStartOffset),
+    endUnknown: outcome.endUnknown,
   };
   const { nextOffset, sizeBytes } = outcome;
   if (sizeBytes > 0) {
