@@ -30,6 +30,8 @@ export class MetadataRules {
   readonly #nodes = new Map<number, KnownNode>();
   readonly #leaders = new Map<string, string>();
   readonly #topicNames = new Map<string, string>();
+  /** Topics that are being deleted: nobody looks after who could lead them. */
+  readonly #going = new Set<string>();
   /** The revisions at which partitions were created, by name. */
   readonly #created = new Map<string, number>();
   /** Grows with each change. */
@@ -121,8 +123,9 @@ export class MetadataRules {
       this.#nodeOf(parsed.nodeId).lastNodeEpoch = lastNodeEpoch;
       this.#onDirectory(parsed.nodeId, directoryId);
     } else if (parsed?.kind === "topic" && event.kind === "put") {
-      const { name } = topicStateCodec.parse(event.entry.value, event.entry.key);
+      const { name, phase } = topicStateCodec.parse(event.entry.value, event.entry.key);
       this.#topicNames.set(parsed.topicId, name);
+      if (phase === "deleting" || phase === "deleted") this.#going.add(parsed.topicId);
     }
   }
 
@@ -205,6 +208,7 @@ export class MetadataRules {
     this.#simulation.checked("R9");
     for (const [name, { eligibleReplicas, isr }] of this.#partitions) {
       if (!isr.includes(nodeId) && !eligibleReplicas.includes(nodeId)) continue;
+      if (this.#going.has(name.slice(0, name.lastIndexOf("-")))) continue;
       // One that was created when that directory was there already had nothing in the other one.
       if ((this.#created.get(name) ?? 0) > (node.nodeEpoch ?? 0)) continue;
       broken("R9", `${name}: node ${nodeId} came back with another directory and kept its place`);

@@ -31,6 +31,13 @@ export const MUTANTS: readonly MutantToFind[] = [
   { mutant: "min-change-keeps-eligible", limit: 80 },
   { mutant: "isr-without-compare", limit: 60 },
   { mutant: "unclean-election", limit: 5 },
+  { mutant: "lease-ignored", limit: 5 },
+  { mutant: "damaged-leads", limit: 10 },
+  { mutant: "joins-unregistered", limit: 5 },
+  { mutant: "low-watermark-early", limit: 10 },
+  { mutant: "joins-below-log-start", limit: 20 },
+  { mutant: "epoch-led-twice", limit: 30 },
+  { mutant: "old-view-after-restart", limit: 30 },
 ];
 
 const OF_THE_COORDINATOR: readonly CoordinatorMutant[] = [
