@@ -228,6 +228,13 @@ export class OttlaNode {
     return child.exitCode;
   }
 
+  /** Resolves with the exit code when the process that runs has ended, by itself or not. */
+  async ended(): Promise<number | null> {
+    const child = this.#process;
+    if (child !== undefined && !hasEnded(child)) await once(child, "close");
+    return child?.exitCode ?? null;
+  }
+
   async metric(name: string): Promise<number> {
     const text = await (await this.#get("metrics")).text();
     return Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (.+)$`, "m").exec(text)?.[1] ?? Number.NaN);

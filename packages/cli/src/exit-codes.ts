@@ -13,6 +13,8 @@ export const ExitCode = {
   fault: 70,
   /** `serve`: the data directory is not one, or of another version or cluster. */
   cannotCreate: 73,
+  /** `serve`: the data directory was removed or replaced while the node ran. */
+  lostDirectory: 74,
   /** `serve`: the data directory is in use by another process. */
   temporary: 75,
   /** `serve`: a setting is unknown or wrong, also as a flag. */
@@ -32,6 +34,7 @@ export const EXIT_CODE_MEANINGS: readonly (readonly [number, string])[] = [
   [ExitCode.unreachable, "no server answers at the address; serve: cannot start, such as a port in use"],
   [ExitCode.fault, "serve: an error that nobody caught"],
   [ExitCode.cannotCreate, "serve: the data directory cannot be used"],
+  [ExitCode.lostDirectory, "serve: the data directory was removed or replaced while the node ran"],
   [ExitCode.temporary, "serve: the data directory is in use by another process"],
   [ExitCode.config, "serve: a setting is unknown or wrong, in a flag, a variable or the file"],
   [ExitCode.interrupted, "interrupted with Ctrl-C"],

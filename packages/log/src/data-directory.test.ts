@@ -1,5 +1,5 @@
 import { MemoryDisk, nullLogger, SeededRandom, VirtualClock } from "@ottla/runtime";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { DataDirectory, type DataDirectoryOptions } from "./data-directory.ts";
 import { parsePartitionDirectoryName, partitionDirectoryName } from "./partition-directory.ts";
 
@@ -118,4 +118,48 @@ test("appends stop before the disk is full and resume by themselves when space r
 test("without a setting the headroom is 512 MiB, but no more than 5 % of the disk", async () => {
   const { open } = fixture(1000 * MEBIBYTE);
   expect((await open()).spaceGuard.headroomBytes).toBe(50 * MEBIBYTE);
+});
+
+describe("a directory that is lost while it is in use", () => {
+  const WAYS: readonly (readonly [string, (disk: MemoryDisk) => Promise<void>])[] = [
+    ["removed", (disk) => disk.removeDirectory("/data")],
+    ["moved", (disk) => disk.rename("/data", "/elsewhere")],
+    ["emptied of what says which it is", (disk) => disk.remove("/data/meta.properties")],
+    [
+      "replaced by a copy",
+      async (disk) => {
+        await disk.rename("/data", "/elsewhere");
+        await disk.makeDirectory("/data");
+        await disk.rename("/elsewhere/meta.properties", "/data/meta.properties");
+      },
+    ],
+    ["overwritten", (disk) => put(disk, "/data/meta.properties", 10)],
+  ];
+
+  test.each(WAYS)("when it is %s: appends are refused, nothing is made or marked in it", async (_, lose) => {
+    const { open, disk, clock } = fixture();
+    const directory = await open();
+    const errors: string[] = [];
+    await directory.watch(({ message }) => errors.push(message));
+    await clock.advance(5_000);
+    expect([errors, directory.refusal()]).toEqual([[], undefined]);
+    await lose(disk);
+    const before = await disk.stat("/data/topics");
+    await clock.advance(5_000);
+    expect(errors).toEqual([expect.stringContaining("the data directory /data is lost while the node runs")]);
+    expect(directory.refusal()).toBe(directory.lost);
+    expect(directory.lost).toMatchObject({ code: "KAFKA_STORAGE_ERROR" });
+    await directory.close({ clean: true, nodeEpoch: 3 });
+    expect(await disk.stat("/data/topics")).toEqual(before);
+    expect(await disk.stat("/data/clean-shutdown")).toBeUndefined();
+  });
+
+  test("a disk that fails now and then is no reason", async () => {
+    const { open, disk, clock } = fixture();
+    const directory = await open();
+    await directory.watch(() => undefined);
+    disk.faults.fail({ operation: "stat" });
+    await clock.advance(5_000);
+    expect(directory.lost).toBeUndefined();
+  });
 });

@@ -1,3 +1,4 @@
+import type { OttlaError } from "@ottla/errors";
 import {
   type Clock,
   type Disk,
@@ -7,6 +8,7 @@ import {
   readWholeFile,
   writeFileDurably,
 } from "@ottla/runtime";
+import { DirectoryGuard } from "./directory-guard.ts";
 import { DiskSpaceGuard } from "./disk-space-guard.ts";
 import { DELETED_SUFFIX } from "./file-names.ts";
 import type { LogLogger } from "./log-logger.ts";
@@ -66,6 +68,7 @@ export class DataDirectory {
   readonly spaceGuard: DiskSpaceGuard;
   readonly #options: DataDirectoryOptions;
   readonly #lock: DiskLock;
+  #guard: DirectoryGuard | undefined;
   #closed = false;
 
   private constructor(
@@ -111,8 +114,38 @@ export class DataDirectory {
     return this.meta.directoryId;
   }
 
+  /**
+   * Looks from now on, once a second, whether this is still the directory that was opened. When it is not,
+   * appends are refused, nothing is marked at the close, and `onLost` is called, once, or this rejects with
+   * what it would get. Whoever runs the node then stops it.
+   */
+  async watch(onLost: (error: OttlaError) => void): Promise<void> {
+    const { root, meta } = this;
+    const metaPath = `${root}/${META_PROPERTIES}`;
+    const lost = (error: OttlaError): void => {
+      this.spaceGuard.stop();
+      onLost(error);
+    };
+    this.#guard = await DirectoryGuard.start({ ...this.#options, root, metaPath, meta, onLost: lost });
+  }
+
+  /** Set when the directory was removed or replaced under the node. */
+  get lost(): OttlaError | undefined {
+    return this.#guard?.lost;
+  }
+
+  /** Why appends are refused now, if they are. Cheap: asked before each append. */
+  refusal(): OttlaError | undefined {
+    return this.#guard?.lost ?? this.spaceGuard.refusal();
+  }
+
+  /** Where the partitions lie. It was made when the directory was opened, and is not made again. */
+  get topicsDirectory(): string {
+    return `${this.root}/${TOPICS}`;
+  }
+
   partitionDirectory(name: PartitionName): string {
-    return `${this.root}/${TOPICS}/${partitionDirectoryName(name)}`;
+    return `${this.topicsDirectory}/${partitionDirectoryName(name)}`;
   }
 
   async listPartitions(): Promise<StoredPartition[]> {
@@ -152,8 +185,11 @@ export class DataDirectory {
     if (this.#closed) return;
     this.#closed = true;
     this.spaceGuard.stop();
+    this.#guard?.stop();
     try {
-      if (end.clean) {
+      // What has taken its place since the last look is marked by its own node.
+      await this.#guard?.check();
+      if (end.clean && this.lost === undefined) {
         const text = `version: 1\nnode-epoch: ${end.nodeEpoch}\n`;
         const path = `${this.root}/${CLEAN_SHUTDOWN}`;
         await writeFileDurably(this.#options.disk, path, new TextEncoder().encode(text));
@@ -175,7 +211,7 @@ export class DataDirectory {
   async #moveAside(name: string): Promise<string> {
     const { disk, clock, logger } = this.#options;
     const directory = `${this.root}/${SET_ASIDE}`;
-    await makeDirectoryDurably(disk, directory);
+    await makeDirectoryDurably(disk, directory, { below: this.root });
     let to = `${directory}/${name}.${clock.now()}`;
     for (let count = 1; (await disk.stat(to)) !== undefined; count += 1) {
       to = `${directory}/${name}.${clock.now()}.${count}`;

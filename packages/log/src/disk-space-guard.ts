@@ -1,6 +1,7 @@
 import { OttlaError } from "@ottla/errors";
 import type { Clock, Disk, DiskSpace, Timer } from "@ottla/runtime";
 import type { LogLogger } from "./log-logger.ts";
+import { RepeatedWarning } from "./repeated-warning.ts";
 
 export interface DiskSpaceGuardOptions {
   readonly disk: Disk;
@@ -26,6 +27,7 @@ const URGENT_BELOW_BYTES = 4 * 1024 * 1024 * 1024;
  */
 export class DiskSpaceGuard {
   readonly #options: DiskSpaceGuardOptions;
+  readonly #warning: RepeatedWarning;
   #space: DiskSpace = { freeBytes: Number.MAX_SAFE_INTEGER, totalBytes: Number.MAX_SAFE_INTEGER };
   #isFull = false;
   #timer: Timer | undefined;
@@ -34,6 +36,7 @@ export class DiskSpaceGuard {
 
   constructor(options: DiskSpaceGuardOptions) {
     this.#options = options;
+    this.#warning = new RepeatedWarning(options);
   }
 
   get isFull(): boolean {
@@ -116,9 +119,9 @@ export class DiskSpaceGuard {
 
   #checkAgain(): void {
     this.check()
-      .catch((error: unknown) => {
-        const { path, logger } = this.#options;
-        logger.warn({ path, err: error }, "cannot ask how much of the disk is free");
+      .catch((thrown: unknown) => {
+        const { path } = this.#options;
+        this.#warning.warn({ path }, "cannot ask how much of the disk is free", thrown);
       })
       .finally(() => this.#schedule());
   }

@@ -27,6 +27,8 @@ export interface LoadLogOptions {
   readonly cutFrom: number;
   /** Where an empty log begins. */
   readonly startOffset: number;
+  /** A directory that has to be there: see `OpenLogOptions`. */
+  readonly below: string | undefined;
 }
 
 /** What a partition's directory holds, before anything in it is believed. */

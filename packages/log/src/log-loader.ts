@@ -30,7 +30,9 @@ export interface LoadedLog {
 /** Opens a partition's directory: as a clean shutdown left it, or by recovery. */
 export async function loadLog(options: LoadLogOptions): Promise<LoadedLog> {
   const { directory, resources } = options;
-  await makeDirectoryDurably(resources.disk, directory);
+  // Where the data directory is gone, nothing of it is made anew: a start would take it for what is left of it.
+  const { below } = options;
+  await makeDirectoryDurably(resources.disk, directory, below === undefined ? {} : { below });
   const found = await findLog(options);
   if (found.segments.length === 0) return createLog(options, found);
   const isClean = options.cleanShutdown && !found.lacksOwners && (await openClean(options, found));

@@ -1,5 +1,5 @@
 import { OttlaError } from "@ottla/errors";
-import type { Timer } from "@ottla/runtime";
+import { DiskError, type Timer } from "@ottla/runtime";
 import { findBoundary, findFirstBatch } from "./batch-boundaries.ts";
 import { writeCleanerCheckpoint } from "./compaction/cleaner-checkpoint.ts";
 import type { SegmentSwapper } from "./compaction/log-compactor.ts";
@@ -124,7 +124,13 @@ export class LogMaintenance implements SegmentSwapper {
     return this.#serially(async () => {
       // What a truncation has taken meanwhile is not known to be committed here.
       this.#state.highWatermark = Math.min(highWatermark, this.#state.flusher.writtenEndOffset);
-      await this.#state.writeCheckpoint();
+      try {
+        await this.#state.writeCheckpoint();
+      } catch (thrown) {
+        // Its directory is gone under it: what is written now nobody finds again.
+        if (thrown instanceof DiskError && thrown.code === "ENOENT") this.#state.fail(thrown);
+        throw thrown;
+      }
     });
   }
 

@@ -32,6 +32,8 @@ export interface OpenLogOptions {
   readonly cutFrom?: number;
   /** Where an empty log begins; 0 when not given. */
   readonly startOffset?: number;
+  /** The directory around it is not made when it is missing; throws `DiskError` ENOENT then. */
+  readonly below?: string;
   /** Asked before each append; an error it returns refuses the append (the disk-space guard). */
   readonly refuseAppends?: () => OttlaError | undefined;
   /** Bytes that may wait to be written before appends are refused with THROTTLING_QUOTA_EXCEEDED. */
@@ -66,6 +68,7 @@ export class SegmentedLog implements ReplicaLog {
       cleanShutdown: options.cleanShutdown ?? false,
       cutFrom: options.cutFrom ?? Number.MAX_SAFE_INTEGER,
       startOffset: options.startOffset ?? 0,
+      below: options.below,
     });
     if (options.topicId !== undefined) {
       await ensurePartitionMetadata(resources.disk, directory, options.topicId);

@@ -199,6 +199,8 @@ function describeDirectories(get: Get): void {
     await writeFileDurably(disk, `${root}/a`, text("five!"));
     expect(await disk.stat(`${root}/d`)).toMatchObject({ kind: "directory", sizeBytes: 0 });
     expect(await disk.stat(`${root}/a`)).toMatchObject({ kind: "file", sizeBytes: 5 });
+    expect((await disk.stat(`${root}/a`))?.identity).toBe((await disk.stat(`${root}/a`))?.identity);
+    expect((await disk.stat(`${root}/a`))?.identity).not.toBe((await disk.stat(`${root}/d`))?.identity);
     expect((await disk.stat(`${root}/a`))?.modifiedMs).toBeGreaterThan(1e12);
     expect(await disk.stat(`${root}/none`)).toBeUndefined();
     expect(await disk.stat(`${root}/a/below`)).toBeUndefined();

@@ -63,6 +63,8 @@ export interface FileStat {
   readonly kind: "file" | "directory";
   readonly sizeBytes: number;
   readonly modifiedMs: number;
+  /** Tells it from what takes its name when it is gone, most of the time: numbers are given again. */
+  readonly identity: string;
 }
 
 export interface DiskSpace {

@@ -49,12 +49,18 @@ export async function readWholeFile(
 /**
  * Makes the directory and its missing parents, each of them durable in its own parent before anything is made
  * in it. One that is there already is made durable too: whoever made it may have died, or failed, before its
- * name was, and a power cut would take it away with all that was synced in it since (R4).
+ * name was, and a power cut would take it away with all that was synced in it since (R4). `below`: a parent
+ * that is not made when it is missing; throws `DiskError` ENOENT then.
  */
-export async function makeDirectoryDurably(disk: Disk, path: string): Promise<void> {
+export async function makeDirectoryDurably(
+  disk: Disk,
+  path: string,
+  { below }: { readonly below?: string } = {},
+): Promise<void> {
   const missing: string[] = [];
   let found = path;
   while (found !== "/" && (await disk.stat(found)) === undefined) {
+    if (found === below) throw new DiskError("ENOENT", found, "the directory is gone");
     missing.push(found);
     found = parentDirectory(found);
   }

@@ -34,6 +34,7 @@ export class Lifecycle {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #parts: Part[] = [];
+  readonly #failure = new AbortController();
   #report: Promise<StopReport> | undefined;
 
   constructor(options: { readonly clock: Clock; readonly logger?: Logger }) {
@@ -44,6 +45,15 @@ export class Lifecycle {
   /** Whether `stop` has been called: readiness must fail from then on. */
   get stopping(): boolean {
     return this.#report !== undefined;
+  }
+
+  /** Aborts, with the reason, when a part cannot go on: whoever runs the process then stops it. */
+  get failed(): AbortSignal {
+    return this.#failure.signal;
+  }
+
+  fail(reason: Error): void {
+    this.#failure.abort(reason);
   }
 
   add(name: string, stop: StopPart, options: PartOptions = {}): void {

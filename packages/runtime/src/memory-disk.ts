@@ -7,7 +7,7 @@ import type { CrashReport, Side, Unsynced } from "./memory-disk-content.ts";
 import { MemoryDiskFaults } from "./memory-disk-faults.ts";
 import { MemoryDiskFile } from "./memory-disk-file.ts";
 import { MemoryDiskOperations } from "./memory-disk-operations.ts";
-import { MemoryDiskTree } from "./memory-disk-tree.ts";
+import { MemoryDiskTree, type Node } from "./memory-disk-tree.ts";
 import type { Random } from "./random.ts";
 import { SeededRandom } from "./seeded-random.ts";
 import { systemClock } from "./system-clock.ts";
@@ -52,6 +52,8 @@ export class MemoryDisk implements Disk {
   readonly faults: MemoryDiskFaults;
   readonly #operations: MemoryDiskOperations;
   readonly #tree: MemoryDiskTree;
+  readonly #identities = new WeakMap<Node, string>();
+  #lastIdentity = 0;
   #locks = new Map<string, { readonly since: string }>();
 
   constructor(options: MemoryDiskOptions = {}) {
@@ -153,7 +155,7 @@ export class MemoryDisk implements Disk {
       const node = this.#tree.find(path);
       if (node === undefined) return undefined;
       const sizeBytes = node.kind === "file" ? node.content.sizeBytes : 0;
-      return { kind: node.kind, sizeBytes, modifiedMs: node.modifiedMs };
+      return { kind: node.kind, sizeBytes, modifiedMs: node.modifiedMs, identity: this.#identityOf(node) };
     });
   }
 
@@ -213,5 +215,14 @@ export class MemoryDisk implements Disk {
     counts.writesKept += report.kept;
     counts.writesLost += report.lost;
     counts.writesTorn += report.torn;
+  }
+
+  #identityOf(node: Node): string {
+    const known = this.#identities.get(node);
+    if (known !== undefined) return known;
+    this.#lastIdentity += 1;
+    const identity = `memory:${this.#lastIdentity}`;
+    this.#identities.set(node, identity);
+    return identity;
   }
 }

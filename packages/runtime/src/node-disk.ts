@@ -61,7 +61,8 @@ export class NodeDisk implements Disk {
         fs.stat(path, done);
       });
       const kind = stats.isDirectory() ? "directory" : "file";
-      return { kind, sizeBytes: kind === "file" ? stats.size : 0, modifiedMs: stats.mtimeMs };
+      const identity = `${stats.dev}:${stats.ino}`;
+      return { kind, sizeBytes: kind === "file" ? stats.size : 0, modifiedMs: stats.mtimeMs, identity };
     } catch (thrown) {
       if (isAbsence(thrown)) return undefined;
       throw thrown;

@@ -8,6 +8,8 @@ export const ProcessExit = {
   CLEAN: 0,
   /** A part failed to stop or overran the deadline: the next start recovers as after a crash. */
   UNCLEAN: 1,
+  /** A part said that it cannot go on, such as one whose data directory was removed (sysexits' EX_IOERR). */
+  FAILED: 74,
   /** An error that nobody caught (sysexits' EX_SOFTWARE). */
   FAULT: 70,
 } as const;
@@ -61,13 +63,14 @@ export interface RunUntilSignalOptions extends FaultHandlerOptions {
  * Call it before the parts start, and await it after: it also catches errors while they do.
  *
  * Waits for SIGTERM, SIGINT or SIGHUP, stops the lifecycle and resolves with the exit code. A second signal
- * exits at once. Errors that nobody caught are logged and exit with 70.
+ * exits at once. A lifecycle that fails is stopped like that too, and the code is 74. Errors that nobody
+ * caught are logged and exit with 70.
  */
 export async function runUntilSignal(options: RunUntilSignalOptions): Promise<number> {
   const { lifecycle, logger, timeoutMs } = options;
   const target: ProcessEvents = options.process ?? process;
   const removeFaultHandlers = installFaultHandlers(options);
-  const first = Promise.withResolvers<StopSignal>();
+  const first = Promise.withResolvers<StopSignal | undefined>();
   let received = false;
   const listeners = STOP_SIGNALS.map((signal) => {
     const listener = (): void => {
@@ -82,6 +85,8 @@ export async function runUntilSignal(options: RunUntilSignalOptions): Promise<nu
     target.on(signal, listener);
     return { signal, listener };
   });
+  lifecycle.failed.addEventListener("abort", () => first.resolve(undefined), { once: true });
+  if (lifecycle.failed.aborted) first.resolve(undefined);
   const signal = await first.promise;
   logger.info({ signal, timeoutMs }, "stopping");
   const report = await lifecycle.stop(timeoutMs);
@@ -89,5 +94,6 @@ export async function runUntilSignal(options: RunUntilSignalOptions): Promise<nu
   removeFaultHandlers();
   if (report.clean) logger.info("stopped");
   else logger.error({ overran: report.overran, failed: report.failed }, "stopped, but not cleanly");
+  if (lifecycle.failed.aborted) return ProcessExit.FAILED;
   return report.clean ? ProcessExit.CLEAN : ProcessExit.UNCLEAN;
 }

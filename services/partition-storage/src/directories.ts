@@ -16,11 +16,12 @@ export function partitionDirectories(
       openedOnce.add(path);
       return SegmentedLog.open({
         directory: path,
+        below: directory.topicsDirectory,
         resources,
         config,
         topicId,
         cleanShutdown,
-        refuseAppends: () => directory.spaceGuard.refusal(),
+        refuseAppends: () => directory.refusal(),
         ...(cutFrom === undefined ? {} : { cutFrom }),
       });
     },

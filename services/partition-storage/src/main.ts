@@ -104,8 +104,7 @@ function createRegistry(
   // A disk that does not answer has the space that it had.
   const diskSpace = (): ReturnType<Disk["space"]> =>
     disk.space(directory.root).catch(() => directory.spaceGuard.space);
-  const appendRefusal = (): ReturnType<DataDirectory["spaceGuard"]["refusal"]> =>
-    directory.spaceGuard.refusal();
+  const appendRefusal = (): ReturnType<DataDirectory["refusal"]> => directory.refusal();
   registry.add(
     StorageService,
     createStorageService({ store, clock, metrics, limits, tracer, diskSpace, appendRefusal }),

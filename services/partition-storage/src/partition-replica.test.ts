@@ -179,3 +179,25 @@ function produced() {
     expectedEndOffset: undefined,
   };
 }
+
+test("R12: a partition whose directory was removed while it is led reports its loss and does not lead", async () => {
+  const replicas = { replicas: [1, 2], isr: [1, 2] };
+  const { clock, disk, node, replica, assign } = createTestReplica({ state: partitionState(replicas) });
+  void replica.openLog();
+  await clock.runUntilIdle();
+  replica.leader?.append(produced(), () => undefined);
+  await clock.advance(100);
+  const { log } = replica;
+  expect(log?.flushedEndOffset).toBe(1);
+  await Promise.all([disk.removeDirectory("/log"), clock.advance(100)]);
+  const checkpoint = log?.checkpoint(0).catch(() => undefined);
+  await clock.advance(100);
+  await checkpoint;
+  expect(replica.leader).toBeUndefined();
+  await clock.advance(40_000);
+  expect(replica.log?.damagedFrom).toBe(0);
+  assign({ ...replicas, leaderEpoch: 4, partitionEpoch: 2 });
+  await clock.advance(1_000);
+  expect(replica.leader).toBeUndefined();
+  expect(node.reports).toContainEqual(expect.objectContaining({ kind: "damaged" }));
+});

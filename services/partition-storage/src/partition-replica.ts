@@ -164,6 +164,7 @@ export class PartitionReplica {
     if (this.#closing.signal.aborted) return;
     try {
       const log = await openLog(this.#assignment.config, this.#cutFrom);
+      await this.#noteLoss(log);
       log.onFailed((error) => this.#onLogFailed(log, error));
       log.updateConfig(this.#assignment.config);
       this.#log = log;
@@ -185,6 +186,16 @@ export class PartitionReplica {
       );
       this.#reopenLater();
     }
+  }
+
+  /** R12: what this run of the node had synced and is gone, such as with its directory, was acknowledged. */
+  async #noteLoss(log: SegmentedLog): Promise<void> {
+    const { logEndOffset, directory } = log;
+    const lostTo = this.#cutFrom ?? 0;
+    if (logEndOffset >= lostTo) return;
+    const range = { partition: this.name, directory, fromOffset: logEndOffset, toOffset: lostTo };
+    this.#options.logger.error(range, "synced records of a partition are gone from the disk");
+    await log.markDamaged(logEndOffset);
   }
 
   /** Takes part in replication, as soon as there are a log, a registration and a state of the partition. */

@@ -210,11 +210,13 @@ export class PartitionStore implements LeaderLookup {
     const failed = replicas.some(({ failure }) => failure !== undefined);
     const closed = await Promise.allSettled(replicas.map((replica) => this.#pool.run(() => replica.close())));
     this.#deadlines.clear();
-    for (const result of closed) {
-      if (result.status === "fulfilled") continue;
-      this.#options.logger.error({ err: toOttlaError(result.reason) }, "cannot close a log cleanly");
+    const unclean = closed.filter((result) => result.status === "rejected");
+    const [first] = unclean;
+    if (first !== undefined) {
+      const err = toOttlaError(first.reason);
+      this.#options.logger.error({ logs: unclean.length, err }, "cannot close logs cleanly");
     }
-    return !failed && closed.every(({ status }) => status === "fulfilled");
+    return !failed && unclean.length === 0;
   }
 
   #reconcileTopic(topicId: string): void {

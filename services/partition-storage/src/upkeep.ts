@@ -13,6 +13,11 @@ export interface UpkeepOptions {
   readonly spaceGuard: Pick<DiskSpaceGuard, "isFull" | "onFull">;
 }
 
+interface Failure {
+  readonly partition: string;
+  readonly reason: string;
+}
+
 /** How often retention is looked at while the disk is full: what is due then should not keep it so. */
 const FULL_CHECK_INTERVAL_MS = 10_000;
 
@@ -84,6 +89,7 @@ export class Upkeep {
 
   async #runRetention(replicas: Iterable<PartitionReplica>): Promise<void> {
     const { clock, logger, spaceGuard } = this.#options;
+    const failures: Failure[] = [];
     for (const { log, leader, name, open } of replicas) {
       // Followers delete what their leader has deleted.
       if (this.#stopped || log === undefined || leader === undefined) continue;
@@ -93,19 +99,28 @@ export class Upkeep {
         if (deletedSegments > 0)
           logger.info({ partition: name, deletedSegments }, "retention deleted segments");
       } catch (thrown) {
-        logger.warn({ partition: name, err: toOttlaError(thrown) }, "retention failed, will try again");
+        failures.push({ partition: name, reason: toOttlaError(thrown).message });
       }
     }
+    this.#warn(failures, "retention failed, will try again");
   }
 
   async #checkpoint(): Promise<void> {
-    const { store, logger } = this.#options;
+    const { store } = this.#options;
+    const failures: Failure[] = [];
     for (const { log, open, name } of store.replicas()) {
       if (this.#stopped || log === undefined || open === undefined) continue;
       if (log.checkpointedHighWatermark === open.highWatermark) continue;
       await log.checkpoint(open.highWatermark).catch((thrown: unknown) => {
-        logger.warn({ partition: name, err: toOttlaError(thrown) }, "a checkpoint failed, will try again");
+        failures.push({ partition: name, reason: toOttlaError(thrown).message });
       });
     }
+    this.#warn(failures, "a checkpoint failed, will try again");
+  }
+
+  /** One line for a round, however many partitions have the same trouble. */
+  #warn(failures: readonly Failure[], message: string): void {
+    const [first] = failures;
+    if (first !== undefined) this.#options.logger.warn({ ...first, failures: failures.length }, message);
   }
 }

@@ -81,6 +81,11 @@ export async function startStoragePart(wiring: Wiring): Promise<void> {
   const { settings, cluster, lifecycle, readiness, connections } = wiring;
   const { directory } = cluster;
   if (directory === undefined) throw new Error("partition-storage needs the data directory");
+  await directory.data.watch((error) => {
+    wiring.logger.fatal({ dataDir: directory.data.root }, error.message);
+    readiness.add("data-directory", () => error.message);
+    lifecycle.fail(error);
+  });
   const storage = await startPartitionStorage({
     ...common(wiring, "partition-storage"),
     serve: (registry) => connections.serve("partition-storage", registry),
