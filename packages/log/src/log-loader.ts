@@ -30,7 +30,7 @@ export interface LoadedLog {
 /** Opens a partition's directory: as a clean shutdown left it, or by recovery. */
 export async function loadLog(options: LoadLogOptions): Promise<LoadedLog> {
   const { directory, resources } = options;
-  // Where the data directory is gone, nothing of it is made anew: a start would take it for what is left of it.
+  // Where the data directory is gone, nothing of it is made anew: a start would take it for what is left.
   const { below } = options;
   await makeDirectoryDurably(resources.disk, directory, below === undefined ? {} : { below });
   const found = await findLog(options);

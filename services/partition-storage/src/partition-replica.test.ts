@@ -180,7 +180,7 @@ function produced() {
   };
 }
 
-test("R12: a partition whose directory was removed while it is led reports its loss and does not lead", async () => {
+test("R12: a partition whose directory is removed under it reports its loss and does not lead", async () => {
   const replicas = { replicas: [1, 2], isr: [1, 2] };
   const { clock, disk, node, replica, assign } = createTestReplica({ state: partitionState(replicas) });
   void replica.openLog();
