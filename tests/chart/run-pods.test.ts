@@ -92,6 +92,12 @@ async function emptyPanels(running: LocalKubernetes, scraped: Prometheus): Promi
   }
 }
 
+async function holdsReplicas(running: LocalKubernetes, podName: string): Promise<boolean> {
+  const pod = running.pods.find(({ name }) => name === podName);
+  const page = await (await fetch(`http://${pod?.ip}:${pod?.portOf("http")}/metrics`)).text();
+  return /^ottla_partition_storage_partitions [1-9]/m.test(page);
+}
+
 /** What alerts ask for and no pod has: such an alert never fires. */
 async function metricsOfAlertsThatNobodyHas(running: LocalKubernetes): Promise<string[]> {
   const rules = await readFile(join(chartDirectory, "files/alerts.yaml"), "utf8");
@@ -138,6 +144,26 @@ describe.skipIf(!canRun)("the rendered pods, as processes of this machine", () =
     expect(outcome.faults).toEqual([]);
     expect(empty).toEqual([]);
     expect(outcome.acknowledged).toBeGreaterThan(100);
+    await running.uninstall();
+  }, 240_000);
+
+  test("storage scales out and in, and loses a volume, under load: nothing is lost", async () => {
+    const running = await install({ set: ["etcd.replicas=1"] });
+    const load = await ServiceLoad.start(running.serviceAddress("ottla-gateway", GRPC_PORT));
+    await load.untilAllMoved();
+    const [gateway] = running.pods.filter(({ name }) => name.startsWith("ottla-gateway-"));
+    const ottla = (...args: string[]): Promise<string> => gateway?.exec("ottla", ...args) ?? Promise.reject();
+    await running.scale("ottla-storage", 4);
+    while (!(await holdsReplicas(running, "ottla-storage-3"))) await load.untilAllMoved();
+    expect(await ottla("cluster", "drain", "3", "--wait")).toContain("drained");
+    await running.scale("ottla-storage", 3);
+    await load.untilAllMoved();
+    await running.loseVolumes("ottla-storage-1");
+    await load.untilAllMoved();
+    expect(await ottla("cluster", "describe")).toContain("partition-storage");
+    const outcome = await load.stop();
+    expect(outcome.errors).toEqual([]);
+    expect(outcome.faults).toEqual([]);
     await running.uninstall();
   }, 240_000);
 });

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, symlink } from "node:fs/promises";
+import { mkdir, rm, symlink } from "node:fs/promises";
 import { connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { LocalPod, type PodSurroundings } from "./local-pod.ts";
@@ -72,8 +72,7 @@ export class LocalKubernetes {
 
   /** As `kubectl rollout restart`: each workload by its own strategy, one pod at a time. */
   async rollingRestart(workloadName: string): Promise<void> {
-    const workload = this.#workloads.find(({ name }) => name === workloadName);
-    if (workload === undefined) throw new Error(`there is no workload ${workloadName}`);
+    const workload = this.#workload(workloadName);
     if (workload.kind === "StatefulSet") {
       for (const pod of workload.pods.toReversed()) {
         await pod.stop();
@@ -88,6 +87,31 @@ export class LocalKubernetes {
       await before.stop();
       workload.pods.splice(workload.pods.indexOf(before), 1);
     }
+  }
+
+  /** As `kubectl scale` or an upgrade with another number of replicas; resolves when all are ready. */
+  async scale(workloadName: string, replicas: number): Promise<void> {
+    const { name, template, pods } = this.#workload(workloadName);
+    const more: LocalPod[] = [];
+    for (let index = pods.length; index < replicas; index += 1) {
+      more.push(this.#makePod(`${name}-${index}`, template));
+    }
+    pods.push(...more);
+    await Promise.all(more.map((pod) => pod.start(START_TIMEOUT_MS)));
+    // The last ones go first; their volumes stay.
+    for (const pod of pods.slice(replicas).toReversed()) {
+      await pod.stop();
+      pods.splice(pods.indexOf(pod), 1);
+    }
+  }
+
+  /** The pod's claims are deleted and the pod with them; resolves when its successor is ready. */
+  async loseVolumes(podName: string): Promise<void> {
+    const pod = this.pods.find(({ name }) => name === podName);
+    if (pod === undefined) throw new Error(`there is no pod ${podName}`);
+    await pod.stop();
+    await rm(join(this.#options.directory, "pods", podName), { recursive: true });
+    await pod.start(START_TIMEOUT_MS);
   }
 
   /** Runs a pod of the manifests that ends by itself; resolves with its exit code and output. */
@@ -112,6 +136,12 @@ export class LocalKubernetes {
   async close(): Promise<void> {
     await Promise.all(this.pods.map((pod) => pod.kill()));
     for (const service of this.#services) service.close();
+  }
+
+  #workload(workloadName: string): Workload {
+    const workload = this.#workloads.find(({ name }) => name === workloadName);
+    if (workload === undefined) throw new Error(`there is no workload ${workloadName}`);
+    return workload;
   }
 
   /** The programs that the images have. */

@@ -148,6 +148,19 @@ export class LocalPod {
     return child.exitCode;
   }
 
+  /** As `kubectl exec`: resolves with what the command says. Its cluster is the one behind this pod. */
+  async exec(program: string, ...args: readonly string[]): Promise<string> {
+    const environment = this.#environment(new Map());
+    environment["OTTLA_ADDRESS"] = `${this.ip}:${this.portOf("grpc") ?? 0}`;
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: environment });
+    let output = "";
+    child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
+    child.stderr.on("data", (chunk: Buffer) => (output += chunk.toString()));
+    const [code] = (await once(child, "close")) as [number | null];
+    if (code !== 0) throw new Error(`${program} ${args.join(" ")} in ${this.name}: ${output}`);
+    return output;
+  }
+
   portOf(name: string | number): number | undefined {
     if (typeof name === "number") return name;
     return this.container.ports?.find((port) => port.name === name)?.containerPort;
