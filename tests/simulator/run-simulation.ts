@@ -101,7 +101,8 @@ class SimulationRun {
     const storageNodes = simulation.random("size").float() < 0.25 ? 4 : 3;
     this.#cluster = new SimulatedCluster({
       simulation,
-      settings,
+      // In some seeds gateways read from the storage node beside them, leader or not.
+      settings: { ...settings, readPreference: simulation.random("reads").float() < 0.3 ? "nearest" : "leader" },
       replicationFactor: REPLICATION_FACTOR,
       storageNodes,
       groupCoordinators: hasGroups(simulation.seed) ? GROUP_COORDINATORS : 0,
@@ -183,6 +184,12 @@ class SimulationRun {
     return this.#groups?.whyNotDone();
   }
 
+  /** Every second topic has several segments, by the age of their records. */
+  #segments(topic: string): Record<string, number> {
+    const random = this.#simulation.random(`segments/${topic}`);
+    return random.float() < 0.5 ? {} : { "segment.ms": 200 + random.integer(5_000) };
+  }
+
   async #createTopics(): Promise<void> {
     const admin = this.#clients.admin("creator");
     for (const { name, partitions } of this.#topics) {
@@ -196,6 +203,7 @@ class SimulationRun {
               "min.insync.replicas": MIN_INSYNC_REPLICAS,
               // Clocks jump by hours here.
               "message.timestamp.after.max.ms": Number.MAX_SAFE_INTEGER,
+              ...this.#segments(name),
             },
           });
           break;

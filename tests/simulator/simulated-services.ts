@@ -42,7 +42,7 @@ export function storageService(
       headroomBytes: HEADROOM_BYTES,
     });
     const storage = await startPartitionStorage({
-      ...common(around, nodeId),
+      ...common(around, nodeId, settings),
       serve: (registry) => around.server.add(registry),
       disk: processDisk,
       directory,
@@ -69,7 +69,7 @@ export function coordinatorService(nodeId: number, options: ServiceOptions): Sta
   return async (around) => {
     const registry = new ServiceRegistry();
     const coordinator = await startCoordinator({
-      ...common(around, nodeId),
+      ...common(around, nodeId, options.settings),
       cluster: CLUSTER,
       version: VERSION,
       metrics: createMetricsRegistry(),
@@ -88,7 +88,7 @@ export function gatewayService(
 ): StartService {
   return async (around) => {
     const gateway = await startGateway({
-      ...common(around, nodeId),
+      ...common(around, nodeId, settings),
       readPreference: settings.readPreference,
       transportFor: (node) => around.toStorage(node),
       controllerTransport: () => around.toController(),
@@ -121,7 +121,7 @@ export function gatewayService(
 export function groupCoordinatorService(nodeId: number, { settings }: ServiceOptions): StartService {
   return async (around) => {
     const groups = await startGroupCoordinator({
-      ...common(around, nodeId),
+      ...common(around, nodeId, settings),
       transportFor: (node) => around.toStorage(node),
       metrics: createMetricsRegistry(),
       serve: (registry) => around.server.add(registry),
@@ -137,9 +137,15 @@ const INITIAL_REBALANCE_DELAY_MS = 200;
 const HEADROOM_BYTES = 64 * 1024;
 const STOP_GRACE_MS = 2_000;
 
-function common({ address, logger, process, random, store, view }: NodeSurroundings, nodeId: number) {
+function common(
+  { address, logger, process, random, store, view }: NodeSurroundings,
+  nodeId: number,
+  { readPreference }: Settings,
+) {
   const { clock } = process;
-  return { nodeId, zone: "", address, leaseTtlMs: LEASE_TTL_MS, store, view, clock, random, logger };
+  // A gateway and a storage node for each zone: gateways then read from followers, too.
+  const zone = readPreference === "nearest" ? `zone-${nodeId}` : "";
+  return { nodeId, zone, address, leaseTtlMs: LEASE_TTL_MS, store, view, clock, random, logger };
 }
 
 /** Kafka's door stays shut: clients of the simulation come in over gRPC. */
