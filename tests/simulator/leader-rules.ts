@@ -1,6 +1,7 @@
 import type { SegmentedLog } from "@ottla/log";
 import type { PartitionReplica } from "@ottla/partition-storage";
 import type { LeaderState } from "@ottla/replication";
+import type { StorageMachine } from "./cluster.ts";
 import type { DiskReplicas } from "./disk-replicas.ts";
 import type { MetadataRules } from "./metadata-rules.ts";
 import { broken } from "./rule-broken.ts";
@@ -10,6 +11,7 @@ import type { Simulation } from "./simulation.ts";
 interface LeadershipSeen {
   /** Up to where the acknowledgements of each follower were found to be true. */
   readonly verified: Map<number, number>;
+  proposalId: number | undefined;
   /** Since the lease was found to be gone: what had been appended and proposed by then. */
   withoutLease: { readonly endOffset: number; readonly proposalId: number | undefined } | undefined;
 }
@@ -18,6 +20,9 @@ export interface LeaderRulesOptions {
   readonly simulation: Simulation;
   readonly metadata: MetadataRules;
   readonly disks: DiskReplicas;
+  readonly machines: readonly StorageMachine[];
+  /** A leader asks for another ISR. */
+  readonly onProposal: (nodeId: number) => void;
 }
 
 /** What a leader may count, ask for and take: R3, R4, R10 and R12, after every event that reached it. */
@@ -35,9 +40,16 @@ export class LeaderRules {
     if (open?.state.isUnfitToLead === true && leader.term.replicas.length > 1) {
       broken("R12", `node ${nodeId} leads ${name} and has lost records of it`);
     }
-    const seen = this.#seen.get(leader) ?? { verified: new Map(), withoutLease: undefined };
+    const seen = this.#seen.get(leader) ?? {
+      verified: new Map(),
+      proposalId: undefined,
+      withoutLease: undefined,
+    };
     this.#seen.set(leader, seen);
     this.#checkLease(nodeId, name, { leader, log, seen });
+    const proposalId = leader.isr.attempt?.proposalId;
+    if (proposalId !== undefined && proposalId !== seen.proposalId) this.#options.onProposal(nodeId);
+    seen.proposalId = proposalId;
     const state = this.#options.metadata.partition(name);
     // One that was replaced and has not heard of it counts what does not count any more.
     if (state?.leaderEpoch !== leader.leaderEpoch || state.leader !== nodeId) return;
@@ -79,6 +91,13 @@ export class LeaderRules {
     const toOffset = Math.min(acknowledged ?? 0, log.writtenEndOffset);
     if (acknowledged === undefined || toOffset <= verified) return;
     const { disks, simulation } = this.#options;
+    const epoch = this.#epochOf(follower, name);
+    if (epoch !== undefined && epoch < leader.leaderEpoch) {
+      broken(
+        "R2",
+        `node ${nodeId} leads ${name} in ${leader.leaderEpoch} and counts what ${follower} said in ${epoch}`,
+      );
+    }
     if (disks.isExcused(follower, name) || disks.isExcused(nodeId, name)) return;
     simulation.checked("R3");
     const why = disks.disagreement(nodeId, follower, name, { fromOffset: verified, toOffset });
@@ -89,6 +108,14 @@ export class LeaderRules {
       );
     }
     seen.verified.set(follower, toOffset);
+  }
+
+  /** The leader epoch in which a node takes part now. */
+  #epochOf(nodeId: number, name: string): number | undefined {
+    for (const replica of this.#options.machines[nodeId]?.node.replicas() ?? []) {
+      if (`${replica.topicId}-${replica.partition}` === name) return replica.open?.state.term?.leaderEpoch;
+    }
+    return undefined;
   }
 }
 

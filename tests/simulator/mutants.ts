@@ -38,6 +38,8 @@ export const MUTANTS: readonly MutantToFind[] = [
   { mutant: "joins-below-log-start", limit: 20 },
   { mutant: "epoch-led-twice", limit: 30 },
   { mutant: "old-view-after-restart", limit: 30 },
+  { mutant: "unknown-outcome-forgotten", limit: 30 },
+  { mutant: "stale-leader-epoch-accepted", limit: 60 },
 ];
 
 const OF_THE_COORDINATOR: readonly CoordinatorMutant[] = [

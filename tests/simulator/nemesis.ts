@@ -1,6 +1,9 @@
 import { FAULTS, type Fault, type FaultContext } from "./faults.ts";
 import type { Simulation } from "./simulation.ts";
 
+const CUT_OFF_CHANCE = 0.05;
+const LONGEST_PROPOSAL_MS = 2;
+
 export type NemesisOptions = Omit<FaultContext, "later" | "random">;
 
 /**
@@ -43,6 +46,20 @@ export class Nemesis {
     }
     this.#pending.clear();
     for (const { disk } of this.#options.cluster.storages) disk.faults.clear();
+  }
+
+  /** Now and then a leader that asks for another ISR does not hear what became of that. */
+  proposed(nodeId: number): void {
+    const { cluster } = this.#options;
+    const simulation = this.#simulation;
+    if (!this.#striking) return;
+    const random = simulation.random(`proposal-${this.count}-${simulation.nowMs}`);
+    if (random.float() >= CUT_OFF_CHANCE) return;
+    simulation.scheduler.after(random.float() * LONGEST_PROPOSAL_MS, () => {
+      const leader = cluster.storages[nodeId]?.node.name ?? "";
+      const others = cluster.coordinators.map(({ name }) => name);
+      if (simulation.network.breakBetween(leader, others) > 0) simulation.fault("proposal cut off");
+    });
   }
 
   #next(): void {

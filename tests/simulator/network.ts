@@ -129,6 +129,17 @@ export class SimulatedNetwork {
     return count;
   }
 
+  /** Breaks all between one host and others. Returns how many broke. */
+  breakBetween(host: string, others: readonly string[]): number {
+    let count = 0;
+    for (const connection of this.#connections) {
+      if (!connection.touches(host) || !others.some((other) => connection.touches(other))) continue;
+      connection.breakBoth();
+      count += 1;
+    }
+    return count;
+  }
+
   forget(connection: Connection): void {
     this.#connections.delete(connection);
   }

@@ -33,6 +33,8 @@ export interface ReplicaRulesOptions {
   readonly metadata: MetadataRules;
   readonly disks: DiskReplicas;
   readonly machines: readonly StorageMachine[];
+  /** A leader asks for another ISR. */
+  readonly onProposal: (nodeId: number) => void;
 }
 
 /** How often the disks of all members are looked at, whatever happened, in virtual time. */

@@ -102,7 +102,10 @@ class SimulationRun {
     this.#cluster = new SimulatedCluster({
       simulation,
       // In some seeds gateways read from the storage node beside them, leader or not.
-      settings: { ...settings, readPreference: simulation.random("reads").float() < 0.3 ? "nearest" : "leader" },
+      settings: {
+        ...settings,
+        readPreference: simulation.random("reads").float() < 0.3 ? "nearest" : "leader",
+      },
       replicationFactor: REPLICATION_FACTOR,
       storageNodes,
       groupCoordinators: hasGroups(simulation.seed) ? GROUP_COORDINATORS : 0,
@@ -111,7 +114,13 @@ class SimulationRun {
     const metadata = new MetadataRules(simulation, this.#cluster.keys);
     const cluster = this.#cluster;
     const disks = new DiskReplicas({ metadata, history: this.history, machines: cluster.storages });
-    this.#replicaRules = new ReplicaRules({ simulation, metadata, disks, machines: cluster.storages });
+    this.#replicaRules = new ReplicaRules({
+      simulation,
+      metadata,
+      disks,
+      machines: cluster.storages,
+      onProposal: (nodeId) => this.#nemesis.proposed(nodeId),
+    });
     this.#nemesis = new Nemesis({ simulation, cluster, disks, metadata });
     const shared = { simulation, cluster, history: this.history, metadata, disks, topics: this.#topics };
     this.#groups = hasGroups(simulation.seed) ? new Groups({ ...shared, clients: this.#clients }) : undefined;
