@@ -193,6 +193,10 @@ describe.runIf(haveEtcd())("a cluster of four storage nodes", () => {
     expect(await storageNode(1)).toMatchObject({ replicaCount: 0, leaderCount: 0 });
     await admin().resumeNode(1);
     expect((await storageNode(1))?.drain).toBe("none");
+    expect(await command("cluster", "cordon", "1")).toContain("takes no more replicas");
+    expect(await command("cluster", "describe")).toMatch(/partition-storage +1 .* cordoned/);
+    expect(await command("cluster", "resume", "1")).toContain("takes replicas again");
+    expect((await storageNode(1))?.drain).toBe("none");
     expect((await admin().describeCluster()).balancingPaused).toBe(false);
   });
 });

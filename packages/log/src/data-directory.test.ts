@@ -1,4 +1,4 @@
-import { MemoryDisk, nullLogger, SeededRandom, VirtualClock } from "@ottla/runtime";
+import { MemoryDisk, nullLogger, readWholeFile, SeededRandom, VirtualClock } from "@ottla/runtime";
 import { describe, expect, test } from "vitest";
 import { DataDirectory, type DataDirectoryOptions } from "./data-directory.ts";
 import { parsePartitionDirectoryName, partitionDirectoryName } from "./partition-directory.ts";
@@ -18,6 +18,10 @@ async function put(disk: MemoryDisk, path: string, sizeBytes: number): Promise<v
   const file = await disk.open(path, "write");
   await file.write(0, [new Uint8Array(sizeBytes)]);
   await file.close();
+}
+
+async function readText(disk: MemoryDisk, path: string): Promise<string> {
+  return new TextDecoder().decode(await readWholeFile(disk, path, MEBIBYTE));
 }
 
 test("a directory belongs to one node of one cluster and keeps its id", async () => {
@@ -48,6 +52,21 @@ test("the clean-shutdown mark carries the node epoch, once (R9)", async () => {
   expect(second.cleanShutdown).toEqual({ nodeEpoch: 42 });
   disk.crash({ unsynced: "lost" });
   expect((await open()).cleanShutdown).toBeUndefined();
+});
+
+test("a directory that is marked with a feature level is refused below it, untouched", async () => {
+  const { open, disk } = fixture();
+  const first = await open();
+  expect(first.featureLevel).toBe(1);
+  await first.markFeatureLevel(1);
+  expect(await readText(disk, "/data/meta.properties")).toContain("version=1\n");
+  await Promise.all([first.markFeatureLevel(3), first.markFeatureLevel(2)]);
+  disk.crash({ unsynced: "lost" });
+  const second = await open({ maxFeatureLevel: 3 });
+  expect([second.featureLevel, second.directoryId]).toEqual([3, first.directoryId]);
+  await second.close({ clean: true, nodeEpoch: 7 });
+  await expect(open({ maxFeatureLevel: 2 })).rejects.toThrow("written at feature level 3");
+  expect((await open({ maxFeatureLevel: 3 })).cleanShutdown).toEqual({ nodeEpoch: 7 });
 });
 
 test("partitions without meta.properties, or of another format, are not touched", async () => {

@@ -33,6 +33,11 @@ export interface DataDirectoryOptions {
   readonly nodeId: number;
   /** The cluster that the node belongs to. When not given: what the directory says, or a new one. */
   readonly clusterId?: string | undefined;
+  /**
+   * The highest feature level whose forms the program can read; a directory of a higher one is refused.
+   * Default: any.
+   */
+  readonly maxFeatureLevel?: number | undefined;
   /** See `DiskSpaceGuard`. */
   readonly headroomBytes?: number | undefined;
 }
@@ -55,20 +60,22 @@ const MAX_SMALL_FILE_BYTES = 4096;
 /**
  * A storage node's directory: locked by one process, belonging to one node of one cluster.
  *
- *     meta.properties                   format version, cluster id, node id, directory id
+ *     meta.properties                   format version, cluster id, node id, directory id, feature level
  *     clean-shutdown                    there only between a clean stop and the next start
  *     topics/<topicId>-<partition>/     one directory per partition replica
  *     set-aside/                        what nobody knows; for an operator to look at, never deleted by us
  */
 export class DataDirectory {
   readonly root: string;
-  readonly meta: MetaProperties;
   /** Set when the last process stopped cleanly: its logs need no scan. */
   readonly cleanShutdown: CleanShutdown | undefined;
   readonly spaceGuard: DiskSpaceGuard;
   readonly #options: DataDirectoryOptions;
   readonly #lock: DiskLock;
   #guard: DirectoryGuard | undefined;
+  #meta: MetaProperties;
+  /** Marks with a feature level, one after another. */
+  #marking: Promise<void> = Promise.resolve();
   #closed = false;
 
   private constructor(
@@ -78,7 +85,7 @@ export class DataDirectory {
     this.#options = options;
     this.#lock = found.lock;
     this.root = options.root;
-    this.meta = found.meta;
+    this.#meta = found.meta;
     this.cleanShutdown = found.cleanShutdown;
     const { disk, clock, logger, headroomBytes } = options;
     this.spaceGuard = new DiskSpaceGuard({ disk, clock, logger, path: options.root, headroomBytes });
@@ -107,11 +114,33 @@ export class DataDirectory {
   }
 
   get clusterId(): string {
-    return this.meta.clusterId;
+    return this.#meta.clusterId;
   }
 
   get directoryId(): string {
-    return this.meta.directoryId;
+    return this.#meta.directoryId;
+  }
+
+  /** What is in the directory may be in forms of this feature level, and of none above it. */
+  get featureLevel(): number {
+    return this.#meta.featureLevel;
+  }
+
+  /**
+   * Notes, durably, that forms of the level are written from now on: a program that cannot read them refuses
+   * the directory then. It never goes back to a lower one.
+   */
+  markFeatureLevel(level: number): Promise<void> {
+    const marking = this.#marking.then(() => this.#mark(level));
+    this.#marking = marking.catch(() => undefined);
+    return marking;
+  }
+
+  async #mark(featureLevel: number): Promise<void> {
+    if (this.#closed || this.lost !== undefined || featureLevel <= this.#meta.featureLevel) return;
+    const marked = { ...this.#meta, featureLevel };
+    await writeMeta(this.#options, marked);
+    this.#meta = marked;
   }
 
   /**
@@ -120,7 +149,8 @@ export class DataDirectory {
    * what it would get. Whoever runs the node then stops it.
    */
   async watch(onLost: (error: OttlaError) => void): Promise<void> {
-    const { root, meta } = this;
+    const { root } = this;
+    const meta = this.#meta;
     const metaPath = `${root}/${META_PROPERTIES}`;
     const lost = (error: OttlaError): void => {
       this.spaceGuard.stop();
@@ -186,6 +216,7 @@ export class DataDirectory {
     this.#closed = true;
     this.spaceGuard.stop();
     this.#guard?.stop();
+    await this.#marking;
     try {
       // What has taken its place since the last look is marked by its own node.
       await this.#guard?.check();
@@ -235,11 +266,19 @@ async function loadMeta(options: DataDirectoryOptions): Promise<MetaProperties> 
         `${root} holds partitions but no ${META_PROPERTIES}: restore it, or use an empty directory`,
       );
     }
-    const meta = { clusterId: options.clusterId ?? random.uuid(), nodeId, directoryId: random.uuid() };
-    await writeFileDurably(disk, path, new TextEncoder().encode(encodeMetaProperties(meta)));
+    const clusterId = options.clusterId ?? random.uuid();
+    const meta = { clusterId, nodeId, directoryId: random.uuid(), featureLevel: 1 };
+    await writeMeta(options, meta);
     return meta;
   }
   const meta = parseMetaProperties(new TextDecoder().decode(bytes), path);
+  const { maxFeatureLevel = Number.POSITIVE_INFINITY } = options;
+  if (meta.featureLevel > maxFeatureLevel) {
+    throw invalidDirectory(
+      `${root} was written at feature level ${meta.featureLevel}; this version of Ottla reads up to level ` +
+        `${maxFeatureLevel}: use a newer one`,
+    );
+  }
   if (options.clusterId !== undefined && meta.clusterId !== options.clusterId) {
     throw invalidDirectory(
       `${root} belongs to cluster ${meta.clusterId}, but this node is of cluster ${options.clusterId}`,
@@ -249,6 +288,14 @@ async function loadMeta(options: DataDirectoryOptions): Promise<MetaProperties> 
     throw invalidDirectory(`${root} belongs to node ${meta.nodeId}, but this is node ${nodeId}`);
   }
   return meta;
+}
+
+function writeMeta({ root, disk }: DataDirectoryOptions, meta: MetaProperties): Promise<void> {
+  return writeFileDurably(
+    disk,
+    `${root}/${META_PROPERTIES}`,
+    new TextEncoder().encode(encodeMetaProperties(meta)),
+  );
 }
 
 async function takeCleanShutdown(options: DataDirectoryOptions): Promise<CleanShutdown | undefined> {

@@ -1,5 +1,12 @@
 import { expect, it } from "vitest";
-import { FEATURE_LEVELS, levelProblem, levelRangeOf, requireSupportedLevel } from "./feature-levels.ts";
+import {
+  allowsFeature,
+  FEATURE_LEVELS,
+  levelProblem,
+  levelRangeOf,
+  requireFeature,
+  requireSupportedLevel,
+} from "./feature-levels.ts";
 
 it("counts levels from 1 without a gap, each with words for those who decide about it", () => {
   expect(FEATURE_LEVELS.map(({ level }) => level)).toEqual(FEATURE_LEVELS.map((_, index) => index + 1));
@@ -12,6 +19,16 @@ it("counts levels from 1 without a gap, each with words for those who decide abo
 it("takes a node that says nothing of levels for one of the first", () => {
   expect(levelRangeOf({})).toEqual({ min: 1, max: 1 });
   expect(levelRangeOf({ minFeatureLevel: 2, maxFeatureLevel: 4 })).toEqual({ min: 2, max: 4 });
+});
+
+it("allows what is new from its level on, and says how to come to it", () => {
+  expect(allowsFeature(undefined, "cordonedNodes")).toBe(false);
+  expect(allowsFeature(1, "cordonedNodes")).toBe(false);
+  expect(allowsFeature(2, "cordonedNodes")).toBe(true);
+  expect(() => requireFeature(2, "cordonedNodes", "it")).not.toThrow();
+  expect(() => requireFeature(1, "cordonedNodes", "it")).toThrow(
+    "it needs feature level 2, the cluster is at 1: raise it with ottla cluster upgrade",
+  );
 });
 
 it("says which version to use where a program cannot work at the cluster's level", () => {

@@ -17,7 +17,39 @@ export interface FeatureLevel {
  */
 export const FEATURE_LEVELS: readonly FeatureLevel[] = [
   { level: 1, since: "0.1.0", allows: "the formats and calls of the first version" },
+  {
+    level: 2,
+    since: "0.1.0",
+    allows:
+      "cordoned storage nodes (ottla cluster cordon), and data directories that say at which level they were " +
+      "written, so that a program that cannot read them refuses them also where the metadata is lost",
+  },
 ];
+
+/** What needs a level: the one that allows it first. */
+const FEATURES = {
+  /** `drain` of a storage node's record may be "cordoned", and `DrainNode` may ask for it. */
+  cordonedNodes: 2,
+  /** `meta.properties` of version 2. */
+  markedDirectories: 2,
+} as const;
+
+export type Feature = keyof typeof FEATURES;
+
+export function allowsFeature(level: number | undefined, feature: Feature): boolean {
+  return level !== undefined && level >= FEATURES[feature];
+}
+
+/** Throws UNSUPPORTED_VERSION where the cluster's level does not allow it yet. */
+export function requireFeature(level: number | undefined, feature: Feature, what: string): void {
+  if (allowsFeature(level, feature)) return;
+  throw new OttlaError(
+    "UNSUPPORTED_VERSION",
+    `${what} needs feature level ${FEATURES[feature]}, the cluster is at ${level ?? "none yet"}: raise it with ` +
+      "ottla cluster upgrade when all nodes run a version that supports it",
+    { metadata: { featureLevel: String(FEATURES[feature]) } },
+  );
+}
 
 export interface LevelRange {
   readonly min: number;

@@ -13,13 +13,16 @@ export { type ClusterListener, ClusterView, type ClusterViewOptions } from "./cl
 export { defaultReplicationFactor } from "./default-replication.ts";
 export { EmbeddedStore, type EmbeddedStoreOptions } from "./embedded-store.ts";
 export {
+  allowsFeature,
   FEATURE_LEVELS,
+  type Feature,
   type FeatureLevel,
   formatLevels,
   includesLevel,
   type LevelRange,
   levelProblem,
   levelRangeOf,
+  requireFeature,
   requireSupportedLevel,
   SUPPORTED_LEVELS,
 } from "./feature-levels.ts";

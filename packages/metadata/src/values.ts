@@ -95,9 +95,10 @@ export interface NodeRegistration {
   readonly cleanShutdownNodeEpoch: number;
 }
 
-export type DrainState = "none" | "draining" | "drained";
+/** cordoned (from feature level 2 on): it takes no replicas, and keeps those that it has. */
+export type DrainState = "none" | "cordoned" | "draining" | "drained";
 
-const DRAIN_STATES: readonly DrainState[] = ["none", "draining", "drained"];
+const DRAIN_STATES: readonly DrainState[] = ["none", "cordoned", "draining", "drained"];
 
 /** What the coordinator remembers about a storage node beyond its lease. */
 export interface StorageNodeState {

@@ -2,6 +2,7 @@ import { invalidRequest, toOttlaError } from "@ottla/errors";
 import type { LevelRange } from "@ottla/metadata";
 import type {
   CoordinatorService,
+  DrainNodeRequest,
   Reassignment as ReassignmentMessage,
 } from "@ottla/proto/ottla/internal/v1/coordinator";
 import { errorToMessage, type ServiceImplementation } from "@ottla/rpc";
@@ -10,6 +11,7 @@ import type { Coordinator } from "./coordinator.ts";
 import type { CoordinatorMetrics } from "./coordinator-metrics.ts";
 import type { LevelChange } from "./feature-level.ts";
 import type { Reassignment } from "./reassignments.ts";
+import type { WantedDrain } from "./storage-node-records.ts";
 
 type Service = ServiceImplementation<typeof CoordinatorService>;
 
@@ -114,7 +116,7 @@ function forOperators(answer: Answer) {
       }),
     drainNode: (request) =>
       answer("DrainNode", async (active) => ({
-        revision: BigInt(await active.records.drain(request.nodeId, request.drain)),
+        revision: BigInt(await active.records.setDrain(request.nodeId, wantedDrain(request))),
       })),
     alterBalancing: (request) =>
       answer("AlterBalancing", async (active) => ({
@@ -127,6 +129,12 @@ function forOperators(answer: Answer) {
         return levelChangeToMessage(await active.raiseFeatureLevel({ level, dryRun }, signal), active.levels);
       }),
   } satisfies Partial<Service>;
+}
+
+function wantedDrain({ drain, cordon }: DrainNodeRequest): WantedDrain {
+  if (drain && cordon) throw invalidRequest("cordon", "it is given with `drain`");
+  if (drain) return "draining";
+  return cordon ? "cordoned" : "none";
 }
 
 function levelChangeToMessage(change: LevelChange, supported: LevelRange) {

@@ -52,7 +52,7 @@ export class LeaderBalance {
 
   #decide(state: ClusterPartition): PartitionDecision {
     const [preferred = -1] = state.replicas;
-    if (this.#nodes.isGoing(state.topicId) || this.#nodes.drainOf(preferred) !== "none") return undefined;
+    if (this.#nodes.isGoing(state.topicId) || this.#nodes.isEmptied(preferred)) return undefined;
     const after = changedState(state, withPreferredLeader(state, this.#nodes.electable));
     return after === undefined ? undefined : { kind: "put", state: after };
   }

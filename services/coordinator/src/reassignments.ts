@@ -171,12 +171,12 @@ export class Reassignments {
   }
 
   #drainProblem(state: ClusterPartition, replicas: readonly number[]): string | undefined {
-    const drained = replicas.find(
+    const closed = replicas.find(
       (nodeId) => !state.replicas.includes(nodeId) && this.#nodes.drainOf(nodeId) !== "none",
     );
-    return drained === undefined
-      ? undefined
-      : `would move to storage node ${drained}, which is being drained`;
+    if (closed === undefined) return undefined;
+    const why = this.#nodes.isEmptied(closed) ? "being drained" : "cordoned";
+    return `would move to storage node ${closed}, which is ${why}`;
   }
 }
 

@@ -133,6 +133,46 @@ describe("the system's own topics", () => {
   });
 });
 
+describe("a cordoned storage node", () => {
+  it("keeps what it has and gets nothing more, until it is resumed", async () => {
+    await coordinator.client.createTopic(newTopic("t", { partitions: 9, replicationFactor: 1 }));
+    await cluster.settle();
+    const before = counts();
+    await coordinator.client.drainNode({ nodeId: 2, drain: false, cordon: true });
+    await coordinator.client.createTopic(newTopic("u", { partitions: 8, replicationFactor: 2 }));
+    await cluster.settle();
+    expect(cluster.view.storageNode(2)).toMatchObject({ drain: "cordoned" });
+    // What leaves another node does not come to it either.
+    await cluster.registerNode(4);
+    await cluster.settle();
+    await coordinator.client.drainNode({ nodeId: 3, drain: true });
+    await untilQuiet();
+    expect(counts()[2]).toBeLessThanOrEqual(before[2] ?? 0);
+    expect(counts()[3]).toBeUndefined();
+    await coordinator.client.drainNode({ nodeId: 2, drain: false });
+    await untilQuiet();
+    expect(counts()[2]).toBeGreaterThan(before[2] ?? 0);
+  });
+
+  it("is refused while the feature level does not know the word, and with a drain at once", async () => {
+    await cluster.close();
+    cluster = await TestCluster.open();
+    await cluster.registerNode(1);
+    const settings = { numPartitions: 1, topicDefaults: {}, initialFeatureLevel: 1 };
+    coordinator = await cluster.startCoordinator(1, { settings });
+    await coordinator.running.whenActive();
+    await cluster.settle();
+    const cordon = { nodeId: 1, drain: false, cordon: true };
+    await expect(coordinator.client.drainNode(cordon)).rejects.toThrow("needs feature level 2");
+    await coordinator.client.raiseFeatureLevel({});
+    await cluster.settle();
+    await coordinator.client.drainNode(cordon);
+    await expect(coordinator.client.drainNode({ ...cordon, drain: true })).rejects.toThrow(
+      "given with `drain`",
+    );
+  });
+});
+
 describe("draining a storage node", () => {
   it("empties it, keeps new replicas off it, and is undone by filling it again", async () => {
     await cluster.registerNode(4);

@@ -109,7 +109,7 @@ export class ReplicaBalance {
       nodeId,
       zone: view.node("partition-storage", nodeId)?.zone ?? "",
       state: stateOf(nodes.drainOf(nodeId), view.storageNode(nodeId)?.filling === true),
-      isReady: nodes.electable(nodeId) !== undefined,
+      isReady: nodes.electable(nodeId) !== undefined && nodes.drainOf(nodeId) !== "cordoned",
     }));
   }
 
@@ -142,7 +142,7 @@ export class ReplicaBalance {
    */
   #isFixed(state: ClusterPartition): boolean {
     if (state.leader < 0) return true;
-    const toDrained = targetReplicas(state).some((id) => this.#services.nodes.drainOf(id) !== "none");
+    const toDrained = targetReplicas(state).some((id) => this.#services.nodes.isEmptied(id));
     return isMoving(state) && !toDrained;
   }
 
@@ -155,7 +155,7 @@ export class ReplicaBalance {
 }
 
 function stateOf(drain: DrainState, isFilling: boolean): PlanNode["state"] {
-  if (drain !== "none") return "draining";
+  if (drain === "draining" || drain === "drained") return "draining";
   return isFilling ? "filling" : "active";
 }
 

@@ -2,12 +2,22 @@ import { OttlaError } from "@ottla/errors";
 import {
   balancingStateCodec,
   type Revision,
+  requireFeature,
   type StorageNodeState,
   storageNodeStateCodec,
 } from "@ottla/metadata";
 import type { SerialQueue } from "./serial-queue.ts";
 import { stripStorageNode } from "./storage-nodes.ts";
 import { type Term, writeAndSee } from "./term.ts";
+
+/** What can be asked for; a node that is draining becomes drained by itself. */
+export type WantedDrain = "none" | "cordoned" | "draining";
+
+const DRAIN_WORDS: Readonly<Record<WantedDrain, string>> = {
+  none: "the storage node takes replicas again",
+  cordoned: "the storage node takes no more replicas",
+  draining: "draining the storage node",
+};
 
 /** What is kept about storage nodes beyond their leases; one change after another. */
 export class StorageNodeRecords {
@@ -59,18 +69,17 @@ export class StorageNodeRecords {
   }
 
   /**
-   * Empties a node, or lets it take replicas again; returns when that is noted, the moves
-   * follow. Refuses what cannot be: topics that need more nodes than would be left.
+   * Empties a node, keeps new replicas away from it, or lets it take them again; returns when that is noted,
+   * the moves follow. Refuses what cannot be: topics that need more nodes than would be left, and cordoned
+   * nodes while others may not know that word.
    */
-  async drain(nodeId: number, drain: boolean): Promise<Revision> {
+  async setDrain(nodeId: number, wanted: WantedDrain): Promise<Revision> {
     const { view, logger } = this.#term;
     if (view.storageNode(nodeId) === undefined) throw unknownNode(nodeId);
-    if (drain) this.#checkEnoughNodes(nodeId);
-    const revision = await this.change(nodeId, ({ filling: _filling, ...record }) => {
-      if (drain) return record.drain === "none" ? { ...record, drain: "draining" } : record;
-      return record.drain === "none" ? record : { ...record, drain: "none", filling: true };
-    });
-    logger.info({ nodeId }, drain ? "draining the storage node" : "the storage node takes replicas again");
+    if (wanted === "draining") this.#checkEnoughNodes(nodeId);
+    if (wanted === "cordoned") requireFeature(view.featureLevel, "cordonedNodes", "a cordoned storage node");
+    const revision = await this.change(nodeId, (record) => withDrain(record, wanted));
+    logger.info({ nodeId }, DRAIN_WORDS[wanted]);
     return revision;
   }
 
@@ -103,6 +112,18 @@ export class StorageNodeRecords {
       logger.info({ paused }, paused ? "balancing is paused" : "balancing goes on");
       return revision;
     });
+  }
+}
+
+function withDrain({ filling, ...record }: StorageNodeState, wanted: WantedDrain): StorageNodeState {
+  switch (wanted) {
+    case "none":
+      if (record.drain === "none") return filling === undefined ? record : { ...record, filling };
+      return { ...record, drain: "none", filling: true };
+    case "cordoned":
+      return { ...record, drain: "cordoned" };
+    case "draining":
+      return record.drain === "drained" ? record : { ...record, drain: "draining" };
   }
 }
 

@@ -47,6 +47,12 @@ export class StorageNodes {
     return this.#term.view.storageNode(nodeId)?.drain ?? "none";
   }
 
+  /** It is to have no replicas, or has none any more. */
+  isEmptied(nodeId: number): boolean {
+    const drain = this.drainOf(nodeId);
+    return drain === "draining" || drain === "drained";
+  }
+
   isLive(nodeId: number): boolean {
     return this.live(nodeId) !== undefined;
   }

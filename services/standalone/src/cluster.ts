@@ -6,6 +6,7 @@ import {
   MetadataKeys,
   type MetadataStore,
   requireSupportedLevel,
+  SUPPORTED_LEVELS,
 } from "@ottla/metadata";
 import { openDataDirectory, type StorageEnd } from "@ottla/partition-storage";
 import type { ClusterIdentity } from "@ottla/rpc";
@@ -21,6 +22,7 @@ import {
   type Settings,
 } from "@ottla/runtime";
 import { addPart } from "./add-part.ts";
+import { keepMarked } from "./feature-level.ts";
 
 export interface OpenClusterOptions {
   readonly settings: Settings;
@@ -87,6 +89,7 @@ export async function openCluster(options: OpenClusterOptions): Promise<OpenClus
     directory.neverUsed();
     throw refusal;
   }
+  await keepMarked(directory.data, view, logger);
   return {
     name: CLUSTER_NAME,
     store,
@@ -136,6 +139,7 @@ async function lockDirectory(
       nodeId,
       clusterId,
       headroomBytes: storage.headroomBytes,
+      maxFeatureLevel: SUPPORTED_LEVELS.max,
     });
   } catch (thrown) {
     if (!(thrown instanceof DiskError)) throw thrown;

@@ -11,6 +11,7 @@ import { type ClusterIdentity, storedSecretProof } from "@ottla/rpc";
 import { readWholeFile } from "@ottla/runtime";
 import { addPart } from "./add-part.ts";
 import { type OpenCluster, type OpenClusterOptions, openDirectory } from "./cluster.ts";
+import { keepMarked } from "./feature-level.ts";
 
 const MAX_SECRET_FILE_BYTES = 64 * 1024;
 const MIN_SECRET_LENGTH = 16;
@@ -55,6 +56,7 @@ export async function joinCluster(options: OpenClusterOptions): Promise<OpenClus
   requireSupportedLevel(view.featureLevel);
   const stores = settings.target.includes("partition-storage");
   const directory = stores ? await openDirectory(options, clusterId) : undefined;
+  if (directory !== undefined) await keepMarked(directory.data, view, logger);
   return { name, store, view, clusterId, identity, directory, closing: signal };
 }
 

@@ -1,4 +1,5 @@
-import { type ClusterView, levelProblem, SUPPORTED_LEVELS } from "@ottla/metadata";
+import { toOttlaError } from "@ottla/errors";
+import { allowsFeature, type ClusterView, levelProblem, SUPPORTED_LEVELS } from "@ottla/metadata";
 import { Gauge, type Logger, type MetricsRegistry, type Readiness } from "@ottla/runtime";
 
 export interface FeatureLevelOptions {
@@ -37,5 +38,38 @@ export function watchFeatureLevel({ view, readiness, metrics, logger }: FeatureL
     const reason = problem();
     if (reason === undefined) logger.info({ featureLevel }, "the cluster is at this feature level");
     else logger.error({ featureLevel }, reason);
+  });
+}
+
+/** A data directory, as far as its feature level is concerned. */
+export interface MarkedDirectory {
+  markFeatureLevel(level: number): Promise<void>;
+}
+
+/**
+ * Marks a data directory with the cluster's feature level, now and whenever it is raised: the directory may
+ * outlive the metadata, and then no one else would tell an older program that it cannot read it.
+ */
+export async function keepMarked(
+  directory: MarkedDirectory,
+  view: ClusterView,
+  logger: Logger,
+): Promise<void> {
+  const mark = async (): Promise<void> => {
+    const { featureLevel } = view;
+    if (featureLevel === undefined || !allowsFeature(featureLevel, "markedDirectories")) return;
+    await directory.markFeatureLevel(featureLevel);
+  };
+  await mark();
+  view.onChange(({ featureLevelChanged }) => {
+    if (!featureLevelChanged) return;
+    mark().catch((thrown: unknown) => {
+      const { featureLevel } = view;
+      const err = toOttlaError(thrown);
+      logger.warn(
+        { err, featureLevel },
+        "the data directory is not marked with the feature level before the next start",
+      );
+    });
   });
 }

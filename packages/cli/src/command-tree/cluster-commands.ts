@@ -59,8 +59,18 @@ function addDrain(cluster: Command, { environment, run }: CommandTree): void {
         return drainNode(node, flags, environment);
       }),
     );
+  withAddress(cluster.command("cordon"))
+    .description("keep new replicas away from a storage node; it keeps those that it has")
+    .argument("<node>", "number of the storage node")
+    .addHelpText("after", examples(["ottla cluster cordon 3"]))
+    .action(
+      run(async (node: string, flags: ConnectionFlags) => {
+        const { cordonNode } = await import("../commands/cluster.ts");
+        return cordonNode(node, flags, environment);
+      }),
+    );
   withAddress(cluster.command("resume"))
-    .description("let a storage node take replicas again that was drained")
+    .description("let a storage node take replicas again that was drained or cordoned")
     .argument("<node>", "number of the storage node")
     .addHelpText("after", examples(["ottla cluster resume 3"]))
     .action(

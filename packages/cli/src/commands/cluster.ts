@@ -38,6 +38,19 @@ export async function drainNode(
   });
 }
 
+export async function cordonNode(
+  node: string,
+  flags: ConnectionFlags,
+  environment: CliEnvironment,
+): Promise<number> {
+  const nodeId = parseCount("<node>", node);
+  return withOttla(flags, environment, async (ottla) => {
+    await ottla.admin().cordonNode(nodeId);
+    environment.stdout.write(`storage node ${nodeId} takes no more replicas\n`);
+    return ExitCode.ok;
+  });
+}
+
 export async function resumeNode(
   node: string,
   flags: ConnectionFlags,
@@ -79,7 +92,7 @@ async function untilDrained(ottla: Ottla, nodeId: number, environment: CliEnviro
       const { nodes } = await ottla.admin().describeCluster();
       const node = nodes.find((each) => each.role === "partition-storage" && each.nodeId === nodeId);
       if (node === undefined || node.drain === "drained") break;
-      if (node.drain === "none") {
+      if (node.drain === "none" || node.drain === "cordoned") {
         throw new CliError(ExitCode.failed, `storage node ${nodeId} is not being drained any more`);
       }
       if (node.replicaCount !== shown) {

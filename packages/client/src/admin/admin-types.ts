@@ -104,7 +104,7 @@ export interface NodeDescription {
   readonly maxFeatureLevel: number;
   /** It is there and takes no part: the cluster's feature level is not among them. */
   readonly refused: boolean;
-  /** Whether a storage node is being emptied, or has been. */
+  /** Whether a storage node is being emptied, has been, or takes no more replicas. */
   readonly drain: DrainStateName;
   /** Replicas of the node that are not in sync. */
   readonly outOfSyncCount: number;
@@ -114,7 +114,8 @@ export interface NodeDescription {
   readonly storage: NodeStorage | undefined;
 }
 
-export type DrainStateName = "none" | "draining" | "drained";
+/** cordoned: it takes no replicas and keeps those that it has. */
+export type DrainStateName = "none" | "cordoned" | "draining" | "drained";
 
 export interface NodeStorage {
   readonly diskFreeBytes: bigint;

@@ -177,6 +177,11 @@ export class Admin {
     return replicaCount;
   }
 
+  /** Keeps new replicas away from a storage node, which keeps those that it has. Needs feature level 2. */
+  async cordonNode(nodeId: number): Promise<void> {
+    await this.#admin.cordonNode({ nodeId }, this.#callOptions);
+  }
+
   /** Lets a storage node take replicas again. */
   async resumeNode(nodeId: number): Promise<void> {
     await this.#admin.resumeNode({ nodeId }, this.#callOptions);

@@ -79,6 +79,7 @@ const SOURCE_NAMES: Readonly<Record<ConfigSource, ConfigSourceName>> = {
 const DRAIN_NAMES: Readonly<Record<DrainState, DrainStateName>> = {
   [DrainState.UNSPECIFIED]: "none",
   [DrainState.NONE]: "none",
+  [DrainState.CORDONED]: "cordoned",
   [DrainState.DRAINING]: "draining",
   [DrainState.DRAINED]: "drained",
 };

@@ -67,6 +67,7 @@ export class MemoryServer {
         pauseBalancing: unused,
         resumeBalancing: unused,
         upgradeCluster: unused,
+        cordonNode: unused,
         describeCluster: async () => ({ clusterId: "memory" }),
         describeTopics: async ({ names }) => ({ topics: names.map((name) => this.#describe(name)) }),
       });

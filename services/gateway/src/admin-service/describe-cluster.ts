@@ -20,6 +20,7 @@ type NodeInit = Exclude<MessageInitShape<typeof NodeSchema>, Node>;
 
 const DRAIN_STATES: Readonly<Record<DrainState, PublicDrainState>> = {
   none: PublicDrainState.NONE,
+  cordoned: PublicDrainState.CORDONED,
   draining: PublicDrainState.DRAINING,
   drained: PublicDrainState.DRAINED,
 };

@@ -1,5 +1,6 @@
 import { OttlaError } from "@ottla/errors";
-import type { DrainNodeRequest, ResumeNodeRequest } from "@ottla/proto/ottla/v1/admin";
+import { requireFeature } from "@ottla/metadata";
+import type { CordonNodeRequest, DrainNodeRequest, ResumeNodeRequest } from "@ottla/proto/ottla/v1/admin";
 import type { CallContext } from "@ottla/rpc";
 import { checkInteger } from "../checks.ts";
 import { shown, type TopicChangeOptions } from "./topic-changes.ts";
@@ -12,7 +13,7 @@ export async function drainNode(
   request: DrainNodeRequest,
   context: CallContext,
 ): Promise<{ replicaCount: number }> {
-  const nodeId = await setDrain(options, request.nodeId, true, context);
+  const nodeId = await setDrain(options, request.nodeId, { drain: true, cordon: false }, context);
   let replicaCount = 0;
   for (const { replicas } of options.view.partitions()) if (replicas.includes(nodeId)) replicaCount += 1;
   return { replicaCount };
@@ -23,7 +24,18 @@ export async function resumeNode(
   request: ResumeNodeRequest,
   context: CallContext,
 ): Promise<object> {
-  await setDrain(options, request.nodeId, false, context);
+  await setDrain(options, request.nodeId, { drain: false, cordon: false }, context);
+  return {};
+}
+
+/** Asked only at a level at which each coordinator knows the word: an older one would do the opposite. */
+export async function cordonNode(
+  options: TopicChangeOptions,
+  request: CordonNodeRequest,
+  context: CallContext,
+): Promise<object> {
+  requireFeature(options.view.featureLevel, "cordonedNodes", "a cordoned storage node");
+  await setDrain(options, request.nodeId, { drain: false, cordon: true }, context);
   return {};
 }
 
@@ -42,7 +54,7 @@ export async function setBalancing(
 async function setDrain(
   options: TopicChangeOptions,
   id: number,
-  drain: boolean,
+  wanted: { readonly drain: boolean; readonly cordon: boolean },
   context: CallContext,
 ): Promise<number> {
   const { view, topics, controller } = options;
@@ -58,7 +70,7 @@ async function setDrain(
       { metadata: { field: "node_id" } },
     );
   }
-  const changed = await controller.call((client) => client.drainNode({ nodeId, drain }), {
+  const changed = await controller.call((client) => client.drainNode({ nodeId, ...wanted }), {
     isRepeatable: true,
   });
   await shown(options, changed.revision, context);
