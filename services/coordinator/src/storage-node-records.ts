@@ -116,15 +116,11 @@ export class StorageNodeRecords {
 }
 
 function withDrain({ filling, ...record }: StorageNodeState, wanted: WantedDrain): StorageNodeState {
-  switch (wanted) {
-    case "none":
-      if (record.drain === "none") return filling === undefined ? record : { ...record, filling };
-      return { ...record, drain: "none", filling: true };
-    case "cordoned":
-      return { ...record, drain: "cordoned" };
-    case "draining":
-      return record.drain === "drained" ? record : { ...record, drain: "draining" };
+  if (wanted === "none") {
+    if (record.drain === "none") return filling === undefined ? record : { ...record, filling };
+    return { ...record, drain: "none", filling: true };
   }
+  return wanted === "draining" && record.drain === "drained" ? record : { ...record, drain: wanted };
 }
 
 function unknownNode(nodeId: number): OttlaError {
