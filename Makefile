@@ -4,7 +4,7 @@ NODE := sh scripts/node.sh
 BIN := node_modules
 
 .PHONY: help install up cluster test test-unit conformance chaos chaos-short
-.PHONY: simulate simulate-mutants simulate-short lint fix generate pack bundle image chart rendered dashboards
+.PHONY: upgrade-test simulate simulate-mutants simulate-short lint fix generate pack bundle image chart rendered dashboards
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -48,6 +48,10 @@ conformance: install ## Prove Ottla with real Kafka clients and Kafka's own tool
 chaos-short: install ## Break a real cluster of many processes in each way once (needs etcd)
 	sh tests/conformance/setup.sh python
 	$(NODE) $(BIN)/vitest/vitest.mjs run --project chaos $(VITEST_FLAGS)
+
+upgrade-test: install ## Upgrade a real cluster from the version before, back and forth, under load (needs etcd)
+	sh tests/upgrade/setup.sh
+	$(NODE) $(BIN)/vitest/vitest.mjs run --project upgrade $(VITEST_FLAGS)
 
 chaos: install ## The same for MINUTES=10 with a random SEED; FAULTS=... names some of them
 	sh tests/conformance/setup.sh python

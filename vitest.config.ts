@@ -32,6 +32,14 @@ export default defineConfig({
       },
       {
         test: {
+          name: "upgrade",
+          include: ["tests/upgrade/**/*.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
           name: "chart",
           include: ["tests/chart/**/*.test.ts", "tests/monitoring/**/*.test.ts"],
           testTimeout: 60_000,

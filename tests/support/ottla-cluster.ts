@@ -29,17 +29,23 @@ export class OttlaCluster {
   readonly nodes: OttlaNode[] = [];
   readonly directory: string;
   readonly #flags: readonly string[];
+  readonly #command: string;
 
-  private constructor(etcd: EtcdServer, directory: string, flags: readonly string[]) {
+  private constructor(etcd: EtcdServer, directory: string, flags: readonly string[], command: string) {
     this.etcd = etcd;
     this.directory = directory;
     this.#flags = flags;
+    this.#command = command;
   }
 
-  /** Resolves when all nodes are ready. `flags` are for all of them. */
-  static async start(shape: ClusterShape, flags: readonly string[] = []): Promise<OttlaCluster> {
+  /** Resolves when all nodes are ready. `flags` and `command` are for all of them. */
+  static async start(
+    shape: ClusterShape,
+    flags: readonly string[] = [],
+    command = ottlaCommand,
+  ): Promise<OttlaCluster> {
     const directory = await mkdtemp(join(tmpdir(), "ottla-cluster-"));
-    const cluster = new OttlaCluster(await EtcdServer.start(), directory, flags);
+    const cluster = new OttlaCluster(await EtcdServer.start(), directory, flags, command);
     const add = async (role: Role, count: number): Promise<void> => {
       for (let nodeId = 1; nodeId <= count; nodeId += 1) await cluster.#make(role);
     };
@@ -83,6 +89,7 @@ export class OttlaCluster {
       directory: this.directory,
       endpoints: this.etcd.endpoints,
       flags: this.#flags,
+      command: this.#command,
     });
     this.nodes.push(node);
     return node;
@@ -97,6 +104,8 @@ export interface OttlaNodeOptions {
   readonly endpoints: readonly string[];
   readonly flags?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  /** Another `ottla` than that of the checkout. */
+  readonly command?: string;
   /** Default: this one. */
   readonly machine?: Machine;
   /** Keeps all that the node says, over its restarts. */
@@ -114,6 +123,8 @@ export class OttlaNode {
   readonly machine: Machine;
   /** In force from the next start on. */
   readonly environment: Record<string, string>;
+  /** The `ottla` that it starts next. */
+  command: string;
   readonly #options: OttlaNodeOptions;
   #process: ChildProcess | undefined;
   /** It runs and nobody has asked it to end. */
@@ -122,6 +133,7 @@ export class OttlaNode {
 
   private constructor(options: OttlaNodeOptions, ports: readonly number[]) {
     this.#options = options;
+    this.command = options.command ?? ottlaCommand;
     this.role = options.role;
     this.nodeId = options.nodeId;
     this.machine = options.machine ?? THIS_MACHINE;
@@ -181,7 +193,7 @@ export class OttlaNode {
     ];
     const dataDir = `--data-dir=${this.dataDirectory}`;
     const serve = ["serve", `--target=${role}`, `--node-id=${nodeId}`, ...ports, dataDir, ...flags];
-    const { program, parameters } = commandOn(this.machine, ottlaCommand, serve);
+    const { program, parameters } = commandOn(this.machine, this.command, serve);
     const child = spawn(program, parameters, {
       stdio: ["ignore", "pipe", "pipe"],
       env: {
