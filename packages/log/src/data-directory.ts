@@ -11,6 +11,7 @@ import {
 import { DirectoryGuard } from "./directory-guard.ts";
 import { DiskSpaceGuard } from "./disk-space-guard.ts";
 import { DELETED_SUFFIX } from "./file-names.ts";
+import { LOG_FORMATS } from "./format-versions.ts";
 import type { LogLogger } from "./log-logger.ts";
 import {
   encodeMetaProperties,
@@ -53,6 +54,8 @@ export interface CleanShutdown {
 
 const META_PROPERTIES = "meta.properties";
 const CLEAN_SHUTDOWN = "clean-shutdown";
+const MARK_VERSION = LOG_FORMATS["clean-shutdown"];
+const MARK = new RegExp(`^version: ${MARK_VERSION}\\nnode-epoch: (\\d{1,16})\\n$`);
 const TOPICS = "topics";
 const SET_ASIDE = "set-aside";
 const MAX_SMALL_FILE_BYTES = 4096;
@@ -221,7 +224,7 @@ export class DataDirectory {
       // What has taken its place since the last look is marked by its own node.
       await this.#guard?.check();
       if (end.clean && this.lost === undefined) {
-        const text = `version: 1\nnode-epoch: ${end.nodeEpoch}\n`;
+        const text = `version: ${MARK_VERSION}\nnode-epoch: ${end.nodeEpoch}\n`;
         const path = `${this.root}/${CLEAN_SHUTDOWN}`;
         await writeFileDurably(this.#options.disk, path, new TextEncoder().encode(text));
       }
@@ -305,6 +308,6 @@ async function takeCleanShutdown(options: DataDirectoryOptions): Promise<CleanSh
   if (bytes === undefined) return undefined;
   await disk.remove(path);
   await disk.syncDirectory(root);
-  const match = /^version: 1\nnode-epoch: (\d{1,16})\n$/.exec(new TextDecoder().decode(bytes));
+  const match = MARK.exec(new TextDecoder().decode(bytes));
   return match === null ? undefined : { nodeEpoch: Number(match[1]) };
 }

@@ -10,6 +10,7 @@ export {
 } from "./data-directory.ts";
 export { DiskSpaceGuard, type DiskSpaceGuardOptions } from "./disk-space-guard.ts";
 export { type DumpedItem, type DumpLogOptions, dumpLog } from "./dump-log.ts";
+export { LOG_FORMATS } from "./format-versions.ts";
 export type { EpochEntry } from "./leader-epoch-cache.ts";
 export type { LogCheckpoint } from "./log-checkpoint.ts";
 export { DEFAULT_LOG_CONFIG, type LogConfig } from "./log-config.ts";

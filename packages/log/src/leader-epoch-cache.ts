@@ -1,10 +1,13 @@
 import { type Disk, readWholeFile, writeFileDurably } from "@ottla/runtime";
 import { LEADER_EPOCH_CHECKPOINT } from "./file-names.ts";
+import { LOG_FORMATS } from "./format-versions.ts";
 
 export interface EpochEntry {
   readonly epoch: number;
   readonly startOffset: number;
 }
+
+const VERSION = LOG_FORMATS["leader-epoch-checkpoint"];
 
 /** A log with more epochs than this would take minutes of elections each second for years. */
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
@@ -122,14 +125,14 @@ export async function readLeaderEpochs(
 /** Kafka's text form: a version, the number of entries, then `epoch startOffset` in each line. */
 export function encodeLeaderEpochs(entries: readonly EpochEntry[]): string {
   const lines = entries.map(({ epoch, startOffset }) => `${epoch} ${startOffset}\n`);
-  return `0\n${entries.length}\n${lines.join("")}`;
+  return `${VERSION}\n${entries.length}\n${lines.join("")}`;
 }
 
 export function parseLeaderEpochs(text: string): readonly EpochEntry[] | "damaged" {
   const lines = text.split("\n");
   if (lines.at(-1) === "") lines.pop();
   const [version, count, ...rows] = lines;
-  if (version !== "0" || count !== String(rows.length)) return "damaged";
+  if (version !== String(VERSION) || count !== String(rows.length)) return "damaged";
   const entries: EpochEntry[] = [];
   for (const row of rows) {
     const match = /^(\d{1,10}) (\d{1,16})$/.exec(row);

@@ -1,6 +1,7 @@
 import { crc32c } from "@ottla/records";
 import { type Disk, readWholeFile, writeFileDurably } from "@ottla/runtime";
 import { LOG_CHECKPOINT } from "./file-names.ts";
+import { LOG_FORMATS } from "./format-versions.ts";
 
 /** What a partition knows about itself beyond its records. Written durably, whole, under a CRC. */
 export interface LogCheckpoint {
@@ -15,9 +16,11 @@ export interface LogCheckpoint {
   readonly hasGaps?: boolean | undefined;
 }
 
+const VERSION = LOG_FORMATS["log-checkpoint"];
 const MAX_BYTES = 4096;
 const PATTERN = new RegExp(
-  "^version: 1\\nrecovery-point: (\\d+)\\nlog-start-offset: (\\d+)\\nhigh-watermark: (\\d+)\\n" +
+  `^version: ${VERSION}\\n` +
+    "recovery-point: (\\d+)\\nlog-start-offset: (\\d+)\\nhigh-watermark: (\\d+)\\n" +
     "(?:damaged-from: (\\d+)\\n)?(has-gaps: true\\n)?crc: ([0-9a-f]{8})\\n$",
 );
 
@@ -37,7 +40,7 @@ export async function readLogCheckpoint(
 
 export function encodeLogCheckpoint(value: LogCheckpoint): string {
   const body =
-    `version: 1\nrecovery-point: ${value.recoveryPoint}\n` +
+    `version: ${VERSION}\nrecovery-point: ${value.recoveryPoint}\n` +
     `log-start-offset: ${value.logStartOffset}\nhigh-watermark: ${value.highWatermark}\n` +
     (value.damagedFrom === undefined ? "" : `damaged-from: ${value.damagedFrom}\n`) +
     (value.hasGaps === true ? "has-gaps: true\n" : "");

@@ -1,4 +1,5 @@
 import { OttlaError } from "@ottla/errors";
+import { LOG_FORMATS } from "./format-versions.ts";
 
 /**
  * What a data directory says about itself in `meta.properties`; only its feature level ever changes, and only
@@ -16,7 +17,7 @@ export interface MetaProperties {
 /** Says nothing of levels: all in the directory is of the first one. */
 const FIRST_VERSION = "1";
 /** Says the feature level, so that a program that cannot read its forms refuses the directory. */
-const LEVEL_VERSION = "2";
+const LEVEL_VERSION = String(LOG_FORMATS["meta.properties"]);
 const META_PROPERTIES_VERSIONS: readonly string[] = [FIRST_VERSION, LEVEL_VERSION];
 
 export function encodeMetaProperties(meta: MetaProperties): string {

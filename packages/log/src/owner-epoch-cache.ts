@@ -3,6 +3,10 @@ import { type BatchHeader, crc32c, decodeControlBatch } from "@ottla/records";
 import { type OwnerEpochStart, OwnerEpochs } from "@ottla/replication";
 import { type Disk, readWholeFile, writeFileDurably } from "@ottla/runtime";
 import { OWNER_EPOCH_CHECKPOINT } from "./file-names.ts";
+import { LOG_FORMATS } from "./format-versions.ts";
+
+const VERSION = LOG_FORMATS["owner-epoch-checkpoint"];
+const PATTERN = new RegExp(`^(${VERSION}\\n(\\d+)\\n((?:\\d{1,16} \\d{1,16}\\n)*))crc: ([0-9a-f]{8})\\n$`);
 
 /** Owners below the high watermark are forgotten but for the last, so there are never many. */
 const MAX_FILE_BYTES = 1024 * 1024;
@@ -102,12 +106,12 @@ export async function readOwnerEpochs(
 /** A version, the number of entries, `epoch offset` in each line, and a CRC. */
 export function encodeOwnerEpochs(starts: readonly OwnerEpochStart[]): string {
   const lines = starts.map(({ ownerEpoch, offset }) => `${ownerEpoch} ${offset}\n`);
-  const body = `0\n${starts.length}\n${lines.join("")}`;
+  const body = `${VERSION}\n${starts.length}\n${lines.join("")}`;
   return `${body}crc: ${checksum(body)}\n`;
 }
 
 export function parseOwnerEpochs(text: string): readonly OwnerEpochStart[] | "damaged" {
-  const match = /^(0\n(\d+)\n((?:\d{1,16} \d{1,16}\n)*))crc: ([0-9a-f]{8})\n$/.exec(text);
+  const match = PATTERN.exec(text);
   if (match === null || checksum(match[1] ?? "") !== match[4]) return "damaged";
   const rows = (match[3] ?? "").split("\n").slice(0, -1);
   const starts = rows.map((row) => {

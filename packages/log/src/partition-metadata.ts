@@ -1,5 +1,6 @@
 import { type Disk, readWholeFile, writeFileDurably } from "@ottla/runtime";
 import { PARTITION_METADATA } from "./file-names.ts";
+import { LOG_FORMATS } from "./format-versions.ts";
 
 const MAX_BYTES = 4096;
 
@@ -9,7 +10,7 @@ const MAX_BYTES = 4096;
  */
 export async function ensurePartitionMetadata(disk: Disk, directory: string, topicId: string): Promise<void> {
   const path = `${directory}/${PARTITION_METADATA}`;
-  const text = `version: 0\ntopic_id: ${kafkaUuid(topicId)}\n`;
+  const text = `version: ${LOG_FORMATS["partition.metadata"]}\ntopic_id: ${kafkaUuid(topicId)}\n`;
   const bytes = await readWholeFile(disk, path, MAX_BYTES);
   if (bytes !== undefined && new TextDecoder().decode(bytes) === text) return;
   await writeFileDurably(disk, path, new TextEncoder().encode(text));

@@ -1,7 +1,8 @@
 import { crc32c } from "@ottla/records";
+import { LOG_FORMATS } from "./format-versions.ts";
 import { MAX_REMEMBERED_BATCHES, type ProducerBatch, type ProducerEntry } from "./producer-entry.ts";
 
-const VERSION = 1;
+const VERSION = LOG_FORMATS.snapshot;
 const CRC_POSITION = 2;
 const BODY_POSITION = 6;
 const ENTRIES_POSITION = 10;

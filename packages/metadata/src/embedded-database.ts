@@ -6,8 +6,8 @@ import type { KeyValue, Revision } from "./metadata-store.ts";
 /** "Ottl", so that another program's database is not taken for ours. */
 const APPLICATION_ID = 0x4f74746c;
 
-/** The layout of the tables below. */
-const FORMAT_VERSION = 1;
+/** The layout of the tables below; changed only together with a golden directory (tests/golden). */
+export const EMBEDDED_FORMAT = 1;
 
 const PAGE_BYTES = 4096;
 const WAL_LIMIT_BYTES = 4 * 1024 * 1024;
@@ -35,7 +35,7 @@ const SCHEMA = `
   CREATE TABLE store (id INTEGER PRIMARY KEY CHECK (id = 0), revision INTEGER NOT NULL) STRICT;
   INSERT INTO store (id, revision) VALUES (0, 1);
   PRAGMA application_id = ${APPLICATION_ID};
-  PRAGMA user_version = ${FORMAT_VERSION};
+  PRAGMA user_version = ${EMBEDDED_FORMAT};
 `;
 
 export interface EmbeddedDatabaseOptions {
@@ -176,11 +176,11 @@ function prepareSchema(database: DatabaseSync, path: string): void {
     database.exec(`BEGIN IMMEDIATE; ${SCHEMA} COMMIT;`);
   } else if (applicationId !== APPLICATION_ID) {
     throw damaged(path, "it is a database of another program");
-  } else if (formatVersion !== FORMAT_VERSION) {
+  } else if (formatVersion !== EMBEDDED_FORMAT) {
     throw new OttlaError(
       "INVALID_DATA_DIRECTORY",
       `metadata database ${path} has format ${String(formatVersion)}, this version of Ottla reads ` +
-        `${FORMAT_VERSION}: use the version that wrote it`,
+        `${EMBEDDED_FORMAT}: use the version that wrote it`,
       { metadata: { path } },
     );
   }

@@ -11,6 +11,7 @@ export {
 } from "./cluster-state.ts";
 export { type ClusterListener, ClusterView, type ClusterViewOptions } from "./cluster-view.ts";
 export { defaultReplicationFactor } from "./default-replication.ts";
+export { EMBEDDED_FORMAT } from "./embedded-database.ts";
 export { EmbeddedStore, type EmbeddedStoreOptions } from "./embedded-store.ts";
 export {
   allowsFeature,

@@ -75,13 +75,20 @@ export interface EncodedRecord {
   readonly value: Uint8Array | null;
 }
 
-/** Of keys, and of the values of the consumer protocol. */
-const VERSION = 0;
-const GROUP_VERSION = 3;
-/** The oldest that holds a leader epoch; 4 holds the topic's id too, and 1 alone an end of its own. */
-const OFFSET_VERSION = 3;
-const OFFSET_WITH_TOPIC_ID_VERSION = 4;
-const OFFSET_WITH_EXPIRY_VERSION = 1;
+/**
+ * The versions of Kafka's schemas in which records are written; changed only under a feature level and together
+ * with a golden directory (tests/golden).
+ */
+export const GROUP_RECORD_FORMATS = {
+  /** Of keys, and of the values of the consumer protocol. */
+  keys: 0,
+  group: 3,
+  /** The oldest that holds a leader epoch; 4 holds the topic's id too, and 1 alone an end of its own. */
+  offset: 3,
+  offsetWithTopicId: 4,
+  offsetWithExpiry: 1,
+} as const;
+const VERSION = GROUP_RECORD_FORMATS.keys;
 
 /** Kafka's own form of the record: its tools read our topic, and we read theirs. */
 export function encodeGroupRecord(record: GroupRecord): EncodedRecord {
@@ -93,7 +100,10 @@ export function encodeGroupRecord(record: GroupRecord): EncodedRecord {
     }
     case "group": {
       const key = groupMetadataKey.encode(VERSION, record, GroupRecordType.GROUP);
-      return { key, value: record.value && groupMetadataValue.encode(GROUP_VERSION, record.value) };
+      return {
+        key,
+        value: record.value && groupMetadataValue.encode(GROUP_RECORD_FORMATS.group, record.value),
+      };
     }
     default:
       return encodeConsumerRecord(record);
@@ -132,8 +142,8 @@ function encodeConsumerRecord(record: ConsumerRecord): EncodedRecord {
 }
 
 function offsetVersion({ expireTimestamp = -1, topicId }: MessageGivenOf<typeof offsetValue>): number {
-  if (expireTimestamp >= 0) return OFFSET_WITH_EXPIRY_VERSION;
-  return topicId === undefined ? OFFSET_VERSION : OFFSET_WITH_TOPIC_ID_VERSION;
+  if (expireTimestamp >= 0) return GROUP_RECORD_FORMATS.offsetWithExpiry;
+  return topicId === undefined ? GROUP_RECORD_FORMATS.offset : GROUP_RECORD_FORMATS.offsetWithTopicId;
 }
 
 /** Undefined for a kind that this version does not know; throws INVALID_RECORD where the bytes are none. */
