@@ -4,7 +4,8 @@ NODE := sh scripts/node.sh
 BIN := node_modules
 
 .PHONY: help install up cluster test test-unit conformance chaos chaos-short
-.PHONY: upgrade-test simulate simulate-mutants simulate-short lint fix generate pack bundle image chart rendered dashboards
+.PHONY: upgrade-test golden
+.PHONY: simulate simulate-mutants simulate-short lint fix generate pack bundle image chart rendered dashboards
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -49,13 +50,17 @@ chaos-short: install ## Break a real cluster of many processes in each way once 
 	sh tests/conformance/setup.sh python
 	$(NODE) $(BIN)/vitest/vitest.mjs run --project chaos $(VITEST_FLAGS)
 
-upgrade-test: install ## Upgrade a real cluster from the version before, back and forth, under load (needs etcd)
+upgrade-test: install ## Upgrade a real cluster from the version before, and roll it back (needs etcd)
 	sh tests/upgrade/setup.sh
 	$(NODE) $(BIN)/vitest/vitest.mjs run --project upgrade $(VITEST_FLAGS)
 
 chaos: install ## The same for MINUTES=10 with a random SEED; FAULTS=... names some of them
 	sh tests/conformance/setup.sh python
 	@$(NODE) tests/chaos/main.ts
+
+golden: install ## Write a golden data directory of the formats of now (NAME=..., see tests/golden)
+	$(NODE) tests/golden/make-golden.ts $(if $(NAME),--name $(NAME)) $(if $(OTTLA),--ottla $(OTTLA)) \
+		$(if $(FORMATS),--formats '$(FORMATS)')
 
 pack: install ## Make tarballs of the SDK and what it stands on, in dist/pack
 	$(NODE) scripts/pack.ts

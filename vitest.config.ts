@@ -18,7 +18,7 @@ export default defineConfig({
       {
         test: {
           name: "integration",
-          include: ["tests/integration/**/*.test.ts"],
+          include: ["tests/integration/**/*.test.ts", "tests/golden/**/*.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 60_000,
         },

@@ -24,8 +24,8 @@ class Member {
 }
 
 /**
- * A producer and the members of one group, one at each gateway, all of them the SDK's: they go on over restarts
- * of anything, and none is ever given an error.
+ * A producer and the members of one group, one at each gateway, all of them the SDK's: they go on over
+ * restarts of anything, and none is ever given an error.
  */
 export class GroupTraffic {
   readonly #ottla: Ottla;

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Builds the version before this one, from the commit that `previous-version` names, under .cache/previous: what
-# a rolling upgrade comes from and a rollback goes to. Quick when it is there. Without that commit in the history
-# (a shallow clone) it says so, and fails in continuous integration; elsewhere the tests say what they skip.
+# Builds the version before this one, from the commit that `previous-version` names, under .cache/previous:
+# what a rolling upgrade comes from and a rollback goes to. Quick when it is there. Without that commit in the
+# history (a shallow clone) it says so, and fails in continuous integration; elsewhere the tests say what they
+# skip.
 set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 root=$(CDPATH= cd -- "$here/../.." && pwd)

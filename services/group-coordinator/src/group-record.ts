@@ -76,8 +76,8 @@ export interface EncodedRecord {
 }
 
 /**
- * The versions of Kafka's schemas in which records are written; changed only under a feature level and together
- * with a golden directory (tests/golden).
+ * The versions of Kafka's schemas in which records are written; changed only under a feature level and
+ * together with a golden directory (tests/golden).
  */
 export const GROUP_RECORD_FORMATS = {
   /** Of keys, and of the values of the consumer protocol. */
