@@ -190,10 +190,10 @@ export async function readByGrpc(
 
 function toRecords(batches: Uint8Array, from: number): GoldenRecord[] {
   return [...decodeBatches(batches)]
-    .filter(({ offset }) => Number(offset) >= from)
-    .map(({ offset, timestampMs, key, value, headers = [] }) => [
-      Number(offset),
-      Number(timestampMs),
+    .filter(({ offset }) => offset >= from)
+    .map(({ offset, timestampMs, key, value, headers }) => [
+      offset,
+      timestampMs,
       shown(key),
       shown(value),
       headers.map((header): readonly [string, string | null] => [header.key, shown(header.value)]),
