@@ -18,8 +18,8 @@ import {
 
 /**
  * `make golden`: writes a data directory with one of everything that is on disk, as the program writes it
- * now, and what must be read back from it, into tests/golden/NAME. OTTLA names another program, FORMATS (JSON)
- * what differs from this program's formats then.
+ * now, and what must be read back from it, into tests/golden/NAME. OTTLA names another program, FORMATS (in
+ * JSON) what differs from this program's formats then.
  */
 const { values } = parseArgs({
   options: { name: { type: "string" }, ottla: { type: "string" }, formats: { type: "string" } },
