@@ -3,7 +3,7 @@ PNPM := npx --yes pnpm@12
 NODE := sh scripts/node.sh
 BIN := node_modules
 
-.PHONY: help install up cluster test test-unit conformance chaos chaos-short
+.PHONY: help install up cluster test test-unit test-etcd conformance chaos chaos-short
 .PHONY: upgrade-test golden
 .PHONY: simulate simulate-mutants simulate-short lint fix generate pack bundle image chart rendered dashboards
 
@@ -32,6 +32,11 @@ test: install ## Run all tests that need nothing but the packages
 
 test-unit: install ## Run the tests that stay in one process
 	$(NODE) $(BIN)/vitest/vitest.mjs run --project unit $(VITEST_FLAGS)
+
+test-etcd: install ## Run what stands on etcd with another version of it: ETCD=3.5.13|3.5|3.6
+	PATH="$$(sh tests/etcd/setup.sh $(ETCD)):$$PATH" $(NODE) $(BIN)/vitest/vitest.mjs run --project integration \
+		tests/integration/etcd- tests/integration/coordinator-etcd tests/integration/cluster-restarts \
+		tests/integration/cluster-recovery $(VITEST_FLAGS)
 
 simulate: install ## Run a whole cluster on virtual time: SEEDS=1000, or SEED=7 LOG=1 to replay one
 	@SEED=$(SEED) SEEDS=$(SEEDS) LOG=$(LOG) $(NODE) tests/simulator/main.ts

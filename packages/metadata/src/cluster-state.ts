@@ -2,8 +2,11 @@ import { includesLevel, levelRangeOf } from "./feature-levels.ts";
 import type { MetadataKeys, NodeRole, ParsedKey } from "./keys.ts";
 import type { KeyValue, Revision } from "./metadata-store.ts";
 import {
+  type AwaitingState,
+  awaitingStateCodec,
   balancingStateCodec,
   type ControllerState,
+  changedStateCodec,
   clusterIdStateCodec,
   controllerStateCodec,
   type FeatureLevelState,
@@ -14,9 +17,12 @@ import {
   nodeRegistrationCodec,
   type PartitionState,
   partitionStateCodec,
+  recoveryStateCodec,
   type StorageNodeState,
   storageNodeStateCodec,
+  type TermEntry,
   type TopicState,
+  termsStateCodec,
   topicStateCodec,
 } from "./values.ts";
 
@@ -49,6 +55,10 @@ export interface ClusterGroupOwner extends GroupOwnerState, Versioned {
 
 export interface ClusterFeatureLevel extends FeatureLevelState, Versioned {}
 
+export interface ClusterAwaitingNode extends AwaitingState, Versioned {
+  readonly nodeId: number;
+}
+
 export interface ClusterController extends ControllerState, Versioned {
   /** The create revision of the election key, which fences all writes of this controller (R1). */
   readonly term: number;
@@ -68,6 +78,8 @@ export interface ClusterChange {
   readonly balancingChanged: boolean;
   /** Nodes that came or went with it are among `nodes`. */
   readonly featureLevelChanged: boolean;
+  /** The store has gone back or was recovered, or storage nodes began or ceased to wait for that. */
+  readonly recoveryChanged: boolean;
 }
 
 export interface PartitionRef {
@@ -86,6 +98,7 @@ export class ChangeRecorder implements ClusterChange {
   controllerChanged = false;
   balancingChanged = false;
   featureLevelChanged = false;
+  recoveryChanged = false;
 
   constructor(revision: Revision) {
     this.revision = revision;
@@ -99,7 +112,7 @@ export class ChangeRecorder implements ClusterChange {
       this.storageNodeIds.length +
       this.groupPartitions.length;
     const isSame = !this.controllerChanged && !this.balancingChanged && !this.featureLevelChanged;
-    return touched === 0 && isSame;
+    return touched === 0 && isSame && !this.recoveryChanged;
   }
 }
 
@@ -116,10 +129,16 @@ export class ClusterState {
   readonly nodes = new Map<NodeRole, Map<number, ClusterNode>>();
   readonly storageNodes = new Map<number, ClusterStorageNode>();
   readonly groupOwners = new Map<number, ClusterGroupOwner>();
+  readonly awaiting = new Map<number, ClusterAwaitingNode>();
   controller: ClusterController | undefined;
   clusterId: string | undefined;
   featureLevel: ClusterFeatureLevel | undefined;
   isBalancingPaused = false;
+  recoveryGeneration = 0;
+  /** When a coordinator wrote anything for the last time, and which. */
+  changedRevision: Revision = 0;
+  writtenBy: string | undefined;
+  terms: readonly TermEntry[] = [];
 
   constructor(keys: MetadataKeys) {
     this.#keys = keys;
@@ -169,6 +188,17 @@ export class ClusterState {
       case "balancing":
         this.isBalancingPaused = false;
         change.balancingChanged = true;
+        return;
+      case "awaiting":
+        this.awaiting.delete(key.nodeId);
+        change.recoveryChanged = true;
+        return;
+      case "recovery":
+        this.recoveryGeneration = 0;
+        change.recoveryChanged = true;
+        return;
+      case "terms":
+        this.terms = [];
         return;
       case "changed":
       case "producer-ids":
@@ -229,7 +259,11 @@ export class ClusterState {
         this.isBalancingPaused = balancingStateCodec.parse(value, entry.key).paused;
         change.balancingChanged = true;
         return;
+      case "awaiting":
+      case "recovery":
       case "changed":
+      case "terms":
+        return this.#putHistory(key, entry, change);
       case "producer-ids":
       case "secret-proof":
       case "topic-name":
@@ -251,6 +285,23 @@ export class ClusterState {
     for (const [index, node] of nodes.entries()) {
       if (this.canWork(node) === couldWork[index]) continue;
       change.nodes.push({ role: node.role, nodeId: node.nodeId });
+    }
+  }
+
+  /** What tells the store's own history, and who does not follow it. */
+  #putHistory(key: ParsedKey, { key: text, value, modRevision }: KeyValue, change: ChangeRecorder): void {
+    if (key.kind === "changed") {
+      this.changedRevision = modRevision;
+      this.writtenBy = changedStateCodec.parse(value, text).by;
+    } else if (key.kind === "terms") {
+      this.terms = termsStateCodec.parse(value, text).terms;
+    } else if (key.kind === "recovery") {
+      this.recoveryGeneration = recoveryStateCodec.parse(value, text).generation;
+      change.recoveryChanged = true;
+    } else if (key.kind === "awaiting") {
+      const { nodeId } = key;
+      this.awaiting.set(nodeId, { ...awaitingStateCodec.parse(value, text), nodeId, modRevision });
+      change.recoveryChanged = true;
     }
   }
 

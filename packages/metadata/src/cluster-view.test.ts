@@ -233,22 +233,6 @@ describe("ClusterView", () => {
     expect(await outcome).toContain("is closed");
   });
 
-  it("does not follow a store that has gone back to an older revision", async () => {
-    await view.waitForRevision(await write(topicPut("a", "a")));
-    await view.waitForRevision(await write(topicPut("b", "b")));
-    const restored = new ModelStore({ clock });
-    await restored.transact({ compare: [], success: [topicPut("a", "a", "deleted")] });
-    const range = store.range.bind(store);
-    store.range = (prefix, options) => restored.range(prefix, options);
-    store.loseWatches();
-    await clock.advance(10_000);
-    expect(view.topicNames()).toEqual(["a", "b"]);
-    store.range = range;
-    await clock.advance(10_000);
-    await view.waitForRevision(await write(topicPut("c", "c")));
-    expect(view.topicNames()).toEqual(["a", "b", "c"]);
-  });
-
   it("skips values that it cannot read, keeps what was there before, and goes on", async () => {
     await view.waitForRevision(await write(partitionPut("id", 0)));
     const revision = await write(

@@ -1,7 +1,9 @@
 import { OttlaError, toOttlaError } from "@ottla/errors";
 import type { Clock, Logger } from "@ottla/runtime";
+import { ChangedReads } from "./changed-reads.ts";
 import {
   ChangeRecorder,
+  type ClusterAwaitingNode,
   type ClusterChange,
   type ClusterController,
   type ClusterGroupOwner,
@@ -13,6 +15,9 @@ import {
 } from "./cluster-state.ts";
 import { MetadataKeys, type NodeRole } from "./keys.ts";
 import type { KeyValue, MetadataStore, RangeResult, Revision, Watch, WatchEvent } from "./metadata-store.ts";
+import { recoveryNeed } from "./recovery-need.ts";
+import { RevisionWaiters } from "./revision-waiters.ts";
+import { type FoundStore, type SeenStore, StoreHistory, type StoreMemory } from "./store-history.ts";
 
 /** The first pause after a failed list; it doubles up to the limit. */
 const RETRY_MS = 50;
@@ -33,12 +38,6 @@ export interface ClusterViewOptions {
 
 export type ClusterListener = (change: ClusterChange) => void;
 
-interface Waiter {
-  readonly revision: Revision;
-  readonly resolve: () => void;
-  readonly reject: (reason: Error) => void;
-}
-
 /**
  * The cluster as one process sees it: lists all keys, then watches from that revision, and lists again after
  * any loss. Lookups are in memory; what they return never changes in place. The view is a little behind the
@@ -50,18 +49,19 @@ export class ClusterView {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #state: ClusterState;
+  #history = new StoreHistory();
   /** The revision at which each key was last taken in: what is not newer is skipped. */
   readonly #modRevisions = new Map<string, Revision>();
   readonly #listeners = new Set<ClusterListener>();
-  readonly #waiters = new Set<Waiter>();
+  readonly #waiters = new RevisionWaiters();
+  readonly #changedReads: ChangedReads;
   readonly #closing = new AbortController();
   readonly #sortedNodes = new Map<NodeRole, readonly ClusterNode[]>();
   #sortedTopicNames: readonly string[] | undefined;
   #watch: Watch | undefined;
+  /** Set while there is no watch. */
+  #lagging: PromiseWithResolvers<void> | undefined;
   #revision: Revision = 0;
-  /** Reads of `changed`: the one under way, and the one for those who came meanwhile. */
-  #reading: Promise<Revision | undefined> | undefined;
-  #nextRead: Promise<Revision | undefined> | undefined;
 
   private constructor(options: ClusterViewOptions) {
     this.keys = new MetadataKeys(options.cluster);
@@ -69,6 +69,7 @@ export class ClusterView {
     this.#clock = options.clock;
     this.#logger = options.logger;
     this.#state = new ClusterState(this.keys);
+    this.#changedReads = new ChangedReads(this.#store, this.keys.changed, REFRESH_TIMEOUT_MS);
   }
 
   /** Resolves when the cluster has been listed once; waits for the store as long as it takes. */
@@ -105,9 +106,40 @@ export class ClusterView {
     return this.#state.featureLevel?.modRevision ?? 0;
   }
 
-  /** The elected coordinator. */
   get controller(): ClusterController | undefined {
     return this.#state.controller;
+  }
+
+  /**
+   * Set while the store is behind what this node has seen before: a backup was restored. The view shows what
+   * is there all the same; nobody may act on it whose epochs would come again.
+   */
+  get goneBackTo(): FoundStore | undefined {
+    return this.#history.goneBackTo;
+  }
+
+  /** What this node has seen in its earlier runs counts from now on, and what it sees is remembered. */
+  recall(memory: StoreMemory): void {
+    this.#history = new StoreHistory(memory);
+    this.#judgeStore(new ChangeRecorder(this.#revision));
+  }
+
+  get seenStore(): SeenStore {
+    return this.#history.seen;
+  }
+
+  get recoveryGeneration(): number {
+    return this.#state.recoveryGeneration;
+  }
+
+  /** Storage nodes that wait for a recovery, in no order. */
+  awaitingNodes(): Iterable<ClusterAwaitingNode> {
+    return this.#state.awaiting.values();
+  }
+
+  /** Why the cluster needs `ottla cluster recover`; undefined when it does not. */
+  get recoveryNeed(): string | undefined {
+    return recoveryNeed(this);
   }
 
   /** Whether the moves that the coordinator begins by itself are paused. */
@@ -126,7 +158,7 @@ export class ClusterView {
     return this.#state.topics.get(topicId);
   }
 
-  /** All topics in any phase, in no order. */
+  /** In any phase, in no order. */
   topics(): IterableIterator<ClusterTopic> {
     return this.#state.topics.values();
   }
@@ -184,7 +216,6 @@ export class ClusterView {
     return this.#state.groupOwners.get(partition);
   }
 
-  /** All of them, in no order. */
   groupOwners(): Iterable<ClusterGroupOwner> {
     return this.#state.groupOwners.values();
   }
@@ -192,6 +223,15 @@ export class ClusterView {
   /** All storage nodes that the coordinator remembers, in order. */
   storageNodeIds(): number[] {
     return [...this.#state.storageNodes.keys()].sort((left, right) => left - right);
+  }
+
+  /** Undefined while the view follows the store; else rejects when it does not again before long. */
+  untilFollowing(): Promise<void> | undefined {
+    if (this.#lagging === undefined) return undefined;
+    const late = this.#clock.sleep(REFRESH_TIMEOUT_MS, this.#closing.signal).then(() => {
+      throw new OttlaError("METADATA_UNAVAILABLE", "the view of the cluster has lost the metadata store");
+    });
+    return Promise.race([this.#lagging.promise, late]);
   }
 
   /** Calls the listener after each revision that changed something; returns a function that ends it. */
@@ -209,22 +249,7 @@ export class ClusterView {
   waitForRevision(revision: Revision, signal?: AbortSignal): Promise<void> {
     if (this.#revision >= revision) return Promise.resolve();
     if (this.#closing.signal.aborted) return Promise.reject(viewClosed());
-    if (signal?.aborted === true) return Promise.reject(toOttlaError(signal.reason));
-    return new Promise<void>((resolve, reject) => {
-      const finish = (settle: () => void): void => {
-        this.#waiters.delete(waiter);
-        signal?.removeEventListener("abort", onAbort);
-        settle();
-      };
-      const waiter: Waiter = {
-        revision,
-        resolve: () => finish(resolve),
-        reject: (reason) => finish(() => reject(reason)),
-      };
-      const onAbort = (): void => waiter.reject(toOttlaError(signal?.reason));
-      signal?.addEventListener("abort", onAbort, { once: true });
-      this.#waiters.add(waiter);
-    });
+    return this.#waiters.wait(revision, signal);
   }
 
   /**
@@ -233,37 +258,15 @@ export class ClusterView {
    * who ask while a read is under way, which may have begun too early for them, share the next one.
    */
   async refresh(signal?: AbortSignal): Promise<void> {
-    const changed = await this.#changedRevision();
+    const changed = await this.#changedReads.next();
     if (changed !== undefined) await this.waitForRevision(changed, signal);
-  }
-
-  #changedRevision(): Promise<Revision | undefined> {
-    if (this.#reading === undefined) return this.#readChanged();
-    this.#nextRead ??= this.#reading
-      .catch(() => undefined)
-      .then(() => {
-        this.#nextRead = undefined;
-        return this.#readChanged();
-      });
-    return this.#nextRead;
-  }
-
-  #readChanged(): Promise<Revision | undefined> {
-    const reading = this.#store
-      .get(this.keys.changed, { timeoutMs: REFRESH_TIMEOUT_MS })
-      .then((entry) => entry?.modRevision)
-      .finally(() => {
-        if (this.#reading === reading) this.#reading = undefined;
-      });
-    this.#reading = reading;
-    return reading;
   }
 
   close(): void {
     if (this.#closing.signal.aborted) return;
     this.#closing.abort(viewClosed());
     this.#watch?.close();
-    for (const waiter of this.#waiters) waiter.reject(viewClosed());
+    this.#waiters.rejectAll(viewClosed());
     this.#listeners.clear();
   }
 
@@ -274,7 +277,6 @@ export class ClusterView {
       try {
         const listed = await this.#store.range(this.keys.root);
         if (this.#closing.signal.aborted) continue;
-        this.#checkNotBehind(listed.revision);
         this.#takeList(listed);
         return;
       } catch (thrown) {
@@ -289,24 +291,22 @@ export class ClusterView {
     }
   }
 
-  /** A restored backup would make epochs repeat: a node that has seen more does not follow it. */
-  #checkNotBehind(revision: Revision): void {
-    if (revision >= this.#revision) return;
-    throw new OttlaError(
-      "METADATA_UNAVAILABLE",
-      `the metadata store went back from revision ${this.#revision} to ${revision}: was a backup restored?`,
-    );
-  }
-
   #takeList(listed: RangeResult): void {
     const change = new ChangeRecorder(listed.revision);
     const gone = new Set(this.#modRevisions.keys());
+    const changed = listed.entries.find(({ key }) => key === this.keys.changed)?.modRevision ?? 0;
+    const isOther = listed.revision < this.#revision || changed < this.#state.changedRevision;
+    // Revisions of another history say nothing about what stands there.
+    if (isOther) this.#modRevisions.clear();
     for (const entry of listed.entries) {
       gone.delete(entry.key);
       this.#put(entry, change);
     }
     for (const key of gone) this.#delete(key, change);
+    if (isOther) this.#goBack(listed.revision);
     this.#finish(change);
+    this.#lagging?.resolve();
+    this.#lagging = undefined;
     this.#watch = this.#store.watch(this.keys.root, listed.revision + 1, {
       onEvents: (events, revision) => this.#takeEvents(events, revision),
       onLost: (reason) => this.#listAgain(reason),
@@ -324,6 +324,7 @@ export class ClusterView {
 
   #listAgain(reason: Error): void {
     if (this.#closing.signal.aborted) return;
+    this.#lagging = Promise.withResolvers();
     this.#logger.info(
       { reason: reason.message },
       "the watch of the cluster's metadata was lost, listing again",
@@ -350,14 +351,33 @@ export class ClusterView {
     this.#state.delete(key, change);
   }
 
+  /** Who waits for a revision of the other history would wait for something else now. */
+  #goBack(revision: Revision): void {
+    this.#revision = revision;
+    this.#waiters.rejectAll(
+      new OttlaError("METADATA_UNAVAILABLE", "the metadata store went back to an earlier state"),
+    );
+  }
+
+  #judgeStore(change: ChangeRecorder): void {
+    const { recoveryGeneration: generation, changedRevision, writtenBy, terms } = this.#state;
+    const { revision } = change;
+    if (!this.#history.take({ generation, revision, changedRevision, writtenBy, terms })) return;
+    change.recoveryChanged = true;
+    const { goneBackTo, seenStore: seen } = this;
+    if (goneBackTo === undefined) this.#logger.info({ generation, revision }, "the metadata is recovered");
+    else this.#logger.error({ seen, found: goneBackTo }, this.recoveryNeed);
+  }
+
   #finish(change: ChangeRecorder): void {
+    this.#judgeStore(change);
     this.#revision = Math.max(this.#revision, change.revision);
     if (change.topicIds.size > 0) this.#sortedTopicNames = undefined;
     for (const { role } of change.nodes) this.#sortedNodes.delete(role);
     if (!change.isEmpty) {
       for (const listener of this.#listeners) this.#notify(listener, change);
     }
-    for (const waiter of this.#waiters) if (waiter.revision <= this.#revision) waiter.resolve();
+    this.#waiters.reached(this.#revision);
   }
 
   #notify(listener: ClusterListener, change: ClusterChange): void {

@@ -2,6 +2,7 @@ import { OttlaError, toOttlaError } from "@ottla/errors";
 import type { MetadataKeys } from "./keys.ts";
 import type { Comparison, KeyValue, MetadataStore, Operation, Revision } from "./metadata-store.ts";
 import { MAX_TRANSACTION_OPERATIONS } from "./transaction-limits.ts";
+import { changedStateCodec } from "./values.ts";
 
 /**
  * How many comparisons, and how many operations, a fenced write may have beside those that the writer adds.
@@ -15,6 +16,15 @@ export interface FencedWriterOptions {
   readonly term: Revision;
   /** Called when a write finds out that the election is lost; may be called more than once. */
   readonly onFenced?: () => void;
+  /** Random for each term: see `TermsState`. */
+  readonly by: string;
+  /**
+   * Resolves when the writer's view has caught up with the store again, undefined when it follows it: a store
+   * that was lost and found may be another one, in which the writer's election may stand.
+   */
+  readonly untilFollowing?: () => Promise<void> | undefined;
+  /** Why nothing may be written now; undefined when it may. */
+  readonly refusal?: () => OttlaError | undefined;
 }
 
 export interface FencedWrite {
@@ -28,8 +38,6 @@ export interface FencedResult {
   readonly reads: readonly (KeyValue | undefined)[];
 }
 
-const encoder = new TextEncoder();
-
 /**
  * All writes of a coordinator (R1): each compares the create revision of its election key, so a deposed one
  * changes nothing, however late its requests arrive. Each also marks `changed`, which `ClusterView.refresh`
@@ -37,11 +45,15 @@ const encoder = new TextEncoder();
  */
 export class FencedWriter {
   readonly term: Revision;
+  readonly by: string;
   readonly #options: FencedWriterOptions;
+  readonly #changed: Uint8Array;
 
   constructor(options: FencedWriterOptions) {
     this.term = options.term;
+    this.by = options.by;
     this.#options = options;
+    this.#changed = changedStateCodec.encode({ term: options.term, by: options.by });
   }
 
   /**
@@ -61,13 +73,14 @@ export class FencedWriter {
   }
 
   async #transact(write: FencedWrite): Promise<FencedResult> {
+    const lagging = this.#options.untilFollowing?.();
+    if (lagging !== undefined) await lagging;
+    const refusal = this.#options.refusal?.();
+    if (refusal !== undefined) throw refusal;
     const { store, keys } = this.#options;
     const { succeeded, revision, reads } = await store.transact({
       compare: [{ key: keys.controller, createRevision: this.term }, ...write.compare],
-      success: [
-        { kind: "put", key: keys.changed, value: encoder.encode(`{"term":${this.term}}`) },
-        ...write.success,
-      ],
+      success: [{ kind: "put", key: keys.changed, value: this.#changed }, ...write.success],
       failure: [{ kind: "get", key: keys.controller }],
     });
     if (succeeded) return { revision, reads };

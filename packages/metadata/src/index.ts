@@ -1,5 +1,7 @@
+export { type AwaitRecoveryOptions, awaitRecovery } from "./await-recovery.ts";
 export { type ClusterIdOptions, ensureClusterId } from "./cluster-id.ts";
 export {
+  type ClusterAwaitingNode,
   type ClusterChange,
   type ClusterController,
   type ClusterGroupOwner,
@@ -63,6 +65,7 @@ export {
   registerNode,
 } from "./registration.ts";
 export { ensureSecretProof, type SecretProofOptions } from "./secret-proof.ts";
+export type { FoundStore, SeenStore, StoreMemory } from "./store-history.ts";
 export {
   checkTopicConfig,
   describeTopicConfig,
@@ -86,6 +89,8 @@ export {
 export { MAX_TRANSACTION_BYTES, MAX_TRANSACTION_OPERATIONS } from "./transaction-limits.ts";
 export type { ValueCodec } from "./value-parser.ts";
 export {
+  type AwaitingState,
+  awaitingStateCodec,
   type BalancingState,
   balancingStateCodec,
   type ClusterIdState,
@@ -99,15 +104,20 @@ export {
   groupOwnerStateCodec,
   type NodeRegistration,
   nodeRegistrationCodec,
+  OWNER_LOADINGS,
   type PartitionState,
   type ProducerIdState,
   partitionStateCodec,
   producerIdStateCodec,
+  type RecoveryState,
+  recoveryStateCodec,
   type StorageNodeState,
   storageNodeStateCodec,
+  type TermEntry,
   type TopicNameState,
   type TopicPhase,
   type TopicState,
+  termsStateCodec,
   topicNameStateCodec,
   topicStateCodec,
 } from "./values.ts";

@@ -7,49 +7,75 @@ export interface KeepRegisteredOptions extends HoldOptions {
   readonly onRegistered?: (nodeEpoch: number) => void;
   /** The lease was lost: until the next registration the node is not part of the cluster. */
   readonly onLost?: () => void;
+  /**
+   * Resolves when the node may register; asked before each registration. Undefined: at once. Rejects only
+   * when the signal aborts.
+   */
+  readonly mayRegister?: (signal: AbortSignal) => Promise<void> | undefined;
 }
 
 export interface KeptRegistration {
-  /** Of the last registration. */
+  /** Of the last registration; -1 before the first. */
   readonly nodeEpoch: number;
   /** Whether the lease stands right now. */
   readonly registered: boolean;
+  /** Deregisters, and registers again when it may. */
+  renew(): void;
   /** Deregisters and does not register again. */
   close(): Promise<void>;
 }
 
-/** Registers a node and does so again, with a new nodeEpoch, whenever its lease is lost. */
+/**
+ * Registers a node and does so again, with a new nodeEpoch, whenever its lease is lost. Resolves when it is
+ * registered, or when it has to wait until it may.
+ */
 export async function keepRegistered(options: KeepRegisteredOptions): Promise<KeptRegistration> {
-  const { onRegistered, onLost, ...registering } = options;
+  const { onRegistered, onLost, mayRegister, ...registering } = options;
   const closing = new AbortController();
   const signal =
     options.signal === undefined ? closing.signal : AbortSignal.any([closing.signal, options.signal]);
-  let current: RegisteredNode;
+  let current: RegisteredNode | undefined;
 
   const onLeaseLost = (): void => {
     if (closing.signal.aborted) return;
     options.logger.warn({ role: options.registration.role }, "the node's lease was lost, registering again");
     onLost?.();
-    // Rejects only when the signal aborts.
-    take().catch(() => undefined);
+    takeLater();
   };
-  const take = async (): Promise<void> => {
-    current = await registerNode({ ...registering, signal });
+  const registerWhenAllowed = async (allowed: Promise<void> | undefined): Promise<RegisteredNode> => {
+    for (let wait = allowed; ; ) {
+      for (; wait !== undefined; wait = mayRegister?.(signal)) await wait;
+      const registered = await registerNode({ ...registering, signal });
+      // What forbids it may have come while it was under way.
+      wait = mayRegister?.(signal);
+      if (wait === undefined) return registered;
+      await registered.lease.revoke().catch(() => undefined);
+    }
+  };
+  const take = async (allowed: Promise<void> | undefined): Promise<void> => {
+    current = await registerWhenAllowed(allowed);
     current.lease.lost.addEventListener("abort", onLeaseLost, { once: true });
     onRegistered?.(current.nodeEpoch);
   };
+  const takeLater = (): void => {
+    // Rejects only when the signal aborts.
+    take(mayRegister?.(signal)).catch(() => undefined);
+  };
 
-  await take();
+  const allowed = mayRegister?.(signal);
+  if (allowed === undefined) await take(undefined);
+  else take(allowed).catch(() => undefined);
   return {
     get nodeEpoch() {
-      return current.nodeEpoch;
+      return current?.nodeEpoch ?? -1;
     },
     get registered() {
-      return !current.lease.lost.aborted;
+      return current !== undefined && !current.lease.lost.aborted;
     },
+    renew: () => void current?.lease.revoke().catch(() => undefined),
     close: async () => {
       closing.abort();
-      await current.lease.revoke();
+      await current?.lease.revoke();
     },
   };
 }

@@ -34,6 +34,11 @@ export class MetadataKeys {
   readonly topicsPrefix: string;
   readonly partitionsPrefix: string;
   readonly groupOwnersPrefix: string;
+  /** Who has coordinated lately: tells the store's history from another one with the same revisions. */
+  readonly terms: string;
+  /** Which recovery from a restored backup was the last. */
+  readonly recovery: string;
+  readonly awaitingPrefix: string;
 
   /** `cluster` is the name under which a store that serves several clusters keeps this one. */
   constructor(cluster: string) {
@@ -59,6 +64,9 @@ export class MetadataKeys {
     this.topicsPrefix = `${this.root}topics/`;
     this.partitionsPrefix = `${this.root}partitions/`;
     this.groupOwnersPrefix = `${this.root}group-owners/`;
+    this.terms = `${this.root}terms`;
+    this.recovery = `${this.root}recovery`;
+    this.awaitingPrefix = `${this.root}awaiting-recovery/`;
   }
 
   /** Leased: where the node is reached; its create revision is the nodeEpoch. */
@@ -93,6 +101,11 @@ export class MetadataKeys {
     return `${this.groupOwnersPrefix}${partition}`;
   }
 
+  /** Leased: a storage node that does not follow this store, because it has seen a later state of it. */
+  awaiting(nodeId: number): string {
+    return `${this.awaitingPrefix}${nodeId}`;
+  }
+
   /** What a key is about; undefined for keys of newer versions, which are ignored. */
   parse(key: string): ParsedKey | undefined {
     if (!key.startsWith(this.root)) return undefined;
@@ -109,22 +122,25 @@ export class MetadataKeys {
 }
 
 export type ParsedKey =
-  | {
-      readonly kind:
-        | "controller"
-        | "cluster-id"
-        | "secret-proof"
-        | "feature-level"
-        | "producer-ids"
-        | "changed"
-        | "balancing";
-    }
+  | { readonly kind: SingleKind }
   | { readonly kind: "node"; readonly role: NodeRole; readonly nodeId: number }
   | { readonly kind: "storage-node"; readonly nodeId: number }
   | { readonly kind: "topic-name"; readonly name: string }
   | { readonly kind: "topic"; readonly topicId: string }
   | { readonly kind: "partition"; readonly topicId: string; readonly partition: number }
-  | { readonly kind: "group-owner"; readonly partition: number };
+  | { readonly kind: "group-owner"; readonly partition: number }
+  | { readonly kind: "awaiting"; readonly nodeId: number };
+
+type SingleKind =
+  | "controller"
+  | "cluster-id"
+  | "secret-proof"
+  | "feature-level"
+  | "producer-ids"
+  | "changed"
+  | "balancing"
+  | "recovery"
+  | "terms";
 
 function parseSingleKey(kind: string): ParsedKey | undefined {
   switch (kind) {
@@ -135,6 +151,8 @@ function parseSingleKey(kind: string): ParsedKey | undefined {
     case "producer-ids":
     case "changed":
     case "balancing":
+    case "recovery":
+    case "terms":
       return { kind };
     default:
       return undefined;
@@ -147,6 +165,7 @@ function parsePairKey(kind: string, name: string): ParsedKey | undefined {
   const number = parseNumber(name);
   if (number === undefined) return undefined;
   if (kind === "storage") return { kind: "storage-node", nodeId: number };
+  if (kind === "awaiting-recovery") return { kind: "awaiting", nodeId: number };
   if (kind === "group-owners") return { kind: "group-owner", partition: number };
   return undefined;
 }

@@ -2,6 +2,7 @@ import { nullLogger, VirtualClock } from "@ottla/runtime";
 import { beforeEach, describe, expect, it } from "vitest";
 import { ensureClusterId } from "./cluster-id.ts";
 import { FencedWriter } from "./fenced-writer.ts";
+import { keepRegistered } from "./keep-registered.ts";
 import { MetadataKeys } from "./keys.ts";
 import { ModelServer } from "./model-server.ts";
 import { ModelStore } from "./model-store.ts";
@@ -150,7 +151,7 @@ describe("campaign", () => {
 describe("FencedWriter", () => {
   async function elected(): Promise<FencedWriter> {
     const { term } = await campaign({ ...held(), candidate: candidate("first") });
-    return new FencedWriter({ store, keys, term });
+    return new FencedWriter({ store, keys, term, by: "someone" });
   }
 
   const put = { kind: "put" as const, key: "k", value: bytes("v") };
@@ -203,5 +204,37 @@ describe("ensureClusterId", () => {
     await expect(ensureClusterId({ ...options, expected: "not allowed" })).rejects.toMatchObject({
       code: "INVALID_CONFIG",
     });
+  });
+});
+
+describe("keepRegistered", () => {
+  it("takes a registration back that was under way when it was forbidden, and waits", async () => {
+    let gate: PromiseWithResolvers<void> | undefined;
+    const registered: number[] = [];
+    store.faults.latencyMs = 10;
+    const starting = keepRegistered({
+      ...held(),
+      registration: registration(),
+      mayRegister: () => gate?.promise,
+      onRegistered: (nodeEpoch) => registered.push(nodeEpoch),
+    });
+    await clock.advance(5);
+    gate = Promise.withResolvers();
+    await clock.advance(1000);
+    expect(registered).toEqual([]);
+    expect(await client().get(keys.node("partition-storage", 1))).toBeUndefined();
+    const { resolve } = gate;
+    gate = undefined;
+    resolve();
+    await clock.advance(1000);
+    const kept = await starting;
+    expect(registered).toEqual([kept.nodeEpoch]);
+    gate = Promise.withResolvers();
+    kept.renew();
+    await clock.advance(1000);
+    expect(kept.registered).toBe(false);
+    const closing = kept.close();
+    await clock.advance(1000);
+    await closing;
   });
 });

@@ -118,6 +118,15 @@ export class FieldCheck {
     else for (const list of value) this.#nodeIdList(name, list);
   }
 
+  termEntries(name: string): void {
+    const value = this.#fields[name];
+    const isEntry = (entry: unknown): boolean => {
+      const { by, startRevision } = (entry ?? {}) as Fields;
+      return typeof by === "string" && Number.isSafeInteger(startRevision);
+    };
+    if (!Array.isArray(value) || !value.every(isEntry)) this.#fail(name, "a list of terms");
+  }
+
   #nodeIdList(name: string, value: unknown): void {
     if (!Array.isArray(value) || !value.every((id) => Number.isSafeInteger(id) && id >= 0)) {
       this.#fail(name, "a list of node ids");

@@ -123,6 +123,12 @@ export interface BalancingState {
   readonly paused: boolean;
 }
 
+/**
+ * The owner epoch in a log of groups is the metadata's times this, plus the number of the loading: an owner
+ * reads its groups anew at most so often, each time under a fence of its own (R13).
+ */
+export const OWNER_LOADINGS = 2 ** 20;
+
 /** Who owns the groups of one partition of the internal topic (R13). */
 export interface GroupOwnerState {
   /** The node id of the owner, -1 for none. */
@@ -131,6 +137,42 @@ export interface GroupOwnerState {
   readonly nodeEpoch: number;
   /** Grows with each change of (nodeId, nodeEpoch) and never repeats. */
   readonly ownerEpoch: number;
+}
+
+/** One coordinator's term. */
+export interface TermEntry {
+  /** Random for each term. */
+  readonly by: string;
+  /** Up to there the coordinators before it had written. */
+  readonly startRevision: number;
+}
+
+/** The last terms, the present one last: the store's history in short. */
+export interface TermsState {
+  readonly terms: readonly TermEntry[];
+}
+
+/** Touched by each write of a coordinator. */
+export interface ChangedState {
+  readonly term: number;
+  /** Absent: written by a version that did not keep terms. */
+  readonly by?: string | undefined;
+}
+
+/** Written when all epochs are raised beyond what the storage nodes have seen. */
+export interface RecoveryState {
+  /** Higher than any that a node has seen. */
+  readonly generation: number;
+}
+
+/** A storage node that does not follow the store: it has seen a later state of it. */
+export interface AwaitingState {
+  readonly address: string;
+  readonly directoryId: string;
+  /** Random for each start. */
+  readonly incarnation: string;
+  readonly generation: number;
+  readonly revision: number;
 }
 
 export interface TopicNameState {
@@ -217,6 +259,26 @@ export const groupOwnerStateCodec: ValueCodec<GroupOwnerState> = valueCodec("gro
   fields.integer("nodeId", -1);
   fields.integer("nodeEpoch", -1);
   fields.integer("ownerEpoch", 0);
+});
+
+export const termsStateCodec: ValueCodec<TermsState> = valueCodec("terms", (fields) => {
+  fields.termEntries("terms");
+});
+
+export const changedStateCodec: ValueCodec<ChangedState> = valueCodec("last change", (fields) => {
+  fields.optionalText("by");
+});
+
+export const recoveryStateCodec: ValueCodec<RecoveryState> = valueCodec("recovery", (fields) => {
+  fields.integer("generation", 1);
+});
+
+export const awaitingStateCodec: ValueCodec<AwaitingState> = valueCodec("awaiting node", (fields) => {
+  fields.text("address");
+  fields.text("directoryId");
+  fields.text("incarnation");
+  fields.integer("generation", 0);
+  fields.integer("revision", 0);
 });
 
 export const topicNameStateCodec: ValueCodec<TopicNameState> = valueCodec("topic name", (fields) => {

@@ -54,6 +54,7 @@ export class ScriptedNode {
       describeProducers: async ({ partitions }) => ({
         partitions: partitions.map(({ partition }) => ({ producers: [{ producerId: BigInt(partition) }] })),
       }),
+      describeLogs: () => Promise.reject(new Error("not served here")),
       describePartitions: async ({ partitions }) => ({
         partitions: partitions.map((partition) => ({ partition })),
       }),

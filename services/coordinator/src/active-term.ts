@@ -1,15 +1,18 @@
 import {
   type ClusterChange,
+  type ClusterView,
   GROUPS_TOPIC,
   type LevelRange,
   type Revision,
   type TopicPhase,
 } from "@ottla/metadata";
+import { ClusterRecovery } from "./cluster-recovery.ts";
 import { ensureFeatureLevel, type LevelChange, raiseFeatureLevel } from "./feature-level.ts";
 import { GroupOwners } from "./group-owners.ts";
 import { LeaderBalance } from "./leader-balance.ts";
 import { LeaderElections } from "./leader-elections.ts";
 import { NodeRounds } from "./node-rounds.ts";
+import { noteTerm } from "./note-term.ts";
 import { PartitionWriter } from "./partition-writer.ts";
 import { allocateProducerIds, type ProducerIdBlock } from "./producer-ids.ts";
 import { Reassignments } from "./reassignments.ts";
@@ -41,6 +44,7 @@ export class ActiveTerm {
   readonly elections: LeaderElections;
   readonly reassignments: Reassignments;
   readonly records: StorageNodeRecords;
+  readonly recovery: ClusterRecovery;
   readonly #topics: Topics;
   readonly #queue: SerialQueue;
   readonly #producerIdQueue: SerialQueue;
@@ -60,6 +64,7 @@ export class ActiveTerm {
     this.#topics = new Topics(term, nodes, this.#nodeRounds, partitions);
     this.elections = new LeaderElections(term, nodes, partitions);
     this.reassignments = new Reassignments(term, nodes, partitions);
+    this.recovery = new ClusterRecovery(term, term.storageTransport);
     const leaders = new LeaderBalance(term, nodes, partitions);
     const { records, reassignments } = this;
     const replicas = new ReplicaBalance(term, { nodes, partitions, records, reassignments });
@@ -82,6 +87,8 @@ export class ActiveTerm {
     // Their writes compare their own election keys, so none of them can come after the creation of this one.
     await term.view.waitForRevision(term.writer.term, term.ended);
     await ensureFeatureLevel(term);
+    // While the cluster has to be recovered nothing is written but by the recovery.
+    if (term.view.recoveryNeed === undefined) await noteTerm(term);
     const active = new ActiveTerm(term);
     active.#start();
     return active;
@@ -120,6 +127,10 @@ export class ActiveTerm {
 
   raiseFeatureLevel(request: { level: number; dryRun: boolean }, signal: AbortSignal): Promise<LevelChange> {
     return this.#queue.run(() => raiseFeatureLevel(this.#term, request), signal);
+  }
+
+  get view(): ClusterView {
+    return this.#term.view;
   }
 
   /** Asks for rounds: after a request that failed half-way, for instance. */

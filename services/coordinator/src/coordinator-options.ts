@@ -1,5 +1,5 @@
 import type { ClusterView, LevelRange, MetadataStore, TopicConfigMap } from "@ottla/metadata";
-import type { ServiceRegistry } from "@ottla/rpc";
+import type { ServiceRegistry, Transport } from "@ottla/rpc";
 import type { Clock, Logger, MetricsRegistry, Random } from "@ottla/runtime";
 import type { CoordinatorMutants } from "./mutants.ts";
 
@@ -81,6 +81,8 @@ export interface CoordinatorOptions {
   /** Gets the CoordinatorService. */
   readonly registry: ServiceRegistry;
   readonly settings: TopicDefaults;
+  /** To a storage node that waits for a recovery, by its address; absent: this node cannot recover. */
+  readonly storageTransport?: (address: string) => Transport;
   readonly limits?: Partial<CoordinatorLimits>;
   /** Time to live of the election's and the registration's lease. Default 5 s. */
   readonly leaseTtlMs?: number;

@@ -7,10 +7,11 @@ import type {
 } from "@ottla/proto/ottla/internal/v1/coordinator";
 import { errorToMessage, type ServiceImplementation } from "@ottla/rpc";
 import type { ActiveTerm } from "./active-term.ts";
-import type { Coordinator } from "./coordinator.ts";
+import { type Coordinator, needsRecovery } from "./coordinator.ts";
 import type { CoordinatorMetrics } from "./coordinator-metrics.ts";
 import type { LevelChange } from "./feature-level.ts";
 import type { Reassignment } from "./reassignments.ts";
+import { planFields } from "./recovery-report.ts";
 import type { WantedDrain } from "./storage-node-records.ts";
 
 type Service = ServiceImplementation<typeof CoordinatorService>;
@@ -27,6 +28,8 @@ export function coordinatorService(coordinator: Coordinator, metrics: Coordinato
     let active: ActiveTerm | undefined;
     try {
       active = coordinator.requireActive();
+      const need = operation === "Recover" ? undefined : needsRecovery(active.view);
+      if (need !== undefined) throw need;
       const result = await work(active);
       metrics.requestAnswered(operation, "ok");
       return result;
@@ -118,6 +121,11 @@ function forOperators(answer: Answer) {
       answer("DrainNode", async (active) => ({
         revision: BigInt(await active.records.setDrain(request.nodeId, wantedDrain(request))),
       })),
+    recover: ({ execute, withoutNodes }) =>
+      answer("Recover", async (active) => {
+        const recovery = await active.recovery.recover({ execute, withoutNodes });
+        return { revision: BigInt(recovery.revision ?? 0), plan: planFields(active.view, recovery) };
+      }),
     alterBalancing: (request) =>
       answer("AlterBalancing", async (active) => ({
         revision: BigInt(await active.records.pauseBalancing(request.paused)),

@@ -144,11 +144,24 @@ export class Coordinator {
     const ended = AbortSignal.any([lease.lost, fenced.signal, this.#stopping.signal]);
     const onFenced = (): void =>
       fenced.abort(new OttlaError("NOT_CONTROLLER", "another coordinator was elected"));
+    const refusal = (): OttlaError | undefined => needsRecovery(this.#view);
+    const fencing = {
+      store,
+      keys: this.#view.keys,
+      term,
+      by: `${this.#incarnation}-${term}`,
+      onFenced,
+      untilFollowing: () => this.#view.untilFollowing(),
+    };
+    const unsubscribe = this.#onOtherStore(() =>
+      fenced.abort(new OttlaError("NOT_CONTROLLER", "the metadata went back, or was recovered")),
+    );
     try {
       const active = await ActiveTerm.begin({
         store,
         view: this.#view,
-        writer: new FencedWriter({ store, keys: this.#view.keys, term, onFenced }),
+        writer: new FencedWriter({ ...fencing, refusal }),
+        recoveryWriter: new FencedWriter(fencing),
         clock,
         random,
         logger,
@@ -158,16 +171,29 @@ export class Coordinator {
         mutants: this.#options.mutants ?? NO_MUTANTS,
         levels: this.#options.levels ?? SUPPORTED_LEVELS,
         ended,
+        ...(this.#options.storageTransport && { storageTransport: this.#options.storageTransport }),
       });
       logger.info({ term }, "elected as coordinator");
       this.#setActive(active);
       await aborted(ended);
       logger.info({ term, reason: toOttlaError(ended.reason).message }, "no longer the coordinator");
     } finally {
+      unsubscribe();
       this.#setActive(undefined);
       fenced.abort(new OttlaError("NOT_CONTROLLER", "the term of this coordinator is over"));
       await lease.revoke().catch(() => undefined);
     }
+  }
+
+  /** What a term knows of the metadata is void when another state of it has taken its place. */
+  #onOtherStore(onOther: () => void): () => void {
+    const view = this.#view;
+    const { recoveryGeneration, goneBackTo } = view;
+    return view.onChange(({ recoveryChanged }) => {
+      if (!recoveryChanged) return;
+      const isBack = view.goneBackTo !== undefined;
+      if (isBack !== (goneBackTo !== undefined) || view.recoveryGeneration !== recoveryGeneration) onOther();
+    });
   }
 
   #setActive(active: ActiveTerm | undefined): void {
@@ -180,6 +206,12 @@ export class Coordinator {
     const { store, clock, logger, leaseTtlMs = DEFAULT_LEASE_TTL_MS } = this.#options;
     return { store, keys: this.#view.keys, ttlMs: leaseTtlMs, clock, logger, signal: this.#stopping.signal };
   }
+}
+
+/** Why a coordinator changes nothing now; undefined when all is well. */
+export function needsRecovery(view: ClusterView): OttlaError | undefined {
+  const need = view.recoveryNeed;
+  return need === undefined ? undefined : new OttlaError("METADATA_UNAVAILABLE", need);
 }
 
 /** Resolves when one of the signals has aborted. */

@@ -34,10 +34,12 @@ beforeEach(async () => {
     success: [{ kind: "put", key: keys.controller, value }],
   });
   await createPartitions(keys);
+  const fenced = new FencedWriter({ store, keys, term: elected.revision, by: "someone" });
   writer = new PartitionWriter({
     store,
     view,
-    writer: new FencedWriter({ store, keys, term: elected.revision }),
+    writer: fenced,
+    recoveryWriter: fenced,
     clock,
     random: new SeededRandom(1),
     logger: nullLogger,

@@ -49,6 +49,8 @@ export class RoundLoop {
       await this.#untilWanted();
       if (ended.aborted) return;
       this.#isWanted = false;
+      // What it would do would be done in the wrong state; the recovery ends the term.
+      if (term.view.recoveryNeed !== undefined) continue;
       try {
         this.#nextMs = await round();
         pauseMs = RETRY_MS;

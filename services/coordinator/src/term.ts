@@ -10,6 +10,7 @@ import {
   partitionStateCodec,
   type Revision,
 } from "@ottla/metadata";
+import type { Transport } from "@ottla/rpc";
 import type { Clock, Logger, Random } from "@ottla/runtime";
 import type { CoordinatorMetrics } from "./coordinator-metrics.ts";
 import type { CoordinatorLimits, TopicDefaults } from "./coordinator-options.ts";
@@ -23,6 +24,8 @@ export interface Term {
   readonly store: MetadataStore;
   readonly view: ClusterView;
   readonly writer: FencedWriter;
+  /** Writes while the cluster has to be recovered, and nobody else does. */
+  readonly recoveryWriter: FencedWriter;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -32,6 +35,8 @@ export interface Term {
   readonly mutants: CoordinatorMutants;
   /** The feature levels at which this program can work. */
   readonly levels: LevelRange;
+  /** To a storage node that waits for a recovery, by its address. */
+  readonly storageTransport?: (address: string) => Transport;
   /** Aborts when the term is over. */
   readonly ended: AbortSignal;
 }

@@ -1,4 +1,5 @@
 import { OttlaError, toOttlaError } from "@ottla/errors";
+import { OWNER_LOADINGS } from "@ottla/metadata";
 import { Acks } from "@ottla/proto/ottla/v1/record";
 import { encodeControlBatch } from "@ottla/records";
 import type { PartitionRouter } from "@ottla/routing";
@@ -31,8 +32,6 @@ export interface OwnedPartitionOptions extends PartitionOwnerOptions {
   readonly ownerEpoch: number;
 }
 
-/** A node reads its groups anew at most so often in one ownership; each time has a fence of its own. */
-const LOADINGS_PER_OWNERSHIP = 2 ** 20;
 const FENCE_TIMEOUT_MS = 5_000;
 const FIRST_BACKOFF_MS = 20;
 const MAX_BACKOFF_MS = 1_000;
@@ -111,7 +110,7 @@ export class OwnedPartition {
     const failed = new AbortController();
     const signal = AbortSignal.any([this.#closing.signal, failed.signal]);
     const startedMs = clock.monotonic();
-    const ownerEpoch = this.#options.ownerEpoch * LOADINGS_PER_OWNERSHIP + this.#loadings;
+    const ownerEpoch = this.#options.ownerEpoch * OWNER_LOADINGS + this.#loadings;
     this.#loadings += 1;
     const endOffset = await this.#fence(ownerEpoch);
     signal.throwIfAborted();

@@ -1,5 +1,5 @@
 import { type DataDirectory, type LogResources, SegmentedLog } from "@ottla/log";
-import type { PartitionDirectories } from "./partition-store.ts";
+import type { PartitionDirectories } from "./partition-directories.ts";
 
 /** The partitions of a data directory, as the store uses them. */
 export function partitionDirectories(

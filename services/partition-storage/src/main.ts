@@ -10,6 +10,7 @@ import { DiskWatchdog } from "./disk-watchdog.ts";
 import { PartitionStore } from "./partition-store.ts";
 import { registerStorage } from "./register-storage.ts";
 import { ReplicaTicks } from "./replica-ticks.ts";
+import type { ReplicationNode } from "./replication-node.ts";
 import { createReplication } from "./replication-parts.ts";
 import { type PartitionStorage, RunningStorage } from "./running-storage.ts";
 import { addGauges } from "./storage-gauges.ts";
@@ -56,7 +57,7 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
   });
   await store.start();
 
-  const registry = createRegistry({ ...options, disk }, store, metrics);
+  const registry = createRegistry({ ...options, disk }, store, node, metrics);
   registry.add(ReplicationService, server);
   options.serve(registry);
   const registration = await registerStorage(options, store, replication).catch(async (thrown: unknown) => {
@@ -96,18 +97,29 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
 function createRegistry(
   options: PartitionStorageOptions,
   store: PartitionStore,
+  node: ReplicationNode,
   metrics: StorageMetrics,
 ): ServiceRegistry {
   const registry = new ServiceRegistry();
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const { clock, directory, disk, tracer } = options;
+  const { clock, directory, disk, tracer, view } = options;
+  const nodeEpoch = (): number => node.identity?.nodeEpoch ?? directory.cleanShutdown?.nodeEpoch ?? -1;
   // A disk that does not answer has the space that it had.
   const diskSpace = (): ReturnType<Disk["space"]> =>
     disk.space(directory.root).catch(() => directory.spaceGuard.space);
   const appendRefusal = (): ReturnType<DataDirectory["refusal"]> => directory.refusal();
   registry.add(
     StorageService,
-    createStorageService({ store, clock, metrics, limits, tracer, diskSpace, appendRefusal }),
+    createStorageService({
+      store,
+      clock,
+      metrics,
+      limits,
+      tracer,
+      diskSpace,
+      appendRefusal,
+      describeLogs: { store, view, directoryId: directory.directoryId, nodeEpoch },
+    }),
   );
   return registry;
 }

@@ -48,6 +48,7 @@ export class PartitionReplica {
   readonly partition: number;
   readonly #options: PartitionReplicaOptions;
   #assignment: ReplicaAssignment;
+  #lastTerm: ClusterPartition | undefined;
   #log: SegmentedLog | undefined;
   #open: OpenReplica | undefined;
   /** Of the log that failed: what it led is not led again in the same epoch. */
@@ -93,6 +94,11 @@ export class PartitionReplica {
     return this.#assignment.state;
   }
 
+  /** The state before it was suspended. */
+  get lastTerm(): ClusterPartition | undefined {
+    return this.#lastTerm;
+  }
+
   /** Why the log is not open, or not led, after one of both has failed. */
   get failure(): OttlaError | undefined {
     return this.#failure ?? this.#leadFailure;
@@ -123,6 +129,17 @@ export class PartitionReplica {
     } else if (this.#open === undefined) this.#begin();
     else this.#open.onMetadata(assignment.state);
     if (keepsOtherwise(before.config, assignment.config)) this.#options.onRetentionChange();
+  }
+
+  /** Leads and follows nothing until it is assigned anew; its log stays open, and nobody writes to it. */
+  suspend(): void {
+    const { state, config } = this.#assignment;
+    this.#lastTerm = state ?? this.#lastTerm;
+    this.#assignment = { state: undefined, config };
+    this.#former = undefined;
+    this.#endOpen(
+      new OttlaError("NOT_LEADER_OR_FOLLOWER", `${this.name}: the metadata store went back; it waits`),
+    );
   }
 
   /** The node has registered (again): it is another leader and another follower now (R2). */

@@ -1,9 +1,11 @@
 import { OttlaError, toOttlaError } from "@ottla/errors";
-import type { LogConfig, SegmentedLog } from "@ottla/log";
-import type { ClusterPartition, ClusterView, TopicPhase } from "@ottla/metadata";
+import type { LogConfig } from "@ottla/log";
+import type { ClusterChange, ClusterPartition, ClusterView, TopicPhase } from "@ottla/metadata";
 import { type Clock, Deadlines, type Logger } from "@ottla/runtime";
 import type { LeaderLookup } from "./leader-lookup.ts";
+import { tidyLeftBehind } from "./left-behind.ts";
 import { logConfigOf } from "./log-config.ts";
+import type { PartitionDirectories } from "./partition-directories.ts";
 import type { PartitionLeader } from "./partition-leader.ts";
 import { PartitionReplica, type ReplicaAssignment } from "./partition-replica.ts";
 import type { ReadableReplica } from "./readable-replica.ts";
@@ -11,23 +13,7 @@ import { refusal } from "./refusals.ts";
 import type { ReplicationNode } from "./replication-node.ts";
 import { TaskPool } from "./task-pool.ts";
 import { FetchPurgatoryLimit } from "./waiting-fetches.ts";
-
-export interface OpenPartitionOptions {
-  readonly topicId: string;
-  readonly partition: number;
-  readonly config: LogConfig;
-  /** After a failed log: nothing from this offset on is proven to be on disk. */
-  readonly cutFrom: number | undefined;
-}
-
-/** The partitions' places on disk. */
-export interface PartitionDirectories {
-  openLog(options: OpenPartitionOptions): Promise<SegmentedLog>;
-  /** What lies there now, for comparison with the metadata. */
-  list(): Promise<readonly { readonly topicId: string; readonly partition: number }[]>;
-  remove(topicId: string, partition: number): Promise<void>;
-  setAside(topicId: string, partition: number, reason: string): Promise<void>;
-}
+import { whyNotLed } from "./why-not-led.ts";
 
 export interface PartitionStoreOptions {
   readonly view: ClusterView;
@@ -63,6 +49,7 @@ export class PartitionStore implements LeaderLookup {
   readonly #retentionListeners = new Set<(replica: PartitionReplica) => void>();
   #unsubscribe: (() => void) | undefined;
   #closed = false;
+  #isSuspended = false;
 
   constructor(options: PartitionStoreOptions) {
     this.#options = options;
@@ -74,15 +61,52 @@ export class PartitionStore implements LeaderLookup {
   /** Follows the view from now on, and puts aside or removes what lies on disk and is not ours any more. */
   async start(): Promise<void> {
     const { view } = this.#options;
-    this.#unsubscribe = view.onChange((change) => {
-      for (const topicId of change.topicIds) this.#reconcileTopic(topicId);
-      for (const { topicId, partition } of change.partitions) this.#reconcile(topicId, partition);
-      if (change.nodes.some(({ role }) => role === "partition-storage")) {
-        for (const replica of this.#replicas.values()) replica.onNodes();
-      }
-    });
-    for (const { topicId, partition } of view.partitions()) this.#reconcile(topicId, partition);
-    await this.#sweep();
+    this.#unsubscribe = view.onChange((change) => this.#follow(change));
+    if (view.goneBackTo === undefined) return this.#begin();
+    this.#isSuspended = true;
+    for (const { topicId, partition } of await this.#options.directories.list()) {
+      this.#add(topicId, partition, { state: undefined, config: this.#configOf(topicId) });
+    }
+  }
+
+  /** The metadata is not what it was: nothing is led, followed or removed until it is recovered. */
+  get isSuspended(): boolean {
+    return this.#isSuspended;
+  }
+
+  #begin(): Promise<void> {
+    for (const { topicId, partition } of this.#options.view.partitions()) this.#reconcile(topicId, partition);
+    return this.#sweep();
+  }
+
+  #follow(change: ClusterChange): void {
+    const { view } = this.#options;
+    if (view.goneBackTo !== undefined) return this.#suspend();
+    if (this.#isSuspended) return this.#resume();
+    for (const topicId of change.topicIds) this.#reconcileTopic(topicId);
+    for (const { topicId, partition } of change.partitions) this.#reconcile(topicId, partition);
+    if (change.nodes.some(({ role }) => role === "partition-storage")) {
+      for (const replica of this.#replicas.values()) replica.onNodes();
+    }
+  }
+
+  #suspend(): void {
+    if (!this.#isSuspended) for (const replica of this.#replicas.values()) replica.suspend();
+    this.#isSuspended = true;
+  }
+
+  /** All that lies here is looked at anew, in the light of what the metadata is now. */
+  #resume(): void {
+    const { node, view } = this.#options;
+    this.#isSuspended = false;
+    for (const replica of this.#replicas.values()) {
+      const { topicId, partition } = replica;
+      if (view.partition(topicId, partition)?.replicas.includes(node.nodeId) === true) continue;
+      const isDeleted = view.topicById(topicId)?.phase === "deleted";
+      const reason = new OttlaError("NOT_LEADER_OR_FOLLOWER", `${replica.name} is not of this node now`);
+      this.#drop(replica, reason, isDeleted ? "remove" : "set-aside");
+    }
+    this.#track(this.#begin());
   }
 
   /**
@@ -181,6 +205,7 @@ export class PartitionStore implements LeaderLookup {
 
   /** Why partitions that should be served here are not; undefined when all is well. */
   notReady(): string | undefined {
+    if (this.#isSuspended) return "the metadata store went back: nothing is served before it is recovered";
     const replicas = [...this.#replicas.values()];
     const opening = replicas.filter(({ log, failure }) => log === undefined && failure === undefined).length;
     if (opening > 0) return `${opening} partitions are being opened`;
@@ -232,7 +257,7 @@ export class PartitionStore implements LeaderLookup {
   #reconcile(topicId: string, partition: number): void {
     const key = keyOf(topicId, partition);
     // When its files are gone it is looked at again: it may have come back to this node meanwhile.
-    if (this.#closed || this.#dropping.has(key)) return;
+    if (this.#closed || this.#isSuspended || this.#dropping.has(key)) return;
     const { view, node } = this.#options;
     const state = view.partition(topicId, partition);
     const phase = view.topicById(topicId)?.phase;
@@ -243,7 +268,7 @@ export class PartitionStore implements LeaderLookup {
       return;
     }
     const assignment = { state, config: this.#configOf(topicId) };
-    if (replica === undefined) this.#add(state, assignment);
+    if (replica === undefined) this.#add(topicId, partition, assignment);
     else replica.assign(assignment);
   }
 
@@ -273,8 +298,7 @@ export class PartitionStore implements LeaderLookup {
     }
   }
 
-  #add(state: ClusterPartition, assignment: ReplicaAssignment): void {
-    const { topicId, partition } = state;
+  #add(topicId: string, partition: number, assignment: ReplicaAssignment): void {
     const { directories, node, clock, logger, view } = this.#options;
     const key = keyOf(topicId, partition);
     const replica = new PartitionReplica({
@@ -323,32 +347,20 @@ export class PartitionStore implements LeaderLookup {
     );
   }
 
-  /**
-   * Looks for directories that no replica uses: left by a topic that was deleted while this node was away.
-   */
   async #sweep(onlyTopicId?: string): Promise<void> {
-    const { directories, view, logger } = this.#options;
+    const { node, view } = this.#options;
     // What is being dropped is somebody's work already, even when it is done before its turn comes here.
     const dropping = new Set(this.#dropping);
-    for (const { topicId, partition } of await directories.list()) {
-      if (onlyTopicId !== undefined && topicId !== onlyTopicId) continue;
-      const key = keyOf(topicId, partition);
-      if (this.#replicas.has(key) || this.#dropping.has(key) || dropping.has(key)) continue;
-      const phase = view.topicById(topicId)?.phase;
-      if (phase === "deleted") await directories.remove(topicId, partition);
-      else if (phase === undefined || (phase === "live" && this.#hasMoved(topicId, partition))) {
-        const reason =
-          phase === undefined ? "its topic is not in the metadata" : "it has moved to other nodes";
-        logger.warn({ topicId, partition }, `a partition on disk is put aside: ${reason}`);
-        await directories.setAside(topicId, partition, reason);
-      }
-    }
-  }
-
-  /** While this node was away, so that nobody can say whether what lies here is still of use. */
-  #hasMoved(topicId: string, partition: number): boolean {
-    const state = this.#options.view.partition(topicId, partition);
-    return state !== undefined && !state.replicas.includes(this.#options.node.nodeId);
+    await tidyLeftBehind({
+      ...this.#options,
+      nodeId: node.nodeId,
+      onlyTopicId,
+      isRecovered: view.recoveryGeneration > 0,
+      isInUse: (topicId, partition) => {
+        const key = keyOf(topicId, partition);
+        return this.#replicas.has(key) || this.#dropping.has(key) || dropping.has(key);
+      },
+    });
   }
 
   #configOf(topicId: string): LogConfig {
@@ -362,21 +374,9 @@ export class PartitionStore implements LeaderLookup {
   }
 
   #whyNotLed(topicId: string, partition: number): Error {
+    const { node, view } = this.#options;
     const replica = this.#replicas.get(keyOf(topicId, partition));
-    if (this.#options.view.partition(topicId, partition) === undefined) {
-      const message = `partition ${partition} of topic id ${topicId} does not exist`;
-      return refusal("UNKNOWN_TOPIC_OR_PARTITION", message);
-    }
-    if (replica?.failure !== undefined) {
-      const what = replica.log === undefined ? "has failed and is being reopened" : "cannot be led just now";
-      return refusal("KAFKA_STORAGE_ERROR", `the log of ${replica.name} ${what}`);
-    }
-    if (replica?.shouldLead === true) {
-      return refusal("NOT_LEADER_OR_FOLLOWER", `the log of ${replica.name} is not open yet`);
-    }
-    const { nodeId } = this.#options.node;
-    const name = replica?.name ?? `partition ${partition} of topic id ${topicId}`;
-    return refusal("NOT_LEADER_OR_FOLLOWER", `node ${nodeId} does not lead ${name}`);
+    return whyNotLed({ view, nodeId: node.nodeId, topicId, partition, replica });
   }
 
   #stopWaiting(key: string, look: () => boolean): void {

@@ -12,6 +12,7 @@ import type { ReplicaLag } from "@ottla/replication";
 import type { ServiceImplementation } from "@ottla/rpc";
 import type { Clock, Tracer } from "@ottla/runtime";
 import { AppendSession } from "./append-session.ts";
+import { type DescribeLogsOptions, describeLogs } from "./describe-logs.ts";
 import { FetchSession } from "./fetch-session.ts";
 import { answerEpochLookup, answerProducers, leaderOf, required } from "./log-lookups.ts";
 import type { PartitionStore } from "./partition-store.ts";
@@ -33,6 +34,7 @@ export interface StorageServiceOptions {
   readonly tracer: Tracer | undefined;
   /** Why no appends are taken now: the disk is full. */
   readonly appendRefusal: () => OttlaError | undefined;
+  readonly describeLogs: DescribeLogsOptions;
   readonly diskSpace: () => Promise<{ readonly freeBytes: number; readonly totalBytes: number }>;
 }
 
@@ -82,6 +84,7 @@ export function createStorageService(
       const logStartOffset = await leader.deleteRecords(Number(beforeOffset), leaderEpoch, timeoutMs);
       return { logStartOffset: BigInt(logStartOffset) };
     },
+    describeLogs: () => describeLogs(options.describeLogs),
     describePartitions: async ({ partitions, diskOnly }) => {
       checkCount("partitions", partitions.length);
       const space = await options.diskSpace();

@@ -8,7 +8,7 @@ import {
   requireSupportedLevel,
   SUPPORTED_LEVELS,
 } from "@ottla/metadata";
-import { openDataDirectory, type StorageEnd } from "@ottla/partition-storage";
+import { openDataDirectory, type StorageEnd, StoreMemoryFile } from "@ottla/partition-storage";
 import type { ClusterIdentity } from "@ottla/rpc";
 import {
   type Clock,
@@ -55,6 +55,8 @@ export interface OpenCluster {
 /** A data directory that is marked with how storage ended, when it is closed. */
 export interface OpenDirectory {
   readonly data: DataDirectory;
+  /** How far the node has seen the metadata come. */
+  readonly memory: StoreMemoryFile;
   storageEnded(end: StorageEnd): void;
   /** Nothing was written: it is left marked as it was found. */
   neverUsed(): void;
@@ -89,6 +91,7 @@ export async function openCluster(options: OpenClusterOptions): Promise<OpenClus
     directory.neverUsed();
     throw refusal;
   }
+  view.recall(directory.memory);
   await keepMarked(directory.data, view, logger);
   return {
     name: CLUSTER_NAME,
@@ -112,8 +115,11 @@ export async function openDirectory(
     const { clean, nodeEpoch } = end;
     await data.close(clean ? { clean, nodeEpoch } : { clean });
   });
+  const memory = await StoreMemoryFile.open({ ...options, root: data.root });
+  await addPart(options.lifecycle, "metadata-seen", () => memory.close());
   return {
     data,
+    memory,
     storageEnded: (how) => {
       end = how;
     },

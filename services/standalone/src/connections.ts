@@ -64,6 +64,12 @@ export class Connections {
     return this.#remote(address, takesBulk ? { windowBytes: 8 * MEBIBYTE } : {});
   }
 
+  /** A connection of its own to a node that is not registered now; of this process, where that is alone. */
+  toAddress(address: string, role: NodeRole): Transport {
+    const local = this.#options.identity === undefined ? this.#local(role) : undefined;
+    return local ?? this.#remote(address, {});
+  }
+
   /** A connection of its own to a group-coordinator; throws COORDINATOR_NOT_AVAILABLE where it is away. */
   toGroupCoordinator(nodeId: number): Transport {
     const { view, settings } = this.#options;

@@ -56,6 +56,7 @@ export async function joinCluster(options: OpenClusterOptions): Promise<OpenClus
   requireSupportedLevel(view.featureLevel);
   const stores = settings.target.includes("partition-storage");
   const directory = stores ? await openDirectory(options, clusterId) : undefined;
+  if (directory !== undefined) view.recall(directory.memory);
   if (directory !== undefined) await keepMarked(directory.data, view, logger);
   return { name, store, view, clusterId, identity, directory, closing: signal };
 }

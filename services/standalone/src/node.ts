@@ -28,6 +28,7 @@ import {
   type Wiring,
 } from "./parts.ts";
 import { PreStop } from "./prestop.ts";
+import { watchRecovery } from "./watch-recovery.ts";
 
 export interface RunningNode {
   /** -1 where no gateway runs in this process. */
@@ -93,6 +94,7 @@ async function start(given: NodeOptions, lifecycle: Lifecycle): Promise<RunningN
   const serve = door && ((registry: Parameters<InternalDoor["add"]>[0]) => door.add(registry));
   const connections = new Connections({ ...options, view, identity, serve });
   await addPart(lifecycle, "connections", () => connections.close());
+  watchRecovery({ ...options, view, readiness });
   const address = door?.address ?? IN_PROCESS;
   const wiring: Wiring = {
     ...options,

@@ -70,6 +70,7 @@ export async function startCoordinatorPart(wiring: Wiring): Promise<void> {
     metrics: wiring.metrics,
     registry,
     settings: { ...wiring.settings, initialFeatureLevel: wiring.settings.cluster.initialFeatureLevel },
+    storageTransport: (address) => wiring.connections.toAddress(address, "partition-storage"),
   });
   wiring.connections.serve("coordinator", registry);
   await addPart(wiring.lifecycle, "coordinator", () => coordinator.stop());

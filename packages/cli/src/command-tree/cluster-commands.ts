@@ -1,15 +1,15 @@
 import type { Command } from "commander";
-import type { DrainFlags } from "../commands/cluster.ts";
+import type { DrainFlags, RecoverFlags } from "../commands/cluster.ts";
 import type { UpgradeFlags } from "../commands/cluster-upgrade.ts";
 import type { ConnectionFlags, OutputFlags } from "../options.ts";
-import { withAddress, withOutput } from "../options.ts";
+import { collect, withAddress, withOutput } from "../options.ts";
 import { type CommandTree, examples } from "./command-tree.ts";
 
 export function addClusterCommands(program: Command, tree: CommandTree): void {
   const { environment, run } = tree;
   const cluster = program
     .command("cluster")
-    .description("look at the cluster, upgrade it, empty storage nodes");
+    .description("look at the cluster, upgrade it, empty storage nodes, recover from a backup");
   withOutput(cluster.command("describe"))
     .description("show the cluster's nodes, who leads and holds how much, and how far replicas are behind")
     .addHelpText("after", examples(["ottla cluster describe", "ottla cluster describe --output json"]))
@@ -21,6 +21,7 @@ export function addClusterCommands(program: Command, tree: CommandTree): void {
     );
   addUpgrade(cluster, tree);
   addDrain(cluster, tree);
+  addRecover(cluster, tree);
   withAddress(cluster.command("balance"))
     .description("stop or start the moves of replicas that the cluster begins by itself")
     .argument("<action>", "pause or resume")
@@ -77,6 +78,33 @@ function addDrain(cluster: Command, { environment, run }: CommandTree): void {
       run(async (node: string, flags: ConnectionFlags) => {
         const { resumeNode } = await import("../commands/cluster.ts");
         return resumeNode(node, flags, environment);
+      }),
+    );
+}
+
+function addRecover(cluster: Command, { environment, run }: CommandTree): void {
+  withOutput(cluster.command("recover"))
+    .description(
+      "go on after a backup of the metadata was restored; without --execute only show what would be done",
+    )
+    .option(
+      "--without-node <node>",
+      "go on without what only this storage node has; may be repeated",
+      collect,
+    )
+    .option("--execute", "do it")
+    .addHelpText(
+      "after",
+      examples([
+        "ottla cluster recover",
+        "ottla cluster recover --execute",
+        "ottla cluster recover --without-node 3 --execute",
+      ]),
+    )
+    .action(
+      run(async (flags: RecoverFlags) => {
+        const { recoverCluster } = await import("../commands/cluster.ts");
+        return recoverCluster(flags, environment);
       }),
     );
 }

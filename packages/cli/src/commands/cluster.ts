@@ -1,4 +1,10 @@
-import type { ClusterDescription, NodeDescription, Ottla, PartitionHealth } from "@ottla/client";
+import type {
+  ClusterDescription,
+  NodeDescription,
+  Ottla,
+  PartitionHealth,
+  RecoveryPlan,
+} from "@ottla/client";
 import { withOttla } from "../connect.ts";
 import type { CliEnvironment } from "../environment.ts";
 import { CliError, ExitCode, usageError } from "../exit-codes.ts";
@@ -64,6 +70,52 @@ export async function resumeNode(
   });
 }
 
+export interface RecoverFlags extends OutputFlags {
+  readonly withoutNode?: readonly string[];
+  readonly execute?: boolean;
+}
+
+/** Says what a recovery from a restored backup would do, and does it with --execute. */
+export async function recoverCluster(flags: RecoverFlags, environment: CliEnvironment): Promise<number> {
+  const format = outputFormat(flags, environment);
+  const withoutNodes = (flags.withoutNode ?? []).map((node) => parseCount("--without-node", node));
+  const execute = flags.execute === true;
+  return withOttla(flags, environment, async (ottla) => {
+    const plan = await ottla.admin().recoverCluster({ execute, withoutNodes });
+    await print(environment, format, plan, () => recoveryText(plan, execute));
+    return ExitCode.ok;
+  });
+}
+
+function recoveryText(plan: RecoveryPlan, isDone: boolean): string {
+  const { partitionCount, nodeIds, notable, unknown } = plan;
+  const parts = [
+    `${isDone ? "recovered" : "would recover"} ${plural(partitionCount, "partition")} from what lies on ` +
+      `storage ${nodeIds.length === 1 ? "node" : "nodes"} ${nodeIds.join(", ")}\n`,
+  ];
+  if (notable.length > 0) {
+    const rows = notable.map(({ topic, partition, inSyncReplicas, note }) => [
+      `${topic}-${partition}`,
+      inSyncReplicas.length === 0 ? "none" : inSyncReplicas.join(","),
+      note,
+    ]);
+    parts.push(`\n${renderTable({ columns: ["partition", "in sync", "to know"], rows })}`);
+  }
+  if (unknown.length > 0) {
+    const rows = unknown.map(({ topicId, partition, nodeIds: on, logEndOffset }) => [
+      `${topicId}-${partition}`,
+      on.join(","),
+      logEndOffset,
+    ]);
+    parts.push(
+      `\nYounger than the backup: their logs ${isDone ? "go" : "would go"} to set-aside/\n`,
+      renderTable({ columns: ["directory", "nodes", "log end"], rows }),
+    );
+  }
+  if (!isDone) parts.push("\nNothing was changed: add --execute to do it.\n");
+  return parts.join("");
+}
+
 export async function balance(
   action: string,
   flags: ConnectionFlags,
@@ -115,9 +167,10 @@ function clusterText(cluster: ClusterDescription): string {
   const { clusterId, version, controllerId } = cluster;
   const controller = controllerId < 0 ? "none" : String(controllerId);
   const balancing = cluster.balancingPaused ? "  balancing paused" : "";
+  const need = cluster.recoveryNeed === undefined ? "" : `\nRECOVERY NEEDED: ${cluster.recoveryNeed}`;
   const level = cluster.featureLevel === 0 ? "none yet" : String(cluster.featureLevel);
   const names = `cluster ${clusterId}  version ${version}  feature level ${level}`;
-  const head = `${names}  controller ${controller}${balancing}`;
+  const head = `${names}  controller ${controller}${balancing}${need}`;
   const nodes = renderTable({
     columns: ["role", "node", "epoch", "address", "zone", "state", "version", "levels"],
     rows: cluster.nodes.map((node) => [

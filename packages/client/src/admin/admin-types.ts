@@ -152,6 +152,8 @@ export interface ClusterDescription {
   readonly balancingPaused: boolean;
   /** What all nodes may write and say to one another; 0 before the first coordinator was elected. */
   readonly featureLevel: number;
+  /** Why the cluster has to be recovered: a backup of its metadata was restored. Undefined: all is well. */
+  readonly recoveryNeed: string | undefined;
 }
 
 export interface UpgradeClusterInput {
@@ -191,6 +193,36 @@ export interface FeatureLevelDescription {
   /** The version of Ottla that knew it first. */
   readonly since: string;
   readonly allows: string;
+}
+
+export interface RecoverClusterInput {
+  /** Do it; otherwise the plan says what would be done. */
+  readonly execute?: boolean | undefined;
+  /** Storage nodes that are gone, or not to be waited for: what only they have is lost. */
+  readonly withoutNodes?: readonly number[] | undefined;
+}
+
+export interface RecoveryPlan {
+  /** The storage nodes whose logs were looked at. */
+  readonly nodeIds: readonly number[];
+  readonly partitionCount: number;
+  /** Partitions to look at: records are lost, or may be. */
+  readonly notable: readonly RecoveredPartition[];
+  /** On disk, of topics younger than the backup: they are put aside. */
+  readonly unknown: readonly UnknownPartition[];
+}
+
+export interface RecoveredPartition extends PartitionName {
+  /** The replicas that have most of it; empty: it stays without leader. */
+  readonly inSyncReplicas: readonly number[];
+  readonly note: string;
+}
+
+export interface UnknownPartition {
+  readonly topicId: string;
+  readonly partition: number;
+  readonly nodeIds: readonly number[];
+  readonly logEndOffset: bigint;
 }
 
 export interface DescribeClusterOptions {

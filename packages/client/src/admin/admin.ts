@@ -18,6 +18,8 @@ import type {
   PartitionName,
   PartitionReassignment,
   ReassignmentResult,
+  RecoverClusterInput,
+  RecoveryPlan,
   TopicConfig,
   TopicDescription,
   TopicSummary,
@@ -32,6 +34,9 @@ export interface AdminDependencies {
 }
 
 const LIST_PAGE_SIZE = 1000;
+
+/** Storage nodes open their logs first, and thousands of partitions are written. */
+const RECOVERY_TIMEOUT_MS = 300_000;
 
 /** Topics, their settings and the cluster. Every method throws `OttlaError`. */
 export class Admin {
@@ -203,6 +208,31 @@ export class Admin {
   async upgradeCluster(input: UpgradeClusterInput = {}): Promise<ClusterUpgrade> {
     const request = { level: input.level ?? 0, dryRun: input.dryRun ?? false };
     return describeUpgrade(await this.#admin.upgradeCluster(request, this.#callOptions));
+  }
+
+  /** After a backup of the cluster's metadata was restored: see `ClusterDescription.recoveryNeed`. */
+  async recoverCluster(input: RecoverClusterInput = {}): Promise<RecoveryPlan> {
+    const { execute = false, withoutNodes = [] } = input;
+    const options = { ...this.#callOptions, timeoutMs: RECOVERY_TIMEOUT_MS };
+    const { plan } = await this.#admin.recoverCluster({ execute, withoutNodes: [...withoutNodes] }, options);
+    if (plan === undefined) throw missing("plan of the recovery");
+    const { nodeIds, partitionCount, notable, unknown } = plan;
+    return {
+      nodeIds,
+      partitionCount,
+      notable: notable.map(({ topic, partition, inSyncReplicas, note }) => ({
+        topic,
+        partition,
+        inSyncReplicas,
+        note,
+      })),
+      unknown: unknown.map(({ topicId, partition, nodeIds: on, logEndOffset }) => ({
+        topicId,
+        partition,
+        nodeIds: on,
+        logEndOffset,
+      })),
+    };
   }
 
   /** In the order of the queries. Throws the error of the first that failed. */

@@ -85,7 +85,7 @@ const DRAIN_NAMES: Readonly<Record<DrainState, DrainStateName>> = {
 };
 
 export function describeCluster(wire: DescribeClusterResponse): ClusterDescription {
-  const { clusterId, controllerId, nodes, version, partitions, balancingPaused, featureLevel } = wire;
+  const { clusterId, controllerId, nodes, version, partitions, balancingPaused } = wire;
   return {
     clusterId,
     controllerId,
@@ -100,7 +100,8 @@ export function describeCluster(wire: DescribeClusterResponse): ClusterDescripti
       notPreferred: partitions?.notPreferred ?? 0,
     },
     balancingPaused,
-    featureLevel,
+    featureLevel: wire.featureLevel,
+    recoveryNeed: wire.recoveryNeed === "" ? undefined : wire.recoveryNeed,
   };
 }
 

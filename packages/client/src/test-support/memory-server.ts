@@ -63,6 +63,7 @@ export class MemoryServer {
         reassignPartitions: unused,
         listReassignments: unused,
         drainNode: unused,
+        recoverCluster: unused,
         resumeNode: unused,
         pauseBalancing: unused,
         resumeBalancing: unused,

@@ -2,7 +2,7 @@ import type { AdminService } from "@ottla/proto/ottla/v1/admin";
 import type { ServiceImplementation } from "@ottla/rpc";
 import { guarded } from "../guarded.ts";
 import { describeCluster } from "./describe-cluster.ts";
-import { cordonNode, drainNode, resumeNode, setBalancing } from "./node-changes.ts";
+import { cordonNode, drainNode, recoverCluster, resumeNode, setBalancing } from "./node-changes.ts";
 import { askStorageNodes } from "./node-storage.ts";
 import { electLeaders, listReassignments, reassignPartitions } from "./replica-changes.ts";
 import {
@@ -37,6 +37,7 @@ export function createAdminService(options: TopicChangeOptions): ServiceImplemen
     drainNode: (request, context) => guarded(() => drainNode(options, request, context)),
     cordonNode: (request, context) => guarded(() => cordonNode(options, request, context)),
     resumeNode: (request, context) => guarded(() => resumeNode(options, request, context)),
+    recoverCluster: (request, context) => guarded(() => recoverCluster(options, request, context)),
     pauseBalancing: (_, context) => guarded(() => setBalancing(options, true, context)),
     upgradeCluster: (request, context) => guarded(() => upgradeCluster(options, request, context)),
     resumeBalancing: (_, context) => guarded(() => setBalancing(options, false, context)),

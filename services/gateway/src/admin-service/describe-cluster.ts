@@ -69,6 +69,7 @@ export function describeCluster(
     partitions,
     balancingPaused: view.isBalancingPaused,
     featureLevel: view.featureLevel ?? 0,
+    recoveryNeed: view.recoveryNeed ?? "",
   };
 }
 

@@ -1,11 +1,20 @@
 import { OttlaError } from "@ottla/errors";
 import { requireFeature } from "@ottla/metadata";
-import type { CordonNodeRequest, DrainNodeRequest, ResumeNodeRequest } from "@ottla/proto/ottla/v1/admin";
+import type {
+  CordonNodeRequest,
+  DrainNodeRequest,
+  RecoverClusterRequest,
+  RecoveryPlan,
+  ResumeNodeRequest,
+} from "@ottla/proto/ottla/v1/admin";
 import type { CallContext } from "@ottla/rpc";
 import { checkInteger } from "../checks.ts";
 import { shown, type TopicChangeOptions } from "./topic-changes.ts";
 
 const MAX_NODE_ID = 1_000_000;
+
+/** Logs may have to be opened and scanned first, and thousands of partitions written. */
+const RECOVERY_TIMEOUT_MS = 300_000;
 
 /** Begins to empty a storage node; asking again does no harm, and tells how far it is. */
 export async function drainNode(
@@ -49,6 +58,19 @@ export async function setBalancing(
   });
   await shown(options, changed.revision, context);
   return {};
+}
+
+/** Recovers the cluster after a backup of its metadata was restored, or says what that would do. */
+export async function recoverCluster(
+  { controller }: TopicChangeOptions,
+  { execute, withoutNodes }: RecoverClusterRequest,
+  { signal }: CallContext,
+): Promise<{ plan: RecoveryPlan | undefined }> {
+  for (const nodeId of withoutNodes) checkInteger("without_nodes", nodeId, 0, MAX_NODE_ID);
+  const { plan } = await controller.call((client) =>
+    client.recover({ execute, withoutNodes }, { timeoutMs: RECOVERY_TIMEOUT_MS, signal }),
+  );
+  return { plan };
 }
 
 async function setDrain(
