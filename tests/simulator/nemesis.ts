@@ -4,7 +4,13 @@ import type { Simulation } from "./simulation.ts";
 const CUT_OFF_CHANCE = 0.05;
 const LONGEST_PROPOSAL_MS = 2;
 
-export type NemesisOptions = Omit<FaultContext, "later" | "random">;
+export interface NemesisOptions extends Omit<FaultContext, "later" | "random"> {
+  readonly name?: string;
+  /** What may strike; everything that may strike a cluster by default. */
+  readonly faults?: readonly Fault[];
+  /** How much longer than usual it waits from one fault to the next. */
+  readonly slowness?: number;
+}
 
 /**
  * Strikes the cluster with faults, each seed in its own manner: some faults are common in
@@ -13,6 +19,7 @@ export type NemesisOptions = Omit<FaultContext, "later" | "random">;
 export class Nemesis {
   readonly #simulation: Simulation;
   readonly #options: NemesisOptions;
+  readonly #name: string;
   readonly #faults: readonly Fault[];
   readonly #meanPauseMs: number;
   readonly #pending = new Set<{ readonly undo: () => void; readonly cancel: () => void }>();
@@ -20,16 +27,19 @@ export class Nemesis {
   count = 0;
 
   constructor(options: NemesisOptions) {
-    const { simulation } = options;
+    const { faults = FAULTS, name = "", simulation, slowness = 1 } = options;
     this.#options = options;
     this.#simulation = simulation;
-    const habits = simulation.random("habits");
+    const habits = simulation.random(`${name}habits`);
     const factors = [0, 0.5, 1, 1, 3];
-    this.#faults = FAULTS.map((fault) => ({
-      ...fault,
-      weight: fault.weight * (factors[habits.integer(factors.length)] ?? 1),
-    })).filter(({ weight }) => weight > 0);
-    this.#meanPauseMs = 300 + habits.float() * 500;
+    this.#faults = faults
+      .map((fault) => ({
+        ...fault,
+        weight: fault.weight * (factors[habits.integer(factors.length)] ?? 1),
+      }))
+      .filter(({ weight }) => weight > 0);
+    this.#meanPauseMs = (300 + habits.float() * 500) * slowness;
+    this.#name = name;
   }
 
   start(): void {
@@ -63,7 +73,7 @@ export class Nemesis {
   }
 
   #next(): void {
-    const random = this.#simulation.random(`pause-${this.count}-${this.#simulation.nowMs}`);
+    const random = this.#simulation.random(`${this.#name}pause-${this.count}-${this.#simulation.nowMs}`);
     const pauseMs = random.float() * 2 * this.#meanPauseMs;
     this.#simulation.scheduler.after(pauseMs, () => {
       if (!this.#striking) return;
@@ -73,7 +83,7 @@ export class Nemesis {
   }
 
   #strike(): void {
-    const random = this.#simulation.random(`fault-${this.count}-${this.#simulation.nowMs}`);
+    const random = this.#simulation.random(`${this.#name}fault-${this.count}-${this.#simulation.nowMs}`);
     const total = this.#faults.reduce((sum, { weight }) => sum + weight, 0);
     let point = random.float() * total;
     const fault = this.#faults.find(({ weight }) => {

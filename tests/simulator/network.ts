@@ -118,10 +118,11 @@ export class SimulatedNetwork {
     return slow > 0 ? usual + this.random.float() * slow : usual;
   }
 
-  /** Breaks one connection in so many. Returns how many broke. */
-  breakConnections(share: number): number {
+  /** Breaks one connection in so many, of those hosts only or of all. Returns how many broke. */
+  breakConnections(share: number, hosts?: readonly string[]): number {
     let count = 0;
     for (const connection of this.#connections) {
+      if (hosts !== undefined && !hosts.some((host) => connection.touches(host))) continue;
       if (this.random.float() >= share) continue;
       connection.breakBoth();
       count += 1;

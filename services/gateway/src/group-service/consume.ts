@@ -31,6 +31,8 @@ export async function serveConsume(
 ): Promise<void> {
   const received = stream.received[Symbol.asyncIterator]();
   const first = await received.next();
+  // A gateway that stops ends the stream, perhaps before the client's first word is there.
+  if (first.done === true) context.signal.throwIfAborted();
   const subscription = await checkSubscription(first.done === true ? undefined : first.value, options.topics);
   await options.connections.withRead(context, 1, async (signal) => {
     const session = new ConsumeSession({ ...options, subscription, stream, peer: context.peer, signal });

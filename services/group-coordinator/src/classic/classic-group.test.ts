@@ -55,6 +55,20 @@ describe("a classic group", () => {
     await synced;
   });
 
+  test("a leader that brings assignments again, while the first are being stored, changes nothing", async () => {
+    const groups = new TestGroups();
+    const member = await groups.join();
+    groups.journal.hold();
+    const lost = refusalOf(() => groups.sync(member, { [member.memberId]: "first" }));
+    const again = groups.sync(member, { [member.memberId]: "second" });
+    groups.journal.release();
+    expect(await lost).toBe("REBALANCE_IN_PROGRESS");
+    expect(Buffer.from((await again).assignment).toString()).toBe("first");
+    groups.takeOver();
+    const kept = await groups.sync(member);
+    expect(Buffer.from(kept.assignment).toString()).toBe("first");
+  });
+
   test("a new member gets its id first, and one that never comes back is not waited for", async () => {
     const groups = new TestGroups();
     const refused = await groups.join({ requiresKnownMemberId: true }).catch(toOttlaError);

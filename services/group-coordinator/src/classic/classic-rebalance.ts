@@ -30,6 +30,8 @@ export class ClassicRebalance {
   readonly #pendingDeadlines = new Map<string, Deadline>();
   /** Ends the wait for members to join, or to fetch their assignments. */
   #deadline: Deadline | undefined;
+  /** The generation whose assignments are on their way to the log. */
+  #storing: number | undefined;
   /** An empty group's first members are waited for, whoever has joined. */
   #gathering = false;
 
@@ -102,6 +104,9 @@ export class ClassicRebalance {
   async storeAssignments(assignments: ReadonlyMap<string, Uint8Array>): Promise<void> {
     const { group } = this;
     const { generation } = group;
+    // The leader lost the answer and brings them again, others perhaps: members get what the log will have.
+    if (this.#storing === generation) return;
+    this.#storing = generation;
     const complete = new Map(
       group
         .members()
