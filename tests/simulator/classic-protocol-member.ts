@@ -32,10 +32,11 @@ export class ClassicProtocolMember {
     const { clock } = this.#options.around.process;
     while (!this.#stopping.signal.aborted) {
       try {
+        // Who was stopped may commit before it hears that it is out.
+        if (this.#options.random.float() < COMMIT_SHARE) await this.#commit();
         if (this.#generation < 0) await this.#join();
         else if (clock.monotonic() >= this.#nextBeatMs) await this.#beat();
         await this.#work.readOn();
-        if (this.#options.random.float() < COMMIT_SHARE) await this.#commit();
       } catch (thrown) {
         this.#trouble(thrown);
       }

@@ -32,9 +32,10 @@ export class ConsumerProtocolMember {
   async run(): Promise<void> {
     const { clock } = this.#options.around.process;
     while (!this.#stopping.signal.aborted) {
+      // Who was stopped may commit before it hears that it is out.
+      if (this.#options.random.float() < COMMIT_SHARE) await this.#commit();
       if (clock.monotonic() >= this.#nextBeatMs) await this.#beat();
       await this.#work.readOn();
-      if (this.#options.random.float() < COMMIT_SHARE) await this.#commit();
       await clock.sleep(this.#options.random.float() * RETRY_MS);
     }
     await this.#leave();

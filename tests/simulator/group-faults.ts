@@ -81,10 +81,32 @@ function revokeLease(context: FaultContext): boolean {
   return true;
 }
 
-/** Of owners, who serve on, and of gateways, who ask on. */
-function lagWatches(context: FaultContext): boolean {
+/** Members and gateways that go on asking an owner which goes on serving: none of them hears that it is over. */
+function cutAllOffFromEtcd(context: FaultContext, members: readonly SimulatedNode[]): boolean {
+  const { cluster, later, random, simulation } = context;
+  const { network } = simulation;
+  const owner = up(context);
+  if (owner === undefined) return false;
+  const askers = [...cluster.gateways, ...members].filter(() => random.float() < 0.5);
+  const hosts = [owner, ...askers].map(({ name }) => name);
+  for (const host of hosts) {
+    network.block(host, ETCD_HOST);
+    network.block(ETCD_HOST, host);
+  }
+  later(between(random, 2_000, 9_000), () => {
+    for (const host of hosts) {
+      network.unblock(host, ETCD_HOST);
+      network.unblock(ETCD_HOST, host);
+    }
+  });
+  return true;
+}
+
+/** Of owners, who serve on, and of those who ask on. */
+function lagWatches(context: FaultContext, members: readonly SimulatedNode[]): boolean {
   const { cluster, later, random } = context;
-  const nodes = random.float() < 0.5 ? [up(context)] : [up(context), ...cluster.gateways];
+  const askers = [...cluster.gateways, ...members];
+  const nodes = random.float() < 0.5 ? [up(context)] : [up(context), ...askers];
   const lagMs = between(random, 50, 4_000);
   for (const node of nodes) if (node !== undefined) node.metadataFaults.watchLagMs = lagMs;
   later(between(random, 500, 6_000), () => {
@@ -101,17 +123,24 @@ function breakConnections(context: FaultContext): boolean {
 }
 
 /** What may go wrong with groups, beside all that goes wrong with the nodes of the cluster. */
-export const GROUP_FAULTS: readonly Fault[] = [
-  { name: "group owner killed", weight: 3, strike: kill },
-  { name: "group owner stopped", weight: 3, strike: stop },
-  { name: "group owner restarted", weight: 1, strike: restart },
-  { name: "group owner cut off from etcd", weight: 2, strike: (context) => cutOff(context, [ETCD_HOST]) },
-  {
-    name: "group owner cut off from its log",
-    weight: 2,
-    strike: (context) => cutOff(context, leadersOfLog(context)),
-  },
-  { name: "group owner's lease revoked", weight: 2, strike: revokeLease },
-  { name: "group owner's watches lag", weight: 2, strike: lagWatches },
-  { name: "group owners' connections broken", weight: 2, strike: breakConnections },
-];
+export function groupFaults(members: () => readonly SimulatedNode[]): readonly Fault[] {
+  return [
+    { name: "group owner killed", weight: 3, strike: kill },
+    { name: "group owner stopped", weight: 3, strike: stop },
+    { name: "group owner restarted", weight: 1, strike: restart },
+    { name: "group owner cut off from etcd", weight: 2, strike: (context) => cutOff(context, [ETCD_HOST]) },
+    {
+      name: "group owner and members cut off from etcd",
+      weight: 3,
+      strike: (context) => cutAllOffFromEtcd(context, members()),
+    },
+    {
+      name: "group owner cut off from its log",
+      weight: 2,
+      strike: (context) => cutOff(context, leadersOfLog(context)),
+    },
+    { name: "group owner's lease revoked", weight: 2, strike: revokeLease },
+    { name: "group owner's watches lag", weight: 2, strike: (context) => lagWatches(context, members()) },
+    { name: "group owners' connections broken", weight: 2, strike: breakConnections },
+  ];
+}

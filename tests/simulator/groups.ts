@@ -1,7 +1,7 @@
 import type { Clients, TopicPlan } from "./clients.ts";
 import type { SimulatedCluster } from "./cluster.ts";
 import type { DiskReplicas } from "./disk-replicas.ts";
-import { GROUP_FAULTS } from "./group-faults.ts";
+import { groupFaults } from "./group-faults.ts";
 import { GroupHistory } from "./group-history.ts";
 import { GroupMembers } from "./group-members.ts";
 import { GroupRules } from "./group-rules.ts";
@@ -19,11 +19,6 @@ export interface GroupsOptions {
   readonly metadata: MetadataRules;
   readonly disks: DiskReplicas;
   readonly topics: readonly TopicPlan[];
-}
-
-/** In seeds without groups everything else is as it would be if there were none. */
-export function hasGroups(seed: number): boolean {
-  return seed % 2 === 0;
 }
 
 export const GROUP_COORDINATORS = 2;
@@ -58,7 +53,11 @@ export class Groups {
     if (cast !== "SDK") {
       this.#nodes = new MemberNodes({ ...shared, protocol: cast === "classic" ? "classic" : "consumer" });
     }
-    const faults = { name: "groups/", faults: GROUP_FAULTS, slowness: FAULTS_SLOWNESS };
+    const faults = {
+      name: "groups/",
+      faults: groupFaults(() => this.#nodes?.nodes ?? []),
+      slowness: FAULTS_SLOWNESS,
+    };
     this.#nemesis = new Nemesis({ simulation, cluster, disks, metadata, ...faults });
   }
 

@@ -26,7 +26,7 @@ const MOST_STOP_MS = 9_000;
  */
 export class MemberNodes {
   readonly #options: MemberNodesOptions;
-  readonly #nodes: SimulatedNode[] = [];
+  readonly nodes: SimulatedNode[] = [];
   #comeAndGo = true;
 
   constructor(options: MemberNodesOptions) {
@@ -36,7 +36,7 @@ export class MemberNodes {
   start(members: number): void {
     for (let number = 1; number <= members; number += 1) {
       const node = this.#node(`${this.#options.group}-${this.#options.protocol}-${number}`, number);
-      this.#nodes.push(node);
+      this.nodes.push(node);
       void this.#keep(node);
     }
   }
@@ -44,7 +44,7 @@ export class MemberNodes {
   /** Members stay from now on. */
   stay(): void {
     this.#comeAndGo = false;
-    for (const node of this.#nodes) {
+    for (const node of this.nodes) {
       node.process?.resume();
       node.start();
     }
@@ -92,6 +92,7 @@ export class MemberNodes {
       }
       await scheduler.sleep(random.float() * MOST_ABSENCE_MS);
     }
+    node.start();
   }
 
   async #leave(node: SimulatedNode): Promise<void> {

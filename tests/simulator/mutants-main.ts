@@ -1,4 +1,4 @@
-import { MUTANTS, type Mutant, type MutantToFind } from "./mutants.ts";
+import { MUTANTS, type Mutant, type MutantToFind, seedsFor } from "./mutants.ts";
 import { runSimulation } from "./run-simulation.ts";
 
 // `make simulate-mutants`: each deliberate bug must be found within its number of seeds.
@@ -35,7 +35,7 @@ function unlisted(name: string): MutantToFind {
 }
 
 async function isFound(mutant: Mutant, limit: number): Promise<boolean> {
-  for (let seed = 1; seed <= limit; seed += 1) {
+  for (const seed of seedsFor({ mutant, limit })) {
     const { failure } = await runSimulation({ seed, mutant });
     if (failure === undefined) continue;
     say(`${mutant}: found by seed ${seed} of ${limit}: ${failure.message.slice(0, 160)}`);

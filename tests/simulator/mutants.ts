@@ -1,8 +1,11 @@
 import type { CoordinatorMutant } from "@ottla/coordinator";
+import type { GroupMutant } from "@ottla/group-coordinator";
 import type { Mutant as ReplicationMutant } from "@ottla/replication";
 
 /** The deliberate bugs that the simulator must find. */
-export type Mutant = ReplicationMutant | CoordinatorMutant;
+export type Mutant = ReplicationMutant | CoordinatorMutant | GroupMutant;
+
+import { hasGroups } from "./simulation.ts";
 
 export const NO_MUTANTS: ReadonlySet<Mutant> = new Set();
 
@@ -40,6 +43,17 @@ export const MUTANTS: readonly MutantToFind[] = [
   { mutant: "old-view-after-restart", limit: 30 },
   { mutant: "unknown-outcome-forgotten", limit: 30 },
   { mutant: "stale-leader-epoch-accepted", limit: 60 },
+  { mutant: "former-owner-accepted", limit: 100 },
+  { mutant: "owner-epoch-kept", limit: 100 },
+  { mutant: "serves-before-replay", limit: 100 },
+  { mutant: "offsets-forgotten", limit: 100 },
+  { mutant: "loaded-without-fence", limit: 100 },
+  { mutant: "unknown-outcome-ignored", limit: 100 },
+  { mutant: "commit-answered-early", limit: 100 },
+  { mutant: "fenced-member-commits", limit: 100 },
+  { mutant: "held-partition-assigned", limit: 100 },
+  { mutant: "revocation-not-awaited", limit: 100 },
+  { mutant: "assignment-answered-early", limit: 100 },
 ];
 
 const OF_THE_COORDINATOR: readonly CoordinatorMutant[] = [
@@ -48,13 +62,43 @@ const OF_THE_COORDINATOR: readonly CoordinatorMutant[] = [
   "isr-without-compare",
   "unclean-election",
   "joins-unregistered",
+  "owner-epoch-kept",
 ];
+
+/** Of the log and of the coordinator, about owners of groups. */
+const OF_OWNERS = ["former-owner-accepted", "owner-epoch-kept"] as const;
+
+const OF_GROUPS: readonly GroupMutant[] = [
+  "serves-before-replay",
+  "offsets-forgotten",
+  "loaded-without-fence",
+  "unknown-outcome-ignored",
+  "commit-answered-early",
+  "fenced-member-commits",
+  "held-partition-assigned",
+  "revocation-not-awaited",
+  "assignment-answered-early",
+];
+
+/** The seeds in which it can be found: bugs of groups show in those with groups only. */
+export function* seedsFor({ mutant, limit }: MutantToFind): Generator<number> {
+  const needsGroups = (OF_OWNERS as readonly Mutant[]).includes(mutant) || isOfGroups(mutant);
+  for (let seed = 1; seed <= limit; seed += 1) if (!needsGroups || hasGroups(seed)) yield seed;
+}
+
+function isOfGroups(mutant: Mutant): mutant is GroupMutant {
+  return OF_GROUPS.some((other) => other === mutant);
+}
 
 export function coordinatorMutants(mutants: ReadonlySet<Mutant>): ReadonlySet<CoordinatorMutant> {
   return new Set(OF_THE_COORDINATOR.filter((mutant) => mutants.has(mutant)));
 }
 
 export function replicationMutants(mutants: ReadonlySet<Mutant>): ReadonlySet<ReplicationMutant> {
-  const others = [...mutants].filter((mutant) => !OF_THE_COORDINATOR.some((other) => other === mutant));
-  return new Set(others as ReplicationMutant[]);
+  const elsewhere: readonly Mutant[] = [...OF_THE_COORDINATOR, ...OF_GROUPS];
+  return new Set([...mutants].filter((mutant) => !elsewhere.includes(mutant)) as ReplicationMutant[]);
+}
+
+export function groupMutants(mutants: ReadonlySet<Mutant>): ReadonlySet<GroupMutant> {
+  return new Set(OF_GROUPS.filter((mutant) => mutants.has(mutant)));
 }

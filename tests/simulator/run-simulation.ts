@@ -5,14 +5,14 @@ import { Administration } from "./administration.ts";
 import { Clients, type TopicPlan } from "./clients.ts";
 import { SimulatedCluster } from "./cluster.ts";
 import { DiskReplicas } from "./disk-replicas.ts";
-import { GROUP_COORDINATORS, Groups, hasGroups } from "./groups.ts";
+import { GROUP_COORDINATORS, Groups } from "./groups.ts";
 import { History } from "./history.ts";
 import { MetadataRules } from "./metadata-rules.ts";
 import { type Mutant, NO_MUTANTS } from "./mutants.ts";
 import { Nemesis } from "./nemesis.ts";
 import { ReplicaRules } from "./replica-rules.ts";
 import { RuleBroken } from "./rule-broken.ts";
-import { Simulation } from "./simulation.ts";
+import { hasGroups, Simulation } from "./simulation.ts";
 
 export interface RunOptions {
   readonly seed: number;

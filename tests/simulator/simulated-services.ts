@@ -4,7 +4,7 @@ import { startGroupCoordinator } from "@ottla/group-coordinator";
 import { openDataDirectory, startPartitionStorage } from "@ottla/partition-storage";
 import { ServiceRegistry } from "@ottla/rpc";
 import { createMetricsRegistry, type MemoryDisk, type Network, type Settings, VERSION } from "@ottla/runtime";
-import { coordinatorMutants, type Mutant, replicationMutants } from "./mutants.ts";
+import { coordinatorMutants, groupMutants, type Mutant, replicationMutants } from "./mutants.ts";
 import { diskOf } from "./process-disk.ts";
 import type { NodeSurroundings, StartService } from "./simulated-node.ts";
 import { CLUSTER, LEASE_TTL_MS } from "./simulation.ts";
@@ -118,14 +118,15 @@ export function gatewayService(
   };
 }
 
-export function groupCoordinatorService(nodeId: number, { settings }: ServiceOptions): StartService {
+export function groupCoordinatorService(nodeId: number, options: ServiceOptions): StartService {
   return async (around) => {
     const groups = await startGroupCoordinator({
       ...common(around, nodeId, settings),
       transportFor: (node) => around.toStorage(node),
       metrics: createMetricsRegistry(),
       serve: (registry) => around.server.add(registry),
-      limits: { ...settings.groups, initialRebalanceDelayMs: INITIAL_REBALANCE_DELAY_MS },
+      limits: { ...options.settings.groups, initialRebalanceDelayMs: INITIAL_REBALANCE_DELAY_MS },
+      mutants: groupMutants(options.mutants),
     });
     return { stop: () => groups.stop(), owned: () => groups.owned() };
   };

@@ -8,6 +8,11 @@ import { Scheduler } from "./scheduler.ts";
 export const CLUSTER = "simulated";
 export const LEASE_TTL_MS = 3_000;
 
+/** Whether consumer groups take part. In the other seeds everything is as if there were none. */
+export function hasGroups(seed: number): boolean {
+  return seed % 2 === 0;
+}
+
 export interface SimulationOptions {
   readonly seed: number;
   readonly mutants: ReadonlySet<Mutant>;

@@ -94,6 +94,11 @@ export class LeaderState {
     return this.isr.term;
   }
 
+  /** Only with a deliberate bug (R13). */
+  get acceptsFormerOwners(): boolean {
+    return this.#mutants.has("former-owner-accepted");
+  }
+
   get highWatermark(): number {
     return this.#highWatermark;
   }

@@ -44,7 +44,9 @@ export type Mutant =
   /** A replica joins the ISR before it has followed the leader's log start (R14). */
   | "joins-below-log-start"
   /** A replica with a hole leads (R12). */
-  | "damaged-leads";
+  | "damaged-leads"
+  /** A log takes what an owner appends whose epoch is over (R13). */
+  | "former-owner-accepted";
 
 export type Mutants = ReadonlySet<Mutant>;
 

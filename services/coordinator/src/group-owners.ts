@@ -57,10 +57,11 @@ export class GroupOwners {
 
   #ownerChange(partition: number, before: ClusterGroupOwner | undefined, node: GroupNode): WriteUnit {
     const key = this.#term.view.keys.groupOwner(partition);
+    const isKept = before !== undefined && this.#term.mutants.has("owner-epoch-kept");
     const state: GroupOwnerState = {
       nodeId: node.nodeId,
       nodeEpoch: node.nodeEpoch,
-      ownerEpoch: (before?.ownerEpoch ?? -1) + 1,
+      ownerEpoch: (before?.ownerEpoch ?? -1) + (isKept ? 0 : 1),
     };
     return {
       compare: [before === undefined ? { key, createRevision: 0 } : { key, modRevision: before.modRevision }],

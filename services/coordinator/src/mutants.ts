@@ -12,7 +12,9 @@ export type CoordinatorMutant =
   /** Leaders come from all replicas (R8). */
   | "unclean-election"
   /** Who is to join the ISR is not compared with its registration (R7). */
-  | "joins-unregistered";
+  | "joins-unregistered"
+  /** A new owner of groups gets the owner epoch of the one before (R13). */
+  | "owner-epoch-kept";
 
 export type CoordinatorMutants = ReadonlySet<CoordinatorMutant>;
 

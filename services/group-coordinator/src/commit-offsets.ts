@@ -28,13 +28,13 @@ export async function commitOffsets(
   table: GroupTable,
   request: CommitRequest,
 ): Promise<(OttlaError | undefined)[]> {
-  const { clock, limits, journal } = table.options;
+  const { clock, limits, journal, mutants } = table.options;
   const { groupId } = request;
   if (table.find(groupId) === undefined && request.generationOrEpoch >= 0) {
     throw new OttlaError("ILLEGAL_GENERATION", `there is no group "${groupId}" (any more)`);
   }
   const group = table.findOrCreate(groupId);
-  group.membership.checkMayCommit(request);
+  if (!mutants.has("fenced-member-commits")) group.membership.checkMayCommit(request);
   const nowMs = clock.now();
   const records: GroupRecord[] = [];
   const changes: {
@@ -52,7 +52,9 @@ export async function commitOffsets(
   });
   if (records.length === 0) return refusals;
   for (const { topic, partition } of changes) group.offsets.begin(topic, partition);
-  await journal.append(records, request.traceparent);
+  const stored = journal.append(records, request.traceparent);
+  if (mutants.has("commit-answered-early")) stored.catch(() => undefined);
+  else await stored;
   for (const { topic, partition, committed } of changes) group.offsets.end(topic, partition, committed);
   return refusals;
 }

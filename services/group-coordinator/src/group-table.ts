@@ -12,6 +12,7 @@ import { GroupLoading } from "./group-loading.ts";
 import type { GroupMembership } from "./group-membership.ts";
 import type { GroupRecord, ReadRecord } from "./group-record.ts";
 import { toClassicGroup, toConsumerGroup, usesClassicOnly } from "./migration/convert-groups.ts";
+import type { GroupMutants } from "./mutants.ts";
 import type { TopicCatalog } from "./topic-catalog.ts";
 
 export interface GroupTableOptions {
@@ -26,6 +27,7 @@ export interface GroupTableOptions {
   readonly groupCount: () => number;
   /** Whether a topic was deleted: only when that is known for sure. */
   readonly isDeleted: (topicId: string) => boolean;
+  readonly mutants: GroupMutants;
 }
 
 /** Who joins by the classic protocol; without a member id it is a new process. */

@@ -14,6 +14,7 @@ import { groupCoordinatorService } from "./group-coordinator-service.ts";
 import type { GroupLimits } from "./group-limits.ts";
 import { GroupMetrics } from "./group-metrics.ts";
 import { addLagExporter } from "./lag-exporter.ts";
+import { type GroupMutants, NO_MUTANTS } from "./mutants.ts";
 import type { OwnedPartition } from "./owned-partition.ts";
 import { OwnedPartitions } from "./owned-partitions.ts";
 
@@ -35,6 +36,7 @@ export interface GroupCoordinatorOptions {
   /** Opens the GroupCoordinatorService to gateways: before they can find this node. */
   readonly serve: (registry: ServiceRegistry) => void;
   readonly limits: GroupLimits;
+  readonly mutants?: GroupMutants;
 }
 
 export interface GroupCoordinator {
@@ -62,6 +64,7 @@ export async function startGroupCoordinator(options: GroupCoordinatorOptions): P
     deadlines,
     limits,
     logger,
+    mutants: options.mutants ?? NO_MUTANTS,
     onLoaded: (durationMs) => metrics.loaded(durationMs),
   });
   metrics.observe(partitions);

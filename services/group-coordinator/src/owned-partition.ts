@@ -6,7 +6,9 @@ import type { PartitionRouter } from "@ottla/routing";
 import type { Clock, Deadlines, Logger, Random } from "@ottla/runtime";
 import { expireOffsets } from "./expire-offsets.ts";
 import type { GroupLimits } from "./group-limits.ts";
+import type { ReadRecord } from "./group-record.ts";
 import { GroupTable } from "./group-table.ts";
+import type { GroupMutants } from "./mutants.ts";
 import { PartitionJournal } from "./partition-journal.ts";
 import { replayLog } from "./replay-log.ts";
 import type { TopicCatalog } from "./topic-catalog.ts";
@@ -21,6 +23,7 @@ export interface PartitionOwnerOptions {
   readonly groupCount: () => number;
   readonly isDeleted: (topicId: string) => boolean;
   readonly catalog: TopicCatalog;
+  readonly mutants: GroupMutants;
   /** How long reading a partition's groups took. */
   readonly onLoaded: (durationMs: number, records: number) => void;
 }
@@ -32,6 +35,8 @@ export interface OwnedPartitionOptions extends PartitionOwnerOptions {
   readonly ownerEpoch: number;
 }
 
+/** What the deliberate bug of serving too early leaves unread. */
+const HASTY_RECORDS = 3;
 const FENCE_TIMEOUT_MS = 5_000;
 const FIRST_BACKOFF_MS = 20;
 const MAX_BACKOFF_MS = 1_000;
@@ -106,12 +111,12 @@ export class OwnedPartition {
 
   /** Fences, loads, and serves until an append fails or the partition is closed; throws why. */
   async #serveOnce(onServing: () => void): Promise<void> {
-    const { router, clock, logger, topicId, partition } = this.#options;
+    const { router, clock, logger, mutants, topicId, partition } = this.#options;
     const failed = new AbortController();
     const signal = AbortSignal.any([this.#closing.signal, failed.signal]);
     const startedMs = clock.monotonic();
     const ownerEpoch = this.#options.ownerEpoch * OWNER_LOADINGS + this.#loadings;
-    this.#loadings += 1;
+    if (!mutants.has("loaded-without-fence")) this.#loadings += 1;
     const endOffset = await this.#fence(ownerEpoch);
     signal.throwIfAborted();
     const journal = new PartitionJournal({
@@ -120,18 +125,22 @@ export class OwnedPartition {
       topicId,
       partition,
       ownerEpoch,
+      mutants,
       onFailed: (error) => failed.abort(error),
     });
     const table = new GroupTable({ ...this.#options, journal });
     try {
-      const onRecord = table.replay.bind(table);
+      const onRecord = (record: ReadRecord): void => {
+        if (record.kind !== "offset" || !mutants.has("offsets-forgotten")) table.replay(record);
+      };
+      const isHasty = mutants.has("serves-before-replay");
       const records = await replayLog({
         router,
         clock,
         logger,
         topicId,
         partition,
-        endOffset,
+        endOffset: isHasty ? endOffset - HASTY_RECORDS : endOffset,
         signal,
         onRecord,
       });

@@ -5,6 +5,7 @@ import { OUTCOME_UNKNOWN, type PartitionRouter } from "@ottla/routing";
 import type { Clock } from "@ottla/runtime";
 import type { GroupJournal } from "./group-journal.ts";
 import { type EncodedRecord, encodeGroupRecord, type GroupRecord } from "./group-record.ts";
+import type { GroupMutants } from "./mutants.ts";
 
 export interface PartitionJournalOptions {
   readonly router: PartitionRouter;
@@ -13,6 +14,7 @@ export interface PartitionJournalOptions {
   readonly partition: number;
   /** Of this owner and this loading of its groups: a later one fences what is still under way (R13). */
   readonly ownerEpoch: number;
+  readonly mutants: GroupMutants;
   /** An append failed, or nobody knows: the groups have to be read anew. Called once. */
   readonly onFailed: (error: OttlaError) => void;
 }
@@ -94,6 +96,7 @@ export class PartitionJournal implements GroupJournal {
       } catch (thrown) {
         const error = unknownOutcome(toOttlaError(thrown));
         for (const { reject } of group) reject(error);
+        if (this.#options.mutants.has("unknown-outcome-ignored")) continue;
         this.end(error);
         this.#options.onFailed(toOttlaError(thrown));
       }

@@ -13,6 +13,7 @@ import {
   type GroupRecord,
 } from "./group-record.ts";
 import { GroupTable } from "./group-table.ts";
+import { NO_MUTANTS } from "./mutants.ts";
 import type { CatalogTopic, TopicCatalog } from "./topic-catalog.ts";
 
 export const GROUP = "orders";
@@ -187,6 +188,7 @@ export class TestGroups {
       logger: nullLogger,
       catalog: this.catalog,
       groupCount: () => this.table?.size ?? 0,
+      mutants: NO_MUTANTS,
       isDeleted: (topicId) => this.deletedTopics.has(topicId),
     });
   }

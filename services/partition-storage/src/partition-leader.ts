@@ -154,7 +154,7 @@ export class PartitionLeader implements ReadableReplica, LedReplica {
       ...(command.expectedEndOffset === undefined ? {} : { expectedEndOffset: command.expectedEndOffset }),
       ...(command.ownerEpoch === undefined
         ? {}
-        : { ownerEpoch: command.ownerEpoch, beginsOwnership: command.beginsOwnership ?? false }),
+        : this.#ownerOf(command.ownerEpoch, command.beginsOwnership ?? false)),
     });
     const endOffset = appended.lastOffset + 1;
     if (endOffset > endBefore) this.#visibleBytes.appended(endOffset, batch.length);
@@ -349,6 +349,11 @@ export class PartitionLeader implements ReadableReplica, LedReplica {
   }
 
   /** R2: a request that carries another epoch comes from, or is meant for, another term. */
+  #ownerOf(ownerEpoch: number, beginsOwnership: boolean) {
+    const isForgiven = this.#state.acceptsFormerOwners && !beginsOwnership;
+    return { ownerEpoch: isForgiven ? this.#log.ownerEpoch : ownerEpoch, beginsOwnership };
+  }
+
   #checkEpoch(leaderEpoch: number): void {
     this.#checkLeading();
     const own = this.#state.leaderEpoch;

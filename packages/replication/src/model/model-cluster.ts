@@ -5,7 +5,8 @@ import { type CoordinatorMutant, ModelCoordinator } from "./model-coordinator.ts
 import { LAG_TIME_MAX_MS, type ModelMessage, ModelNode, type ModelWorld } from "./model-node.ts";
 import { SeededChoices } from "./seeded-choices.ts";
 
-export type ModelMutant = Mutant | CoordinatorMutant;
+/** The model's logs have no owners (R13). */
+export type ModelMutant = Exclude<Mutant, "former-owner-accepted"> | CoordinatorMutant;
 
 const NODE_IDS = [1, 2, 3];
 

@@ -2,6 +2,7 @@ import { type OttlaError, toOttlaError } from "@ottla/errors";
 import type { Clock, Deadline, Deadlines, Logger } from "@ottla/runtime";
 import type { GroupJournal } from "../group-journal.ts";
 import type { GroupLimits } from "../group-limits.ts";
+import type { GroupMutants } from "../mutants.ts";
 import { Session } from "../session.ts";
 import { fencedInstance, rebalanceInProgress, unknownMember } from "./classic-errors.ts";
 import type { ClassicGroup } from "./classic-group.ts";
@@ -14,6 +15,7 @@ export interface ClassicRebalanceOptions {
   readonly deadlines: Deadlines;
   readonly limits: GroupLimits;
   readonly logger: Logger;
+  readonly mutants: GroupMutants;
 }
 
 /** How long a member that has just joined is waited for, whatever its session timeout is: Kafka's number. */
@@ -114,8 +116,11 @@ export class ClassicRebalance {
     );
     const isStillAsked = (): boolean =>
       group.state === "CompletingRebalance" && group.generation === generation;
+    const { journal, mutants } = this.#options;
     try {
-      await this.#options.journal.append([group.record(complete)]);
+      const stored = journal.append([group.record(complete)]);
+      if (mutants.has("assignment-answered-early")) stored.catch(() => undefined);
+      else await stored;
     } catch (thrown) {
       if (!isStillAsked()) return;
       this.#failSyncs(toOttlaError(thrown));

@@ -4,7 +4,7 @@ import type { ConsumerChanges } from "./consumer-records.ts";
 import { metadataHash, updateTarget } from "./consumer-target.ts";
 import { reconcileMember } from "./reconcile-member.ts";
 import { resolveRegexes } from "./subscribed-regexes.ts";
-import type { TopicPartitions } from "./topic-partitions.ts";
+import { NO_PARTITIONS, type TopicPartitions } from "./topic-partitions.ts";
 
 export interface MemberAdvance {
   readonly before: ConsumerMember;
@@ -26,7 +26,7 @@ export function advanceMember(
   changes: ConsumerChanges,
 ): ConsumerMember {
   const { group, options } = membership;
-  const { catalog, clock } = options;
+  const { catalog, clock, mutants } = options;
   const { memberId } = updated;
   const isSubscriptionNew =
     isAnew || group.member(memberId) === undefined || subscriptionDiffers(before, updated);
@@ -44,8 +44,9 @@ export function advanceMember(
   const reconciled = reconcileMember(present, {
     targetEpoch: group.targetEpoch,
     target: group.targetOf(memberId),
-    owned,
-    isHeld: (topicId, partition) => group.isHeld(topicId, partition),
+    owned: mutants.has("revocation-not-awaited") ? NO_PARTITIONS : owned,
+    isHeld: (topicId, partition) =>
+      group.isHeld(topicId, partition) && !mutants.has("held-partition-assigned"),
   });
   if (reconciled !== present) changes.current(reconciled);
   return reconciled;

@@ -5,6 +5,7 @@ import type { GroupJournal } from "../group-journal.ts";
 import type { GroupLimits } from "../group-limits.ts";
 import type { DescribedGroup, DescribedTopic, GroupMembership, OffsetClient } from "../group-membership.ts";
 import type { GroupRecord } from "../group-record.ts";
+import type { GroupMutants } from "../mutants.ts";
 import { Session } from "../session.ts";
 import type { TopicCatalog } from "../topic-catalog.ts";
 import type { ConsumerGroup } from "./consumer-group.ts";
@@ -21,6 +22,7 @@ export interface ConsumerMembershipOptions {
   readonly limits: GroupLimits;
   readonly logger: Logger;
   readonly catalog: TopicCatalog;
+  readonly mutants: GroupMutants;
   /** A member is out. What this brings about is stored behind that. */
   readonly onMemberGone?: () => void;
 }
