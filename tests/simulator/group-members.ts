@@ -2,6 +2,7 @@ import type { GroupConsumer } from "@ottla/client";
 import type { SeededRandom } from "@ottla/runtime";
 import type { Clients, TopicPlan } from "./clients.ts";
 import type { GroupHistory } from "./group-history.ts";
+import { keyOf } from "./member-work.ts";
 import { describe } from "./simulated-node.ts";
 import type { SimulatedProcess } from "./simulated-process.ts";
 import type { Simulation } from "./simulation.ts";
@@ -51,7 +52,15 @@ export class GroupMembers {
     for (let life = 1; ; life += 1) {
       const { ottla, process } = clients.open(`${name}.${life}`);
       const names = topics.map((topic) => topic.name);
-      const consumer = ottla.consumer({ group, topics: names, revocationGraceMs: GRACE_MS });
+      const say = (what: string) => (places: readonly { topic: string; partition: number }[]) =>
+        simulation.say(process.name, () => `${what} ${places.map(keyOf).join(" ")}`);
+      const consumer = ottla.consumer({
+        group,
+        topics: names,
+        revocationGraceMs: GRACE_MS,
+        onAssigned: say("is assigned"),
+        onRevoked: say("is revoked"),
+      });
       this.#read(consumer, process).catch((thrown: unknown) => {
         simulation.scheduler.fail(new Error(`${process.name} failed: ${describe(thrown)}`));
       });

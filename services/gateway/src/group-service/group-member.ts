@@ -48,6 +48,8 @@ export class GroupMember {
   readonly #revoking = new Set<string>();
   /** What it has is to be said anew. */
   #mustSay = true;
+  /** The group may have answered what was never heard: who says everything is told everything. */
+  #mustSayAll = true;
   #wake: () => void = () => undefined;
 
   constructor(options: GroupMemberOptions) {
@@ -104,20 +106,21 @@ export class GroupMember {
 
   async #beat(signal: AbortSignal): Promise<number> {
     const { groups, group, memberId, topics, topicPattern, assignor, rebalanceTimeoutMs } = this.#options;
-    const joins = this.#epoch === JOIN_EPOCH;
-    const says = this.#mustSay || joins;
+    const saysAll = this.#mustSayAll || this.#epoch === JOIN_EPOCH;
+    const says = this.#mustSay || saysAll;
     const request = {
       ...this.#identity(),
       groupId: group,
       memberId,
       memberEpoch: this.#epoch,
-      rebalanceTimeoutMs: joins ? rebalanceTimeoutMs : -1,
-      ...(joins && { subscribedTopics: { names: [...topics] } }),
-      ...(joins && topicPattern !== "" && { subscribedRegex: topicPattern }),
-      ...(joins && assignor !== "" && { serverAssignor: assignor }),
+      rebalanceTimeoutMs: saysAll ? rebalanceTimeoutMs : -1,
+      ...(saysAll && { subscribedTopics: { names: [...topics] } }),
+      ...(saysAll && topicPattern !== "" && { subscribedRegex: topicPattern }),
+      ...(saysAll && assignor !== "" && { serverAssignor: assignor }),
       ...(says && { owned: { topics: this.#ownedTopics() } }),
     };
     this.#mustSay = false;
+    this.#mustSayAll = false;
     try {
       const answer = await groups.call(
         group,
@@ -128,7 +131,7 @@ export class GroupMember {
       if (answer.assignment !== undefined) await this.#take(answer.assignment.topics);
       return answer.heartbeatIntervalMs;
     } catch (thrown) {
-      this.#mustSay = true;
+      this.#mustSayAll = true;
       throw thrown;
     }
   }
