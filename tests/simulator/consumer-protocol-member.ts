@@ -5,6 +5,7 @@ import { keyOf, type MemberOptions, type MemberPlace, MemberWork } from "./membe
 const REBALANCE_TIMEOUT_MS = 5_000;
 const CALL_TIMEOUT_MS = 2_500;
 const RETRY_MS = 200;
+const MOST_WORK_MS = 1_000;
 const COMMIT_SHARE = 0.5;
 const JOIN_EPOCH = 0;
 const LEAVE_EPOCH = -1;
@@ -99,6 +100,8 @@ export class ConsumerProtocolMember {
     }
     const revoked = this.#work.places.filter((place) => !wanted.has(keyOf(place)));
     if (revoked.length > 0) {
+      // The work in hand takes its time.
+      await around.process.clock.sleep(this.#options.random.float() * MOST_WORK_MS);
       await this.#commit();
       history.gaveUp(group, this.#memberId, revoked);
       this.#work.drop(revoked);

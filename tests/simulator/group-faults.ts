@@ -115,6 +115,19 @@ function lagWatches(context: FaultContext, members: readonly SimulatedNode[]): b
   return true;
 }
 
+/** Another owner takes over at once, while nobody who asks the former one, nor itself, hears of that. */
+function replaceUnheard(context: FaultContext, members: readonly SimulatedNode[]): boolean {
+  const { cluster, later, random } = context;
+  const nodes = [...cluster.groupCoordinators, ...cluster.gateways, ...members];
+  if (!revokeLease(context)) return false;
+  // The one that takes over hears of it, sooner or later, as well.
+  for (const node of nodes) node.metadataFaults.watchLagMs = between(random, 200, 3_000);
+  later(between(random, 1_000, 4_000), () => {
+    for (const node of nodes) node.metadataFaults.watchLagMs = 0;
+  });
+  return true;
+}
+
 /** Calls under way are done, perhaps, and not answered. */
 function breakConnections(context: FaultContext): boolean {
   const { cluster, random, simulation } = context;
@@ -133,6 +146,11 @@ export function groupFaults(members: () => readonly SimulatedNode[]): readonly F
       name: "group owner and members cut off from etcd",
       weight: 3,
       strike: (context) => cutAllOffFromEtcd(context, members()),
+    },
+    {
+      name: "group owner replaced unheard",
+      weight: 3,
+      strike: (context) => replaceUnheard(context, members()),
     },
     {
       name: "group owner cut off from its log",

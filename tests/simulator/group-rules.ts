@@ -118,6 +118,15 @@ export class GroupRules {
     }
   }
 
+  /** The only one who writes knows all that is written (R13): its memory is never behind the log. */
+  #checkAhead(who: string, log: GroupLog, table: GroupTable): void {
+    for (const [groupId, logged] of log.groups) {
+      const known = table.find(groupId)?.membership.describe();
+      const why = known && isBehind(logged, known);
+      if (why !== undefined) broken("R13", `${who} serves ${groupId} and ${why}`);
+    }
+  }
+
   /**
    * Readers get what is committed (R13): the newest, apart from commits whose answers are under way. Who was
    * fenced and does not know it yet may be behind, and acknowledges nothing any more.
@@ -138,6 +147,7 @@ export class GroupRules {
       }
     }
     if (nextFence !== undefined) return;
+    this.#checkAhead(who, log, table);
     for (const [groupId, { commits }] of log.groups) {
       const offsets = table.find(groupId)?.offsets;
       for (const [place, logged] of commits) {
@@ -177,6 +187,20 @@ function differs(logged: LoggedGroup, table: Described | undefined): string | un
   for (const { memberId, epoch } of table.type === "consumer" ? table.members : []) {
     const inLog = members.get(memberId)?.memberEpoch;
     if (epoch !== inLog) return `has ${memberId} in epoch ${epoch}, the log in ${inLog}`;
+  }
+  return undefined;
+}
+
+function isBehind({ classic, groupEpoch, members }: LoggedGroup, table: Described): string | undefined {
+  const generation = table.type === "classic" ? (classic?.generation ?? 0) : groupEpoch;
+  if (table.generation > generation) return undefined;
+  if (table.generation < generation) return `is in ${table.generation}, the log in ${generation}`;
+  if (table.type === "classic") return undefined;
+  const known = new Map(table.members.map(({ memberId, epoch = 0 }) => [memberId, epoch] as const));
+  for (const [memberId, { memberEpoch }] of members) {
+    const epoch = known.get(memberId);
+    if (epoch === undefined) return `does not know ${memberId}, which the log has`;
+    if (epoch >= 0 && epoch < memberEpoch) return `has ${memberId} in ${epoch}, the log in ${memberEpoch}`;
   }
   return undefined;
 }

@@ -35,8 +35,6 @@ export interface OwnedPartitionOptions extends PartitionOwnerOptions {
   readonly ownerEpoch: number;
 }
 
-/** What the deliberate bug of serving too early leaves unread. */
-const HASTY_RECORDS = 3;
 const FENCE_TIMEOUT_MS = 5_000;
 const FIRST_BACKOFF_MS = 20;
 const MAX_BACKOFF_MS = 1_000;
@@ -133,14 +131,13 @@ export class OwnedPartition {
       const onRecord = (record: ReadRecord): void => {
         if (record.kind !== "offset" || !mutants.has("offsets-forgotten")) table.replay(record);
       };
-      const isHasty = mutants.has("serves-before-replay");
       const records = await replayLog({
         router,
         clock,
         logger,
         topicId,
         partition,
-        endOffset: isHasty ? endOffset - HASTY_RECORDS : endOffset,
+        endOffset: mutants.has("serves-before-replay") ? 0 : endOffset,
         signal,
         onRecord,
       });

@@ -21,6 +21,8 @@ export interface ConsumeSessionOptions extends ConsumeOptions {
 const GRACE_MARGIN_MS = 10_000;
 /** What all partitions of a session may have fetched and not sent. */
 const FETCH_AHEAD_BYTES = 8 * 1024 * 1024;
+/** How long what was acknowledged may take to be stored when the client leaves. */
+const LAST_COMMIT_MS = 5_000;
 const MIN_FETCH_BYTES = 16 * 1024;
 
 /** One client that consumes in a group: its membership, its partitions, its acknowledgements. */
@@ -99,7 +101,10 @@ export class ConsumeSession {
   async #leave(): Promise<void> {
     for (const feed of this.#feeds.values()) feed.stop();
     for (const timer of this.#revoked.values()) timer.cancel();
+    // A member that is out of its group already could try for ever.
+    const late = this.#options.clock.setTimer(LAST_COMMIT_MS, () => this.#closing.abort());
     await this.#offsets.flush();
+    late.cancel();
     await this.#member.leave();
     this.#closing.abort();
   }
@@ -197,7 +202,7 @@ export class ConsumeSession {
     const feed = this.#feeds.get(key);
     if (feed === undefined) return;
     this.#drop(key);
-    void this.#offsets.flush().then(() => this.#member.giveUp([feed.place]));
+    void this.#offsets.flush(feed.place).then(() => this.#member.giveUp([feed.place]));
   }
 
   #drop(key: string): void {

@@ -27,27 +27,38 @@ const RETRY_MS = 100;
 export class GroupOffsets {
   readonly #options: GroupOffsetsOptions;
   readonly #waiting = new Map<string, CommittedPlace>();
-  #running: Promise<void> | undefined;
+  /** Of the commit that is under way. */
+  #storing = new Set<string>();
+  #isRunning = false;
+  /** Ends with each commit. */
+  #round = Promise.withResolvers<void>();
 
   constructor(options: GroupOffsetsOptions) {
     this.#options = options;
   }
 
   commit(place: CommittedPlace, signal: AbortSignal): void {
-    this.#waiting.set(`${place.topic}/${place.partition}`, place);
-    this.#running ??= this.#run(signal).finally(() => {
-      this.#running = undefined;
-    });
+    this.#waiting.set(keyOf(place), place);
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    void this.#run(signal);
   }
 
   /** The partition is another member's: its offset is not ours to commit. */
   forget({ topic, partition }: MemberPartition): void {
-    this.#waiting.delete(`${topic}/${partition}`);
+    this.#waiting.delete(keyOf({ topic, partition }));
   }
 
-  /** Resolves when nothing waits to be committed. */
-  async flush(): Promise<void> {
-    await this.#running;
+  /**
+   * Resolves when nothing of the partition, or of any, waits to be committed: what others acknowledge
+   * meanwhile does not hold it up.
+   */
+  async flush(place?: MemberPartition): Promise<void> {
+    const isBusy = (): boolean => {
+      if (place === undefined) return this.#waiting.size > 0 || this.#storing.size > 0;
+      return this.#waiting.has(keyOf(place)) || this.#storing.has(keyOf(place));
+    };
+    while (this.#isRunning && isBusy()) await this.#round.promise;
   }
 
   /** Where the partitions go on; -1 for those without an offset. */
@@ -63,20 +74,32 @@ export class GroupOffsets {
     const { clock } = this.#options;
     while (this.#waiting.size > 0 && !signal.aborted) {
       const places = [...this.#waiting.values()];
+      this.#storing = new Set(this.#waiting.keys());
       this.#waiting.clear();
       const error = await this.#store(places, signal);
-      if (error === undefined) {
-        this.#options.onCommitted(places);
-        continue;
+      this.#storing.clear();
+      if (error === undefined) this.#options.onCommitted(places);
+      else {
+        this.#retry(places);
+        await clock.sleep(RETRY_MS, signal).catch(() => undefined);
       }
-      // The member's epoch may just have changed, or the group's owner: what is still ours goes once more.
-      for (const place of places) {
-        const key = `${place.topic}/${place.partition}`;
-        const isOurs = this.#options.member().has(place.topic, place.partition);
-        if (isOurs && !this.#waiting.has(key)) this.#waiting.set(key, place);
-      }
-      await clock.sleep(RETRY_MS, signal).catch(() => undefined);
+      this.#endRound();
     }
+    this.#isRunning = false;
+    this.#endRound();
+  }
+
+  /** The member's epoch may just have changed, or the group's owner: what is still ours goes once more. */
+  #retry(places: readonly CommittedPlace[]): void {
+    for (const place of places) {
+      const isOurs = this.#options.member().has(place.topic, place.partition);
+      if (isOurs && !this.#waiting.has(keyOf(place))) this.#waiting.set(keyOf(place), place);
+    }
+  }
+
+  #endRound(): void {
+    this.#round.resolve();
+    this.#round = Promise.withResolvers<void>();
   }
 
   async #store(places: readonly CommittedPlace[], signal: AbortSignal): Promise<OttlaError | undefined> {
@@ -109,4 +132,8 @@ export class GroupOffsets {
       return error;
     }
   }
+}
+
+function keyOf({ topic, partition }: { readonly topic: string; readonly partition: number }): string {
+  return `${topic}/${partition}`;
 }
