@@ -81,7 +81,7 @@ function revokeLease(context: FaultContext): boolean {
   return true;
 }
 
-/** Members and gateways that go on asking an owner which goes on serving: none of them hears that it is over. */
+/** Members and gateways go on asking an owner that goes on serving: none of them hears that it is over. */
 function cutAllOffFromEtcd(context: FaultContext, members: readonly SimulatedNode[]): boolean {
   const { cluster, later, random, simulation } = context;
   const { network } = simulation;

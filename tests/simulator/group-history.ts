@@ -136,7 +136,7 @@ export class GroupHistory {
     this.#floors.set(group, new Map(floors).set(place, index));
   }
 
-  /** From a member's own queue of promises: it must end the run, and not be caught as the member's trouble. */
+  /** Called from a member's own work: it must end the run, and not be caught as the member's trouble. */
   #fail(rule: string, message: string): void {
     this.#options.simulation.scheduler.fail(new RuleBroken(rule, message));
   }

@@ -36,10 +36,10 @@ export const MUTANTS: readonly MutantToFind[] = [
   { mutant: "unclean-election", limit: 5 },
   { mutant: "lease-ignored", limit: 5 },
   { mutant: "damaged-leads", limit: 10 },
-  { mutant: "joins-unregistered", limit: 5 },
+  { mutant: "joins-unregistered", limit: 20 },
   { mutant: "low-watermark-early", limit: 10 },
   { mutant: "joins-below-log-start", limit: 20 },
-  { mutant: "epoch-led-twice", limit: 30 },
+  { mutant: "epoch-led-twice", limit: 150 },
   { mutant: "old-view-after-restart", limit: 30 },
   { mutant: "unknown-outcome-forgotten", limit: 30 },
   { mutant: "stale-leader-epoch-accepted", limit: 60 },
@@ -52,8 +52,8 @@ export const MUTANTS: readonly MutantToFind[] = [
   { mutant: "commit-answered-early", limit: 10 },
   { mutant: "fenced-member-commits", limit: 80 },
   { mutant: "held-partition-assigned", limit: 10 },
-  { mutant: "revocation-not-awaited", limit: 30 },
-  { mutant: "assignment-answered-early", limit: 30 },
+  { mutant: "revocation-not-awaited", limit: 80 },
+  { mutant: "assignment-answered-early", limit: 100 },
 ];
 
 const OF_THE_COORDINATOR: readonly CoordinatorMutant[] = [

@@ -94,7 +94,6 @@ export class LeaderState {
     return this.isr.term;
   }
 
-  /** Only with a deliberate bug (R13). */
   get acceptsFormerOwners(): boolean {
     return this.#mutants.has("former-owner-accepted");
   }

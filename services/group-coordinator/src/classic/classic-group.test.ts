@@ -55,7 +55,7 @@ describe("a classic group", () => {
     await synced;
   });
 
-  test("a leader that brings assignments again, while the first are being stored, changes nothing", async () => {
+  test("assignments that a leader brings again, while the first are stored, change nothing", async () => {
     const groups = new TestGroups();
     const member = await groups.join();
     groups.journal.hold();
