@@ -121,7 +121,7 @@ export function gatewayService(
 export function groupCoordinatorService(nodeId: number, options: ServiceOptions): StartService {
   return async (around) => {
     const groups = await startGroupCoordinator({
-      ...common(around, nodeId, settings),
+      ...common(around, nodeId, options.settings),
       transportFor: (node) => around.toStorage(node),
       metrics: createMetricsRegistry(),
       serve: (registry) => around.server.add(registry),
