@@ -2,6 +2,7 @@ import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import { SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import { type ConsumedRecord, Ottla, traceContextOf } from "@ottla/client";
+import { fetch as kafkaFetch } from "@ottla/kafka-protocol";
 import { GroupService } from "@ottla/proto/ottla/v1/group";
 import { LogService } from "@ottla/proto/ottla/v1/log";
 import { createClient, GrpcTransport } from "@ottla/rpc";
@@ -9,7 +10,9 @@ import { systemClock } from "@ottla/runtime";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { haveEtcd } from "../support/etcd-server.ts";
 import { OttlaCluster } from "../support/ottla-cluster.ts";
+import { OttlaServer } from "../support/ottla-server.ts";
 import { type CollectedSpan, TraceCollector } from "../support/trace-collector.ts";
+import { batchOf, connectKafka, createTopic, fetchRequest, produceBatch } from "./kafka-support.ts";
 import { appendTexts } from "./serve-support.ts";
 
 const TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -136,6 +139,31 @@ describe.runIf(haveEtcd())("traces of a cluster of processes", () => {
     await untilCounted(cluster, "failed");
     collector.status = 200;
   });
+});
+
+test("Kafka's requests, which carry no trace, begin one each where all are sampled", async () => {
+  const collector = await TraceCollector.start();
+  const flags = ["--tracing-endpoint", collector.endpoint, "--tracing-sample-ratio", "1"];
+  const server = await OttlaServer.start({ flags });
+  try {
+    const kafka = await connectKafka(server.kafkaPort);
+    await createTopic(kafka, "orders", 1);
+    await produceBatch(kafka, "orders", batchOf(["one"]), { partition: 0 });
+    await kafka.call(kafkaFetch, 12, fetchRequest(12, [{ topic: "orders", partition: 0, offset: 0 }]));
+    for (const [request, part] of [
+      ["Produce", "append"],
+      ["Fetch", "fetch"],
+    ] as const) {
+      const root = await collector.until((spans) => spans.find(({ name }) => name === request));
+      expect(root).toMatchObject({ service: "ottla", parentSpanId: "", kind: 2 });
+      expect(root.attributes).toMatchObject({ "messaging.system": "kafka" });
+      const isPart = ({ name, parentSpanId }: CollectedSpan) => name === part && parentSpanId === root.spanId;
+      await collector.until((spans) => spans.find(isPart));
+    }
+  } finally {
+    await server.stop();
+    await collector.stop();
+  }
 });
 
 function addressOf(cluster: OttlaCluster): string {
