@@ -104,6 +104,18 @@ describe("the ottla command against a real server", () => {
     expect(received.keys).toEqual(sent.keys);
   });
 
+  test("a group reads what is there, ends, and goes on behind it", async () => {
+    await ottla(["topic", "create", "shared", "-p", "3"]);
+    const consume = ["consume", "shared", "-g", "readers", "-e"];
+    const lines = (text: string): number => text.split("\n").length - 1;
+    expect(lines((await ottla(consume)).stdout)).toBe(0);
+    await ottla(["produce", "shared"], { input: "1\n2\n3\n4\n5\n" });
+    expect(lines((await ottla([...consume, "-n", "2"])).stdout)).toBe(2);
+    const rest = await ottla(consume);
+    expect([lines(rest.stdout), rest.code]).toEqual([3, 0]);
+    expect(lines((await ottla(consume)).stdout)).toBe(0);
+  });
+
   test("NDJSON carries keys, values, headers, partition and timestamp there and back", async () => {
     await ottla(["topic", "create", "json", "-p", "2"]);
     const input = [

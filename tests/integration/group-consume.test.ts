@@ -94,6 +94,16 @@ describe("consuming in a group over gRPC", () => {
     expect(all).toEqual(Array.from({ length: 88 }, (_, index) => index));
   });
 
+  test("who leaves while it still joins leaves no member behind", async () => {
+    const { ottla } = await startGroups(1);
+    const consumers = Array.from({ length: 10 }, () => ottla.consumer({ group: "g", topics: ["orders"] }));
+    await Promise.all(consumers.map((consumer) => consumer.close()));
+    const last = collect(ottla, "g");
+    await last.until(() => last.consumer.assignment().length === 1);
+    expect((await ottla.groups().describe("g")).members).toHaveLength(1);
+    await last.close();
+  });
+
   test("unacknowledged bytes bound what comes, and acknowledging lets more come", async () => {
     const { ottla, produce } = await startGroups(1);
     await produce(0, 3);

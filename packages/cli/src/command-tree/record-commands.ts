@@ -50,7 +50,10 @@ export function addRecordCommands(program: Command, { environment, run }: Comman
     .option("-g, --group <group>", "share the topic with the other members of this group, and keep its place")
     .option("-p, --partition <numbers>", "only these partitions, such as 0 or 0,3")
     .option("-n, --count <records>", "stop after so many records")
-    .option("-e, --exit-at-end", "stop when the end of every partition was reached")
+    .option(
+      "-e, --exit-at-end",
+      "stop at the end of every partition; with -g: when the group has read what is there now",
+    )
     .option("-f, --format <format>", "how a record is written, such as '%p %o %k: %s\\n'")
     .option("--json", "write records as NDJSON")
     .option("-q, --quiet", "no progress and no summary")

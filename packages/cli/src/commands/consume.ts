@@ -9,6 +9,7 @@ import type {
 import { withOttla } from "../connect.ts";
 import type { CliEnvironment } from "../environment.ts";
 import { ExitCode, usageError } from "../exit-codes.ts";
+import { untilGroupHasRead } from "../group-end.ts";
 import { onKnownTopic } from "../known-topic.ts";
 import type { ConnectionFlags } from "../options.ts";
 import { ByteWriter } from "../output/byte-writer.ts";
@@ -74,11 +75,10 @@ export async function runConsume(
 }
 
 /** What a group decides cannot be asked for. */
-function checkedGroup({ group, partition, exitAtEnd, offset }: ConsumeFlags): string | undefined {
+function checkedGroup({ group, partition, offset }: ConsumeFlags): string | undefined {
   if (group === undefined) return undefined;
   if (partition !== undefined)
     throw usageError("-g and -p exclude each other: the group shares out partitions");
-  if (exitAtEnd === true) throw usageError("-g and -e exclude each other: use -n to stop");
   if (offset === undefined || ["start", "beginning", "earliest", "end", "latest"].includes(offset))
     return group;
   throw usageError(
@@ -102,10 +102,7 @@ async function consumeAll(ottla: Ottla, work: ConsumeWork): Promise<number> {
   const { group, topic } = work;
   const assignments = group === undefined ? await assignmentsOf(ottla, work) : [];
   const from = work.start.kind === "latest" ? "latest" : "earliest";
-  const consumer =
-    group === undefined
-      ? ottla.consumer()
-      : ottla.consumer({ group, topics: [topic], from, acknowledge: "manual" });
+  const consumer = group === undefined ? ottla.consumer() : ottla.consumer({ group, topics: [topic], from });
   const removeHandler = environment.onInterrupt(() => {
     if (tally.interrupted) process.exit(ExitCode.interrupted);
     tally.interrupted = true;
@@ -114,8 +111,10 @@ async function consumeAll(ottla: Ottla, work: ConsumeWork): Promise<number> {
   // Progress and output on the same terminal would be in each other's way.
   const progress = new Progress(environment, clock, work.quiet || environment.stdoutIsTerminal, () => tally);
   try {
-    if (!("assign" in consumer)) await copyOutOfGroup(consumer, work, tally);
-    else {
+    if (!("assign" in consumer)) {
+      if (work.stopAtEnd) await copyToGroupEnd(ottla, consumer, work, tally);
+      else await copyOutOfGroup(consumer, work, tally);
+    } else {
       await consumer.assign(assignments);
       if (work.limit > 0) await copyOut(consumer, work, tally);
     }
@@ -136,6 +135,37 @@ async function copyOut(consumer: Consumer, work: ConsumeWork, tally: Tally): Pro
     await out.flush();
     if (done || tally.interrupted || out.closed) return;
   }
+}
+
+/** Until the group, all its members together, is done with what is there now. */
+async function copyToGroupEnd(
+  ottla: Ottla,
+  consumer: GroupConsumer,
+  work: ConsumeWork,
+  tally: Tally,
+): Promise<void> {
+  const { environment, group = "", topic } = work;
+  const from = work.start.kind === "latest" ? "latest" : "earliest";
+  const [clock, partitions] = await Promise.all([environment.clock(), allPartitions(ottla, topic)]);
+  const over = new AbortController();
+  let failure: { readonly reason: unknown } | undefined;
+  const watch = async (): Promise<void> => {
+    try {
+      await untilGroupHasRead(ottla, { group, topic, partitions, from, clock, signal: over.signal });
+    } catch (thrown) {
+      if (!over.signal.aborted) failure = { reason: thrown };
+    } finally {
+      await consumer.close();
+    }
+  };
+  const watching = watch();
+  try {
+    await copyOutOfGroup(consumer, work, tally);
+  } finally {
+    over.abort();
+    await watching;
+  }
+  if (failure !== undefined) await Promise.reject(failure.reason);
 }
 
 /** A record is done with when it is written: the group goes on after it. */

@@ -44,6 +44,8 @@ const OUT: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["FENCED_MEMBER_EPOCH", "
 export class GroupMember {
   readonly #options: GroupMemberOptions;
   #epoch = JOIN_EPOCH;
+  /** It has asked to join, though it may not have heard yet that it has. */
+  #mayBeMember = false;
   readonly #owned = new Map<string, MemberPartition>();
   readonly #revoking = new Set<string>();
   /** What it has is to be said anew. */
@@ -95,7 +97,7 @@ export class GroupMember {
 
   /** Leaves at once; a static member may come back for its partitions. */
   async leave(): Promise<void> {
-    if (this.#epoch === JOIN_EPOCH) return;
+    if (!this.#mayBeMember) return;
     const { groups, group, memberId, instanceId } = this.#options;
     const memberEpoch = instanceId === "" ? LEAVE_EPOCH : LEAVE_FOR_A_WHILE_EPOCH;
     const request = { ...this.#identity(), memberEpoch, rebalanceTimeoutMs: -1, groupId: group, memberId };
@@ -121,6 +123,7 @@ export class GroupMember {
     };
     this.#mustSay = false;
     this.#mustSayAll = false;
+    this.#mayBeMember = true;
     try {
       const answer = await groups.call(
         group,
@@ -165,6 +168,7 @@ export class GroupMember {
     this.#owned.clear();
     this.#revoking.clear();
     this.#epoch = JOIN_EPOCH;
+    this.#mayBeMember = false;
     if (lost.length > 0) this.#options.onRevoked(lost, true);
   }
 
