@@ -7,7 +7,7 @@ import {
   Metadata,
   type ServiceError,
 } from "@grpc/grpc-js";
-import type { OttlaError } from "@ottla/errors";
+import { type OttlaError, toOttlaError } from "@ottla/errors";
 import type { Clock, Logger } from "@ottla/runtime";
 import type {
   IAuthenticateRequest,
@@ -137,13 +137,18 @@ export class EtcdEndpoint {
     const untilMs = clock.monotonic() + timeoutMs;
     const leftMs = (): number => Math.max(1, untilMs - clock.monotonic());
     await this.#connect(leftMs);
-    if (this.#version === undefined) await this.status(leftMs());
     if (this.#options.credentials !== undefined && this.#token === undefined) await this.#logIn(leftMs());
+    // Newer members of 3.5 and 3.6 tell their version only to those who have logged in.
+    if (this.#version === undefined) await this.status(leftMs());
   }
 
   /** Asks the member for its version and checks it. */
   async status(timeoutMs: number): Promise<string> {
-    const { version } = await this.#send("Maintenance.status", {}, timeoutMs);
+    const { version } = await this.call("Maintenance.status", {}, timeoutMs).catch((thrown: unknown) => {
+      // Without credentials no other try will find a login.
+      if (this.#options.credentials !== undefined || failureOf(thrown) !== "token") throw thrown;
+      throw etcdError("refused", toOttlaError(thrown).message, thrown);
+    });
     const verdict = judgeEtcdVersion(version);
     if (verdict === "refused") {
       throw etcdError(
