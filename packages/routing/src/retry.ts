@@ -11,8 +11,15 @@ const STALE_VIEW: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "LEADER_NOT_AVAILABLE",
 ]);
 
-/** The connection or the node failed: the same node, or its successor, may answer soon. */
-const BROKEN: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["NETWORK_EXCEPTION", "UNAVAILABLE"]);
+/**
+ * The connection or the node failed: the same node, or its successor, may answer soon. One that starts
+ * listens before it serves anything: it says that it does not implement what it will in a moment.
+ */
+const BROKEN: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "NETWORK_EXCEPTION",
+  "UNAVAILABLE",
+  "UNIMPLEMENTED",
+]);
 
 /** The leader cannot take appends until the ISR grows or another replica leads: soon, or not for hours. */
 const TOO_FEW_REPLICAS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
