@@ -130,7 +130,9 @@ export class DiskReplicas {
     const disk = this.#options.machines[nodeId]?.disk;
     const [checkpoint] = disk?.inspect(directoryOf(name), "durable", CHECKPOINT) ?? [];
     const recoveryPoint = checkpoint === undefined ? 0 : offsetIn(checkpoint.bytes(), RECOVERY_POINT);
-    return [...durable.placesBefore(recoveryPoint)];
+    // A file may have been deleted, without that being durable yet.
+    const visible = this.#visible(nodeId, name);
+    return [...durable.placesBefore(recoveryPoint)].filter(({ file }) => visible.hasFile(file));
   }
 
   /** A bit of the replica is wrong. */
@@ -185,7 +187,8 @@ export class DiskReplicas {
     const { batches } = this.committed(name);
     if (disk.comparedTo >= endOffset) return undefined;
     const deletedBefore = this.#deletedBefore(name);
-    const start = disk.durable.startOffset ?? deletedBefore;
+    // A power cut may bring back some of the files that were deleted, and leave holes between them.
+    const start = Math.max(disk.durable.startOffset ?? deletedBefore, this.logStart(nodeId, name));
     if (start > Math.max(deletedBefore, batches[0]?.baseOffset ?? 0)) {
       return `begins at ${start}; deleted is what is below ${deletedBefore}`;
     }

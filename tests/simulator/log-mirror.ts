@@ -82,6 +82,10 @@ export class LogMirror {
     return sizeBytes;
   }
 
+  hasFile(name: string): boolean {
+    return this.#names.includes(name);
+  }
+
   /** The batch that holds the offset. */
   at(offset: number): StoredBatch | undefined {
     for (const name of this.#names.toReversed()) {
