@@ -102,6 +102,7 @@ export interface OttlaNodeOptions {
   /** Holds a directory for each storage node. */
   readonly directory: string;
   readonly endpoints: readonly string[];
+  /** `{kafka-port}` in them stands for the node's own. */
   readonly flags?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
   /** Another `ottla` than that of the checkout. */
@@ -192,7 +193,8 @@ export class OttlaNode {
       `--internal-port=${this.internalPort}`,
     ];
     const dataDir = `--data-dir=${this.dataDirectory}`;
-    const serve = ["serve", `--target=${role}`, `--node-id=${nodeId}`, ...ports, dataDir, ...flags];
+    const own = flags.map((flag) => flag.replace("{kafka-port}", String(this.kafkaPort)));
+    const serve = ["serve", `--target=${role}`, `--node-id=${nodeId}`, ...ports, dataDir, ...own];
     const { program, parameters } = commandOn(this.machine, this.command, serve);
     const child = spawn(program, parameters, {
       stdio: ["ignore", "pipe", "pipe"],
