@@ -102,16 +102,14 @@ describe.runIf(haveEtcd())("groups on gateways that are brokers of their own", (
     await cluster.node("gateway", 1).end("SIGKILL");
     await produce(4);
     await until(() => values().size === 8);
+    expect([...values()].toSorted()).toEqual(["0", "1", "2", "3", "4", "5", "6", "7"]);
     await Promise.all(members.map((member) => member.close()));
     await cluster.node("gateway", 1).launch();
   });
 
   test.runIf(haveTools("kcat"))("kcat -G: a group goes on at the other gateway", async () => {
-    const read = (gateway: number) =>
-      runChecked("kcat", [
-        ...["-b", addressOf(gateway), "-q", "-G", "kcat", "-c", "2"],
-        ...["-X", "auto.offset.reset=earliest", "kcat"],
-      ]);
+    const group = ["-G", "kcat", "-c", "2", "-X", "auto.offset.reset=earliest", "kcat"];
+    const read = (gateway: number) => runChecked("kcat", ["-b", addressOf(gateway), "-q", ...group]);
     const send = (input: string) =>
       runChecked("kcat", ["-b", addressOf(1), "-P", "-t", "kcat", "-p", "0"], { input });
     await send("1\n2\n");

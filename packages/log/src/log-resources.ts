@@ -1,3 +1,4 @@
+import { type Codecs, inlineCodecs } from "@ottla/records";
 import { type Clock, type Disk, type Random, ReadBuffers } from "@ottla/runtime";
 import { IndexCache } from "./index-cache.ts";
 import type { LogLogger } from "./log-logger.ts";
@@ -19,6 +20,7 @@ export interface LogResources {
   readonly indexCache: IndexCache;
   readonly readBuffers: ReadBuffers;
   readonly readAhead: ReadAheadBudget;
+  readonly codecs: Codecs;
   readonly metrics?: LogMetrics | undefined;
 }
 
@@ -34,6 +36,8 @@ export interface LogResourcesOptions {
   /** Where the bytes of reads go; whoever is done with what a log has read may give it back there. */
   readonly readBuffers?: ReadBuffers | undefined;
   readonly readAheadBytes?: number;
+  /** Where compaction has batches decompressed and compressed. Default: on the event loop. */
+  readonly codecs?: Codecs | undefined;
   readonly metrics?: LogMetrics | undefined;
 }
 
@@ -52,6 +56,7 @@ export function createLogResources(options: LogResourcesOptions): LogResources {
     openFiles: new OpenFiles(disk, options.maxOpenFiles ?? 1024),
     indexCache: new IndexCache(options.indexCacheBytes ?? 64 * 1024 * 1024),
     readBuffers,
+    codecs: options.codecs ?? inlineCodecs,
     readAhead: new ReadAheadBudget({ clock, buffers: readBuffers, maxBytes: readAheadBytes }),
   };
 }

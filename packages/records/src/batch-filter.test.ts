@@ -1,8 +1,9 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { BatchBuilder, encodeBatch } from "./batch-builder.ts";
-import { BatchFilter, emptiedBatch } from "./batch-filter.ts";
+import { BatchFilter, emptiedBatch, type FilteredBatch } from "./batch-filter.ts";
 import { readBatchHeader, setLogAppendTime, validateBatch } from "./batch-header.ts";
+import { inlineCodecs, pooledCodecs } from "./codecs/codecs.ts";
 import { COMPRESSIONS } from "./compression.ts";
 import { decodeRecords } from "./decode-records.ts";
 import type { DecodedRecord } from "./record.ts";
@@ -14,9 +15,9 @@ function bytesOf(text: string): Uint8Array {
 }
 
 /** Keeps the records that `wanted` wants, and says what the walk saw. */
-function filter(batch: Uint8Array, wanted: (offset: number) => boolean) {
+async function filter(batch: Uint8Array, wanted: (offset: number) => boolean, codecs = inlineCodecs) {
   const header = readBatchHeader(batch);
-  const records = new BatchFilter(batch, header);
+  const records = await BatchFilter.open(batch, header, codecs);
   const seen: { offset: number; key: string | null; hasValue: boolean }[] = [];
   while (records.next()) {
     const { offset, keyStart, keyEnd, hasValue } = records;
@@ -24,7 +25,7 @@ function filter(batch: Uint8Array, wanted: (offset: number) => boolean) {
     seen.push({ offset, key, hasValue });
     if (wanted(offset)) records.keep();
   }
-  return { seen, result: records.finish(HORIZON_MS) };
+  return { seen, result: await records.finish(HORIZON_MS) };
 }
 
 const record = fc.record({
@@ -39,8 +40,8 @@ const record = fc.record({
   ),
 });
 
-test("what is kept is as it was, at its offset, and all else of the batch stays", () => {
-  const property = fc.property(
+test("what is kept is as it was, at its offset, and all else of the batch stays", async () => {
+  const property = fc.asyncProperty(
     fc.array(fc.tuple(record, fc.boolean(), fc.integer({ min: 1, max: 100 })), {
       minLength: 1,
       maxLength: 40,
@@ -48,7 +49,8 @@ test("what is kept is as it was, at its offset, and all else of the batch stays"
     fc.constantFrom(...COMPRESSIONS),
     fc.constantFrom("CreateTime" as const, "LogAppendTime" as const),
     fc.boolean(),
-    (records, compression, timestampType, hasHorizon) => {
+    fc.constantFrom(inlineCodecs, pooledCodecs),
+    async (records, compression, timestampType, hasHorizon, codecs) => {
       const options = { compression, timestampType, baseOffset: 1000, partitionLeaderEpoch: 7 };
       const builder = new BatchBuilder({
         ...options,
@@ -66,7 +68,7 @@ test("what is kept is as it was, at its offset, and all else of the batch stays"
       }
       const batch = builder.build();
       const before = [...decodeRecords(batch)];
-      const { seen, result } = filter(batch, (offset) => wanted.has(offset));
+      const { seen, result } = await filter(batch, (offset) => wanted.has(offset), codecs);
       expect(seen.map(({ offset }) => offset)).toEqual(before.map(({ offset }) => offset));
       const hex = (bytes: Uint8Array | null): string | null => bytes && Buffer.from(bytes).toString("hex");
       expect(seen.map(({ key }) => key)).toEqual(before.map(({ key }) => hex(key)));
@@ -75,14 +77,14 @@ test("what is kept is as it was, at its offset, and all else of the batch stays"
       expectKept(batch, before, kept, result);
     },
   );
-  fc.assert(property, { numRuns: 200 });
+  await fc.assert(property, { numRuns: 200 });
 });
 
 function expectKept(
   batch: Uint8Array,
   before: readonly DecodedRecord[],
   kept: readonly DecodedRecord[],
-  result: ReturnType<typeof filter>["result"],
+  result: FilteredBatch,
 ): void {
   const header = readBatchHeader(batch);
   const setsHorizon = !header.hasDeleteHorizon && kept.some(({ value }) => value === null);
@@ -109,7 +111,7 @@ function expectKept(
   expect(result.maxTimestampMs).toBe(after.maxTimestamp);
 }
 
-test("an emptied batch keeps its offsets and its producer's sequence, and clients pass over it", () => {
+test("an emptied batch keeps its offsets and its producer's sequence, and clients pass over it", async () => {
   const batch = setLogAppendTime(
     encodeBatch(
       ["a", "b"].map((text) => ({ timestampMs: 5, key: bytesOf(text), value: bytesOf(text) })),
@@ -128,24 +130,25 @@ test("an emptied batch keeps its offsets and its producer's sequence, and client
     timestampType: "LogAppendTime",
   });
   expect([...decodeRecords(empty)]).toEqual([]);
-  expect(filter(empty, () => true).result.kind).toBe("empty");
+  expect((await filter(empty, () => true)).result.kind).toBe("empty");
 });
 
-test("malformed records are refused, whatever bytes are wrong", () => {
+test("malformed records are refused, whatever bytes are wrong", async () => {
   const batch = encodeBatch(
     ["a", "b", "c"].map((text) => ({ timestampMs: 5, key: bytesOf(text), value: bytesOf(text) })),
   );
-  const property = fc.property(fc.integer({ min: 61, max: batch.length - 1 }), fc.nat(255), (at, byte) => {
+  const where = fc.integer({ min: 61, max: batch.length - 1 });
+  const property = fc.asyncProperty(where, fc.nat(255), async (at, byte) => {
     const damaged = new Uint8Array(batch);
     damaged[at] = byte;
-    expect(["accepted", "INVALID_RECORD"]).toContain(refusalOf(() => filter(damaged, () => true)));
+    expect(["accepted", "INVALID_RECORD"]).toContain(await refusalOf(filter(damaged, () => true)));
   });
-  fc.assert(property, { numRuns: 500 });
+  await fc.assert(property, { numRuns: 500 });
 });
 
-function refusalOf(call: () => unknown): string {
+async function refusalOf(call: Promise<unknown>): Promise<string> {
   try {
-    call();
+    await call;
   } catch (error) {
     return (error as { readonly code?: string }).code ?? String(error);
   }

@@ -7,7 +7,7 @@ import {
   RECORD_BATCH_OVERHEAD_BYTES,
   writeCrc,
 } from "./batch-header.ts";
-import { compress, decompress } from "./codecs/codec.ts";
+import type { Codecs } from "./codecs/codecs.ts";
 import { DEFAULT_MAX_DECOMPRESSED_BYTES, type DecodeOptions, recordsOf } from "./decode-records.ts";
 import { allocate, writeInt16, writeInt32, writeInt64 } from "./int.ts";
 import { RecordBuffer, varintSize, varlongSize } from "./record-buffer.ts";
@@ -53,13 +53,27 @@ export class BatchFilter {
   private keptCount = 0;
   private maxTimestampMs = Number.NEGATIVE_INFINITY;
 
-  constructor(batch: Uint8Array, header: BatchHeader, options: DecodeOptions = {}) {
+  private readonly codecs: Codecs;
+
+  private constructor(batch: Uint8Array, header: BatchHeader, records: Uint8Array, codecs: Codecs) {
+    this.batch = batch;
+    this.header = header;
+    this.bytes = records;
+    this.codecs = codecs;
+  }
+
+  /** Rejects with INVALID_RECORD where the records cannot be decompressed. */
+  static async open(
+    batch: Uint8Array,
+    header: BatchHeader,
+    codecs: Codecs,
+    options: DecodeOptions = {},
+  ): Promise<BatchFilter> {
     const stored = recordsOf(batch, header);
     const isEmptied = stored.length === 0 && header.recordCount === 0;
     const maxBytes = options.maxDecompressedBytes ?? DEFAULT_MAX_DECOMPRESSED_BYTES;
-    this.batch = batch;
-    this.header = header;
-    this.bytes = isEmptied ? stored : decompress(header.compression, stored, maxBytes);
+    const records = isEmptied ? stored : codecs.decompress(header.compression, stored, maxBytes);
+    return new BatchFilter(batch, header, records instanceof Uint8Array ? records : await records, codecs);
   }
 
   /** Goes to the next record; false when there is none left. */
@@ -109,13 +123,13 @@ export class BatchFilter {
    * The batch of the records kept, after the walk. A batch that keeps tombstones and has no delete horizon
    * gets the one given (KIP-534).
    */
-  finish(deleteHorizonMs: number): FilteredBatch {
+  async finish(deleteHorizonMs: number): Promise<FilteredBatch> {
     const { header, keptCount } = this;
     const setsHorizon = this.keepsTombstones && !header.hasDeleteHorizon;
     if (keptCount === 0) return EMPTY;
     if (keptCount === header.recordCount && !setsHorizon) return UNCHANGED;
     const payload = setsHorizon ? this.shiftedTo(deleteHorizonMs) : this.joined();
-    const records = compress(header.compression, payload);
+    const records = await this.codecs.compress(header.compression, payload);
     const bytes = allocate(RECORD_BATCH_OVERHEAD_BYTES + records.length);
     bytes.set(this.batch.subarray(0, RECORD_BATCH_OVERHEAD_BYTES));
     bytes.set(records, RECORD_BATCH_OVERHEAD_BYTES);

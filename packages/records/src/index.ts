@@ -22,6 +22,7 @@ export {
   type ValidateBatchOptions,
   validateBatch,
 } from "./batch-header.ts";
+export { type Codecs, inlineCodecs, pooledCodecs } from "./codecs/codecs.ts";
 export { COMPRESSIONS, type Compression, compressionFromId, compressionId } from "./compression.ts";
 export {
   type ControlBatchOptions,

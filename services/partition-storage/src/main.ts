@@ -1,6 +1,7 @@
 import { createLogResources, type DataDirectory, type LogResources } from "@ottla/log";
 import { ReplicationService } from "@ottla/proto/ottla/internal/v1/replication";
 import { StorageService } from "@ottla/proto/ottla/internal/v1/storage";
+import { inlineCodecs, pooledCodecs } from "@ottla/records";
 import { ServiceRegistry } from "@ottla/rpc";
 import type { Disk } from "@ottla/runtime";
 import { CompactionMetrics } from "./compaction-metrics.ts";
@@ -128,6 +129,7 @@ function createResources(options: PartitionStorageOptions, metrics: StorageMetri
   const { settings } = options;
   return createLogResources({
     ...options,
+    codecs: options.usesCodecThreads === true ? pooledCodecs : inlineCodecs,
     tailCacheBytes: settings.tailCacheBytes,
     syncConcurrency: settings.syncConcurrency,
     maxOpenFiles: settings.maxOpenSegments,

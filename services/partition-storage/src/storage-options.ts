@@ -58,4 +58,9 @@ export interface PartitionStorageOptions {
   readonly mutants?: Mutants;
   /** Shared with a gateway of the same process, which gives back what its clients have taken. */
   readonly readBuffers?: ReadBuffers;
+  /**
+   * Whether compaction has batches decompressed and compressed on threads: what they end with comes at a time
+   * that nobody decides.
+   */
+  readonly usesCodecThreads?: boolean;
 }

@@ -100,6 +100,7 @@ export async function startStoragePart(wiring: Wiring): Promise<void> {
     controllerTransport: () => connections.toController(),
     peerTransport: (nodeId) => connections.toStorage(nodeId, "replicate"),
     readBuffers: wiring.readBuffers,
+    usesCodecThreads: true,
   });
   wiring.preStop.set(() => storage.moveLeadersAway());
   await addPart(lifecycle, "partition-storage", async () => directory.storageEnded(await storage.stop()));

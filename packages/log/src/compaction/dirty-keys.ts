@@ -36,7 +36,7 @@ async function noteKeys(
   fromOffset: number,
   map: OffsetMap,
 ): Promise<number | undefined> {
-  const records = openRecords(bytes, header, work.maxDecompressedBytes);
+  const records = await openRecords(bytes, header, work);
   if (records === undefined) return undefined;
   for (let count = 1; ; count += 1) {
     const hasMore = nextRecord(records);
@@ -49,13 +49,13 @@ async function noteKeys(
 }
 
 /** Undefined for records that nobody can read: their batch stays as it is. */
-export function openRecords(
+export async function openRecords(
   bytes: Uint8Array,
   header: BatchHeader,
-  maxDecompressedBytes: number,
-): BatchFilter | undefined {
+  { state, maxDecompressedBytes }: CompactionWork,
+): Promise<BatchFilter | undefined> {
   try {
-    return new BatchFilter(bytes, header, { maxDecompressedBytes });
+    return await BatchFilter.open(bytes, header, state.resources.codecs, { maxDecompressedBytes });
   } catch (error) {
     if (error instanceof OttlaError) return undefined;
     throw error;

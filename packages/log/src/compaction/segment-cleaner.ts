@@ -26,6 +26,8 @@ export interface SegmentCleanerOptions {
 }
 
 const WRITE_BYTES = 512 * 1024;
+/** A disk that has to write a whole segment at once keeps the syncs of producers waiting behind it. */
+const SYNC_BYTES = 2 * 1024 * 1024;
 /** Positions in an index are an int32. */
 const MAX_SEGMENT_BYTES = 0x7fff_ffff;
 
@@ -45,6 +47,7 @@ export class SegmentCleaner {
   readonly #target: Segment;
   readonly #pending: Uint8Array[] = [];
   #pendingBytes = 0;
+  #unsyncedBytes = 0;
   #position = 0;
   /** Whether the new segment differs from its sources. */
   #hasChanged = false;
@@ -105,8 +108,12 @@ export class SegmentCleaner {
     await file.write(this.#position - this.#pendingBytes, buffers);
     work.pace.use(this.#pendingBytes);
     counts.writtenBytes += this.#pendingBytes;
+    this.#unsyncedBytes += this.#pendingBytes;
     this.#pendingBytes = 0;
     await this.#target.saveLongTails();
+    if (this.#unsyncedBytes < SYNC_BYTES) return;
+    this.#unsyncedBytes = 0;
+    await work.state.resources.syncScheduler.sync(file);
   }
 
   #keepControl({ header, bytes }: FoundBatch): KeptBatch | undefined {
@@ -118,7 +125,7 @@ export class SegmentCleaner {
 
   async #keepRecords({ header, bytes }: FoundBatch): Promise<KeptBatch | undefined> {
     const { work, nowMs, counts, horizon } = this.#options;
-    const records = openRecords(bytes, header, work.maxDecompressedBytes);
+    const records = await openRecords(bytes, header, work);
     // Compaction takes nothing that it cannot read.
     if (records === undefined) return asItIs(header, bytes);
     const keepsTombstones = !header.hasDeleteHorizon || nowMs < header.baseTimestamp;
@@ -136,7 +143,7 @@ export class SegmentCleaner {
     counts.keptRecords += keptCount;
     counts.removedRecords += header.recordCount - keptCount;
     const newHorizonMs = nowMs + work.state.config.deleteRetentionMs;
-    const filtered = records.finish(newHorizonMs);
+    const filtered = await records.finish(newHorizonMs);
     if (records.keepsTombstones) {
       horizon.firstMs = Math.min(
         horizon.firstMs,

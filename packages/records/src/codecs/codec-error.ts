@@ -28,9 +28,14 @@ export function runBounded(
   try {
     return decode();
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ERR_BUFFER_TOO_LARGE") {
-      throw payloadTooLarge(compression, maxOutputBytes);
-    }
-    throw brokenPayload(compression, error instanceof Error ? error.message : String(error), error);
+    throw boundedError(compression, maxOutputBytes, error);
   }
+}
+
+/** What one of Node's zlib decoders has failed with, by name. */
+export function boundedError(compression: Compression, maxOutputBytes: number, error: unknown): OttlaError {
+  if (error instanceof Error && "code" in error && error.code === "ERR_BUFFER_TOO_LARGE") {
+    return payloadTooLarge(compression, maxOutputBytes);
+  }
+  return brokenPayload(compression, error instanceof Error ? error.message : String(error), error);
 }

@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { COMPRESSIONS, type Compression } from "../compression.ts";
 import { plainView } from "../int.ts";
 import { compress, decompress } from "./codec.ts";
+import { pooledCodecs } from "./codecs.ts";
 
 const LIMIT = 2 ** 20;
 const TOO_LARGE = `more than the limit of ${LIMIT} bytes`;
@@ -140,5 +141,19 @@ describe("framings", () => {
       hex("00000000"),
     ]);
     expect(decompress("lz4", frame, LIMIT)).toEqual(new Uint8Array(5000).fill(0x61));
+  });
+});
+
+describe.each(["gzip", "zstd"] as const)("%s in the pool", (compression) => {
+  test("gives what it gives at once, and refuses in the same words", async () => {
+    const bytes = new Uint8Array(LIMIT).fill(7);
+    const pooled = await pooledCodecs.compress(compression, bytes);
+    expect(decompress(compression, pooled, LIMIT)).toEqual(bytes);
+    expect(await pooledCodecs.decompress(compression, compress(compression, bytes), LIMIT)).toEqual(bytes);
+    await expect(pooledCodecs.decompress(compression, pooled, LIMIT - 1)).rejects.toThrow(
+      "more than the limit",
+    );
+    const broken = pooledCodecs.decompress(compression, noise(100), LIMIT);
+    await expect(broken).rejects.toMatchObject({ code: "INVALID_RECORD" });
   });
 });
