@@ -1,5 +1,9 @@
 /**
- * Loaded into the server with `--import`: writes the longest pause of the event loop to the file
+ * Loaded into the server with `--import`: once a second it writes the longest pause of the event loop to the
+ * file EVENT_LOOP_WATCH, and how much of a pause the thread itself has worked. On a machine that others want
+ * too most pauses are waits for a core, of which a program can do nothing.
+ */
+import`: writes the longest pause of the event loop to the file
  * EVENT_LOOP_WATCH once a second, and how much of a pause the thread itself has worked. On a machine that others
  * want too most pauses are waits for a core, of which a program can do nothing.
  */
