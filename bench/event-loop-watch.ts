@@ -3,10 +3,6 @@
  * file EVENT_LOOP_WATCH, and how much of a pause the thread itself has worked. On a machine that others want
  * too most pauses are waits for a core, of which a program can do nothing.
  */
-import`: writes the longest pause of the event loop to the file
- * EVENT_LOOP_WATCH once a second, and how much of a pause the thread itself has worked. On a machine that others
- * want too most pauses are waits for a core, of which a program can do nothing.
- */
 import { writeFileSync } from "node:fs";
 
 const LOOK_MS = 2;
