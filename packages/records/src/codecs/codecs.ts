@@ -20,8 +20,8 @@ export const inlineCodecs: Codecs = { compress, decompress };
 const POOL_BYTES_MIN = 4 * 1024;
 
 /**
- * On threads of libuv's pool where it would take long: gzip writes 20 to 50 MB a second and zstd 200, so
- * that one batch may take a tenth of a second. Snappy and LZ4 do a gigabyte a second and stay where they are.
+ * On threads of libuv's pool where it would take long: gzip compresses some tens of megabytes in a second and
+ * zstd a hundred or more, so that one batch may take a tenth of a second. Snappy and LZ4 stay where they are.
  */
 export const pooledCodecs: Codecs = {
   compress(compression, bytes) {
