@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { truncate } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +14,8 @@ import { root } from "./kafka-subjects.ts";
 export interface FloorWithHop {
   readonly kafkaAddress: string;
   readonly processIds: readonly number[];
+  /** Of a topic to which nothing is written any more: it gives the memory of the page cache back. */
+  emptyFiles(topic: string): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -33,6 +36,11 @@ export async function startFloorWithHop(partitions: number): Promise<FloorWithHo
   return {
     kafkaAddress: `127.0.0.1:${port}`,
     processIds: [door.pid ?? -1, storage.pid ?? -1],
+    emptyFiles: async (topic) => {
+      for (let partition = 0; partition < partitions; partition += 1) {
+        await truncate(join(directory, "storage", `${topic}-${partition}.log`));
+      }
+    },
     stop: async () => {
       for (const child of [door, storage]) {
         const ended = once(child, "exit");
