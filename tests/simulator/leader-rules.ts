@@ -98,7 +98,11 @@ export class LeaderRules {
         `node ${nodeId} leads ${name} in ${leader.leaderEpoch} and counts what ${follower} said in ${epoch}`,
       );
     }
-    if (disks.isExcused(follower, name) || disks.isExcused(nodeId, name)) return;
+    if (disks.isExcused(follower, name) || disks.isExcused(nodeId, name)) {
+      // What it had said of a disk that is lost is not looked at again when its node is back.
+      seen.verified.set(follower, toOffset);
+      return;
+    }
     simulation.checked("R3");
     const why = disks.disagreement(nodeId, follower, name, { fromOffset: verified, toOffset });
     if (why !== undefined) {
