@@ -258,6 +258,11 @@ export class OttlaNode {
     return (await this.#get("readyz")).ok;
   }
 
+  /** Why it is not ready. */
+  async readyPage(): Promise<string> {
+    return (await this.#get("readyz")).text();
+  }
+
   #get(page: string): Promise<Response> {
     const url = `http://${this.machine.host}:${this.httpPort}/${page}`;
     return fetch(url, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });

@@ -36,6 +36,7 @@ export {
   type FencedWriterOptions,
   MAX_FENCED_OPERATIONS,
 } from "./fenced-writer.ts";
+export type { OnHeld } from "./held-node-id.ts";
 export { type KeepRegisteredOptions, type KeptRegistration, keepRegistered } from "./keep-registered.ts";
 export { isNodeRole, MetadataKeys, NODE_ROLES, type NodeRole, type ParsedKey } from "./keys.ts";
 export type {

@@ -1,8 +1,12 @@
+import { toOttlaError } from "@ottla/errors";
+import type { OnHeld } from "./held-node-id.ts";
 import { type HoldOptions, type RegisteredNode, registerNode } from "./registration.ts";
 import type { NodeRegistration } from "./values.ts";
 
 export interface KeepRegisteredOptions extends HoldOptions {
   readonly registration: NodeRegistration;
+  /** Called when another process has the node's id, and when it has not any more. */
+  readonly onHeld?: OnHeld;
   /** Called for each registration, the first one too. */
   readonly onRegistered?: (nodeEpoch: number) => void;
   /** The lease was lost: until the next registration the node is not part of the cluster. */
@@ -58,8 +62,10 @@ export async function keepRegistered(options: KeepRegisteredOptions): Promise<Ke
     onRegistered?.(current.nodeEpoch);
   };
   const takeLater = (): void => {
-    // Rejects only when the signal aborts.
-    take(mayRegister?.(signal)).catch(() => undefined);
+    take(mayRegister?.(signal)).catch((thrown: unknown) => {
+      if (signal.aborted) return;
+      options.logger.error({ err: toOttlaError(thrown) }, "the node cannot register again");
+    });
   };
 
   const allowed = mayRegister?.(signal);

@@ -8,12 +8,15 @@ const RETRY_LIMIT_MS = 2000;
 export interface LeasedKeyOptions {
   readonly store: MetadataStore;
   readonly key: string;
-  readonly value: Uint8Array;
+  /** What to put there now. */
+  readonly value: () => Uint8Array;
   readonly ttlMs: number;
   /** Whether the key that stands there is this caller's own, written by an attempt whose answer was lost. */
   readonly isOwn: (entry: KeyValue) => boolean;
   /** Whether the holder of the key that stands there is known to be gone, so that it may be deleted. */
   readonly mayTakeOver: (entry: KeyValue) => boolean;
+  /** Called when another holds the key, each time before it is waited for; what it throws ends the waiting. */
+  readonly onHeld?: (entry: KeyValue) => void;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly signal?: AbortSignal | undefined;
@@ -26,7 +29,7 @@ export interface LeasedKey {
 
 /**
  * Creates a key under a lease of its own. Where another holds the key, waits until that one is gone, however
- * long. Tries again while the store is away. Rejects only when the signal aborts.
+ * long. Tries again while the store is away. Rejects only when the signal aborts, or with what `onHeld` throws.
  */
 export async function acquireLeasedKey(options: LeasedKeyOptions): Promise<LeasedKey> {
   const { store, ttlMs, clock, logger, signal } = options;
@@ -42,6 +45,7 @@ export async function acquireLeasedKey(options: LeasedKeyOptions): Promise<Lease
         pauseMs = RETRY_MS;
       } catch (thrown) {
         signal?.throwIfAborted();
+        if (thrown instanceof Refusal) throw thrown.reason;
         logger.warn(
           { key: options.key, reason: toOttlaError(thrown).message },
           "cannot write a leased key, will try again",
@@ -62,7 +66,7 @@ async function tryCreate(options: LeasedKeyOptions, lease: Lease): Promise<Revis
   const { store, key, value } = options;
   const created = await store.transact({
     compare: [{ key, createRevision: 0 }],
-    success: [{ kind: "put", key, value, leaseId: lease.id }],
+    success: [{ kind: "put", key, value: value(), leaseId: lease.id }],
     failure: [{ kind: "get", key }],
   });
   if (created.succeeded) return created.revision;
@@ -76,9 +80,28 @@ async function tryCreate(options: LeasedKeyOptions, lease: Lease): Promise<Revis
     options.logger.info({ key }, "taking over a key whose holder is gone");
     await deleteHolder(options, holder);
   } else {
+    noteHeld(options, holder);
     await untilChanged(options, created.revision + 1);
   }
   return undefined;
+}
+
+/** Carries what `onHeld` has thrown past those that try again. */
+class Refusal extends Error {
+  readonly reason: unknown;
+
+  constructor(reason: unknown) {
+    super("refused");
+    this.reason = reason;
+  }
+}
+
+function noteHeld({ onHeld }: LeasedKeyOptions, holder: KeyValue): void {
+  try {
+    onHeld?.(holder);
+  } catch (thrown) {
+    throw new Refusal(thrown);
+  }
 }
 
 async function deleteHolder(options: LeasedKeyOptions, holder: KeyValue): Promise<void> {

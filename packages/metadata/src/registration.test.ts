@@ -56,6 +56,39 @@ describe("registerNode", () => {
     expect(second.nodeEpoch).toBeGreaterThan(first.nodeEpoch);
   });
 
+  it("says who holds the node's id while it waits", async () => {
+    const first = await registerNode({ ...held(), registration: registration() });
+    const reasons: (string | undefined)[] = [];
+    const second = registerNode({
+      ...held({ store: client() }),
+      registration: registration({ incarnation: "second", addresses: ["b:1"] }),
+      onHeld: (reason) => reasons.push(reason),
+    });
+    await clock.advance(10_000);
+    expect(new Set(reasons).size).toBe(1);
+    expect(reasons[0]).toMatch(/^node id 1 is held by a:1 since .*; waiting until its lease is over$/);
+    await first.lease.revoke();
+    await clock.advance(1_000);
+    await second;
+    expect(reasons.at(-1)).toBeUndefined();
+  });
+
+  it("refuses a copy of a directory that is in use: its clean-shutdown mark is older (R9)", async () => {
+    const original = registration({ directoryId: "d" });
+    const first = await registerNode({ ...held(), registration: original });
+    const copy = { ...original, incarnation: "copy", cleanShutdownNodeEpoch: first.nodeEpoch - 1 };
+    const refused = registerNode({ ...held({ store: client() }), registration: copy });
+    await expect(refused).rejects.toMatchObject({ code: "INVALID_DATA_DIRECTORY" });
+    expect(first.lease.lost.aborted).toBe(false);
+    // Its own mark, left by a stop that could not deregister, and no mark after a crash: its successor.
+    const own = { ...original, incarnation: "own", cleanShutdownNodeEpoch: first.nodeEpoch };
+    await registerNode({ ...held({ store: client() }), registration: own });
+    await registerNode({
+      ...held({ store: client() }),
+      registration: { ...original, incarnation: "crashed" },
+    });
+  });
+
   it("waits until a registration of the same node that still stands has run out", async () => {
     const old = client();
     const first = await registerNode({ ...held({ store: old }), registration: registration() });

@@ -88,6 +88,8 @@ export interface NodeRegistration {
    * (R9).
    */
   readonly directoryId: string;
+  /** When it registered, by its own clock: for people. */
+  readonly registeredAtMs?: number | undefined;
   /** The feature levels at which the program can work; absent: 1 alone. See `levelRangeOf`. */
   readonly minFeatureLevel?: number | undefined;
   readonly maxFeatureLevel?: number | undefined;
@@ -235,6 +237,7 @@ export const nodeRegistrationCodec: ValueCodec<NodeRegistration> = valueCodec(
     fields.text("zone");
     fields.text("version");
     fields.text("incarnation");
+    fields.optionalInteger("registeredAtMs", 0);
     fields.optionalInteger("minFeatureLevel", 1);
     fields.optionalInteger("maxFeatureLevel", 1);
     fields.text("directoryId");

@@ -1,4 +1,4 @@
-import type { ClusterView, LevelRange, MetadataStore, TopicConfigMap } from "@ottla/metadata";
+import type { ClusterView, LevelRange, MetadataStore, OnHeld, TopicConfigMap } from "@ottla/metadata";
 import type { ServiceRegistry, Transport } from "@ottla/rpc";
 import type { Clock, Logger, MetricsRegistry, Random } from "@ottla/runtime";
 import type { CoordinatorMutants } from "./mutants.ts";
@@ -88,6 +88,8 @@ export interface CoordinatorOptions {
   readonly leaseTtlMs?: number;
   /** The feature levels at which the program can work; others than its own for tests. */
   readonly levels?: LevelRange;
+  /** Called when another process has the node's id, and when it has not any more. */
+  readonly onHeld?: OnHeld;
   /** Deliberate bugs, for tests only. */
   readonly mutants?: CoordinatorMutants;
 }

@@ -129,7 +129,12 @@ export class Coordinator {
       directoryId: "",
       cleanShutdownNodeEpoch: -1,
     };
-    const { lease } = await registerNode({ ...this.#holdOptions(), registration });
+    const { onHeld } = this.#options;
+    const { lease } = await registerNode({
+      ...this.#holdOptions(),
+      registration,
+      ...(onHeld && { onHeld }),
+    });
     this.#registered = true;
     await aborted(lease.lost, this.#stopping.signal);
     this.#registered = false;

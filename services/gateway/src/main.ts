@@ -1,4 +1,10 @@
-import { type ClusterView, type KeptRegistration, keepRegistered, type MetadataStore } from "@ottla/metadata";
+import {
+  type ClusterView,
+  type KeptRegistration,
+  keepRegistered,
+  type MetadataStore,
+  type OnHeld,
+} from "@ottla/metadata";
 import { AdminService } from "@ottla/proto/ottla/v1/admin";
 import { GroupService } from "@ottla/proto/ottla/v1/group";
 import { LogService } from "@ottla/proto/ottla/v1/log";
@@ -33,6 +39,8 @@ export interface GatewayOptions {
   readonly leaseTtlMs: number;
   readonly store: MetadataStore;
   readonly view: ClusterView;
+  /** Called when another process has the node's id, and when it has not any more. */
+  readonly onHeld?: OnHeld;
   /** Connections to storage nodes. */
   readonly transportFor: TransportFor;
   /** A connection to the active coordinator. */
@@ -130,13 +138,20 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   dropLostNodes(view, router);
   const leaving = new AbortController();
   let registration: ReturnType<typeof register> | undefined;
-  const isReady = onceControlled(view, () => producerIds.prepare());
+  let wasRegistered = false;
+  const isControlled = onceControlled(view, () => producerIds.prepare());
   return {
     registry,
     kafkaPort: kafka.port,
-    notReady: () => (isReady() ? undefined : "no coordinator is active"),
+    notReady: () => {
+      if (!isControlled()) return "no coordinator is active";
+      // Only at first: a gateway that loses its lease, as while etcd is away, goes on.
+      return wasRegistered ? undefined : "the node is not registered";
+    },
     register: (address) => {
-      registration = register(options, address, leaving.signal);
+      registration = register(options, address, leaving.signal, () => {
+        wasRegistered = true;
+      });
     },
     endReads: () => connections.endReads(),
     stop: async () => {
@@ -198,6 +213,7 @@ async function register(
   options: GatewayOptions,
   address: string,
   signal: AbortSignal,
+  onRegistered: () => void,
 ): Promise<KeptRegistration | undefined> {
   const { nodeId, zone, leaseTtlMs, store, view, random, clock, logger } = options;
   const { advertisedAddress: kafkaAddress } = options.kafka.settings;
@@ -208,6 +224,8 @@ async function register(
     clock,
     logger,
     signal,
+    onRegistered,
+    ...(options.onHeld && { onHeld: options.onHeld }),
     registration: {
       role: "gateway",
       nodeId,

@@ -1,4 +1,4 @@
-import { type ClusterView, keepRegistered, type MetadataStore } from "@ottla/metadata";
+import { type ClusterView, keepRegistered, type MetadataStore, type OnHeld } from "@ottla/metadata";
 import { GroupCoordinatorService } from "@ottla/proto/ottla/internal/v1/groups";
 import { PartitionRouter, type TransportFor } from "@ottla/routing";
 import { ServiceRegistry } from "@ottla/rpc";
@@ -27,6 +27,8 @@ export interface GroupCoordinatorOptions {
   readonly signal?: AbortSignal;
   readonly store: MetadataStore;
   readonly view: ClusterView;
+  /** Called when another process has the node's id, and when it has not any more. */
+  readonly onHeld?: OnHeld;
   /** Connections to storage nodes, where the groups' topic is. */
   readonly transportFor: TransportFor;
   readonly clock: Clock;
@@ -80,6 +82,7 @@ export async function startGroupCoordinator(options: GroupCoordinatorOptions): P
     clock,
     logger,
     ...(signal && { signal }),
+    ...(options.onHeld && { onHeld: options.onHeld }),
     onRegistered: (nodeEpoch) => partitions.registered(nodeEpoch),
     registration: {
       role: "group-coordinator",

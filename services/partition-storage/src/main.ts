@@ -8,6 +8,7 @@ import { CompactionMetrics } from "./compaction-metrics.ts";
 import { CompactionScheduler } from "./compaction-scheduler.ts";
 import { partitionDirectories } from "./directories.ts";
 import { DiskWatchdog } from "./disk-watchdog.ts";
+import { refuseOlderCopy } from "./older-copy.ts";
 import { PartitionStore } from "./partition-store.ts";
 import { registerStorage } from "./register-storage.ts";
 import { ReplicaTicks } from "./replica-ticks.ts";
@@ -35,6 +36,7 @@ const DEFAULT_LIMITS: StorageLimits = {
  */
 export async function startPartitionStorage(options: PartitionStorageOptions): Promise<PartitionStorage> {
   const { view, clock, logger, directory, settings, topicDefaults } = options;
+  refuseOlderCopy(options);
   const metrics = new StorageMetrics(options.metrics);
   const watchdog = new DiskWatchdog({
     clock,

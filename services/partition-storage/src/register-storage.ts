@@ -22,6 +22,7 @@ export async function registerStorage(
     clock,
     logger,
     ...(signal && { signal }),
+    ...(options.onHeld && { onHeld: options.onHeld }),
     registration: {
       role: "partition-storage",
       nodeId,

@@ -1,5 +1,5 @@
 import type { DataDirectory } from "@ottla/log";
-import type { ClusterView, MetadataStore } from "@ottla/metadata";
+import type { ClusterView, MetadataStore, OnHeld } from "@ottla/metadata";
 import type { Mutants } from "@ottla/replication";
 import type { ServiceRegistry, Transport } from "@ottla/rpc";
 import type { Clock, Disk, Logger, MetricsRegistry, Random, ReadBuffers, Tracer } from "@ottla/runtime";
@@ -33,6 +33,8 @@ export interface PartitionStorageOptions {
   readonly signal?: AbortSignal;
   readonly store: MetadataStore;
   readonly view: ClusterView;
+  /** Called when another process has the node's id, and when it has not any more. */
+  readonly onHeld?: OnHeld;
   readonly disk: Disk;
   /** Open, and closed by whoever opened it, with what `stop` says. */
   readonly directory: DataDirectory;

@@ -16,6 +16,7 @@ import { checkTopicDefaults } from "./check-topic-defaults.ts";
 import { type OpenCluster, openCluster } from "./cluster.ts";
 import { Connections } from "./connections.ts";
 import { watchFeatureLevel } from "./feature-level.ts";
+import { HeldIds } from "./held-ids.ts";
 import type { InternalDoor } from "./internal-door.ts";
 import { withFreeNodeId } from "./node-id.ts";
 import {
@@ -96,12 +97,15 @@ async function start(given: NodeOptions, lifecycle: Lifecycle): Promise<RunningN
   await addPart(lifecycle, "connections", () => connections.close());
   watchRecovery({ ...options, view, readiness });
   const address = door?.address ?? IN_PROCESS;
+  const heldIds = new HeldIds();
+  readiness.add("node-id", () => heldIds.notReady());
   const wiring: Wiring = {
     ...options,
     lifecycle,
     readiness,
     cluster,
     connections,
+    heldIds,
     address,
     readBuffers: new ReadBuffers(),
     preStop,

@@ -1,4 +1,6 @@
+import { toOttlaError } from "@ottla/errors";
 import type { Gateway } from "@ottla/gateway";
+import type { NodeRole } from "@ottla/metadata";
 import { ServiceRegistry } from "@ottla/rpc";
 import {
   type Clock,
@@ -18,6 +20,7 @@ import {
 import { addPart } from "./add-part.ts";
 import type { OpenCluster } from "./cluster.ts";
 import type { Connections } from "./connections.ts";
+import type { HeldIds } from "./held-ids.ts";
 import type { PreStop } from "./prestop.ts";
 
 /** What a node is made of. `settings.dataDir` is an absolute path. */
@@ -44,6 +47,7 @@ export interface Wiring extends NodeOptions {
   readonly readiness: Readiness;
   readonly cluster: OpenCluster;
   readonly connections: Connections;
+  readonly heldIds: HeldIds;
   /** Where other nodes reach this one. */
   readonly address: string;
   /** Where storage reads to and from which the gateway sends. */
@@ -51,13 +55,14 @@ export interface Wiring extends NodeOptions {
   readonly preStop: PreStop;
 }
 
-function common(wiring: Wiring, service: string) {
+function common(wiring: Wiring, service: NodeRole) {
   const { settings, clock, random, logger, cluster, address } = wiring;
   const { nodeId, zone } = settings;
   const { leaseTtlMs } = settings.cluster;
   const { store, view } = cluster;
   const own = logger.child({ service, node: nodeId });
-  return { nodeId, zone, address, leaseTtlMs, store, view, clock, random, logger: own };
+  const onHeld = (reason: string | undefined): void => wiring.heldIds.note(service, reason);
+  return { nodeId, zone, address, leaseTtlMs, store, view, clock, random, logger: own, onHeld };
 }
 
 export async function startCoordinatorPart(wiring: Wiring): Promise<void> {
@@ -101,6 +106,10 @@ export async function startStoragePart(wiring: Wiring): Promise<void> {
     peerTransport: (nodeId) => connections.toStorage(nodeId, "replicate"),
     readBuffers: wiring.readBuffers,
     usesCodecThreads: true,
+  }).catch((thrown: unknown) => {
+    // A copy that is refused stays one, whose mark tells: the next start refuses it too.
+    if (toOttlaError(thrown).code === "INVALID_DATA_DIRECTORY") directory.neverUsed();
+    throw thrown;
   });
   wiring.preStop.set(() => storage.moveLeadersAway());
   await addPart(lifecycle, "partition-storage", async () => directory.storageEnded(await storage.stop()));
