@@ -31,10 +31,10 @@ export class HeldNodeId {
   noteHolder(entry: KeyValue, holder: NodeRegistration | undefined): void {
     const { registration, clock, logger, onHeld } = this.#options;
     const { role, nodeId } = registration;
-    const since = holder?.registeredAtMs;
-    const reason =
-      `node id ${nodeId} is held by ${holder?.addresses[0] ?? "another process"}` +
-      `${since === undefined ? "" : ` since ${new Date(since).toISOString()}`}; waiting until its lease is over`;
+    const { addresses = [], registeredAtMs } = holder ?? {};
+    const since = registeredAtMs === undefined ? "" : ` since ${new Date(registeredAtMs).toISOString()}`;
+    const who = `${addresses[0] ?? "another process"}${since}`;
+    const reason = `node id ${nodeId} is held by ${who}; waiting until its lease is over`;
     onHeld?.(reason);
     const nowMs = clock.monotonic();
     if (entry.createRevision === this.#toldHolder && nowMs < this.#remindMs) return;

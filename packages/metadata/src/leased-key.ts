@@ -15,7 +15,7 @@ export interface LeasedKeyOptions {
   readonly isOwn: (entry: KeyValue) => boolean;
   /** Whether the holder of the key that stands there is known to be gone, so that it may be deleted. */
   readonly mayTakeOver: (entry: KeyValue) => boolean;
-  /** Called when another holds the key, each time before it is waited for; what it throws ends the waiting. */
+  /** Called when another holds the key, each time before it is waited for; throws to wait no more. */
   readonly onHeld?: (entry: KeyValue) => void;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -29,7 +29,8 @@ export interface LeasedKey {
 
 /**
  * Creates a key under a lease of its own. Where another holds the key, waits until that one is gone, however
- * long. Tries again while the store is away. Rejects only when the signal aborts, or with what `onHeld` throws.
+ * long. Tries again while the store is away. Rejects only when the signal aborts, or with what `onHeld`
+ * throws.
  */
 export async function acquireLeasedKey(options: LeasedKeyOptions): Promise<LeasedKey> {
   const { store, ttlMs, clock, logger, signal } = options;

@@ -32,9 +32,9 @@ export interface RegisteredNode {
 /**
  * Registers a node under a lease. A registration of the same node id that still stands is waited out; it is
  * taken over at once when it carries the same directory id, since only one process can hold that directory's
- * lock. A copy of a directory is told from it by its clean-shutdown mark, where that is older than the holder.
- * Rejects only when the signal aborts, and with INVALID_DATA_DIRECTORY for such a copy. Unless the registration
- * says otherwise the node is of this program's feature levels.
+ * lock. A copy of a directory is told from it by its clean-shutdown mark, where that is older than the
+ * holder. Rejects only when the signal aborts, and with INVALID_DATA_DIRECTORY for such a copy. Unless the
+ * registration says otherwise the node is of this program's feature levels.
  */
 export async function registerNode(
   options: HoldOptions & { readonly registration: NodeRegistration; readonly onHeld?: OnHeld },

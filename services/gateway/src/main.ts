@@ -136,29 +136,21 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     gatewayMetrics: metrics,
   });
   dropLostNodes(view, router);
-  const leaving = new AbortController();
-  let registration: ReturnType<typeof register> | undefined;
-  let wasRegistered = false;
+  const registration = createRegistration(options);
   const isControlled = onceControlled(view, () => producerIds.prepare());
   return {
     registry,
     kafkaPort: kafka.port,
     notReady: () => {
       if (!isControlled()) return "no coordinator is active";
-      // Only at first: a gateway that loses its lease, as while etcd is away, goes on.
-      return wasRegistered ? undefined : "the node is not registered";
+      return registration.stood ? undefined : "the node is not registered";
     },
-    register: (address) => {
-      registration = register(options, address, leaving.signal, () => {
-        wasRegistered = true;
-      });
-    },
+    register: (address) => registration.begin(address),
     endReads: () => connections.endReads(),
     stop: async () => {
       await kafka.stop(options.stopGraceMs);
       await Promise.all([router.close(), groups.close()]);
-      leaving.abort();
-      await (await registration)?.close();
+      await registration.end();
     },
   };
 }
@@ -206,6 +198,33 @@ function addGauges(metrics: GatewayMetrics, router: PartitionRouter, connections
     followerReads: () => router.load().followerReads,
     ejectedNodes: () => router.load().ejectedNodes,
   });
+}
+
+interface GatewayRegistration {
+  /** Whether it was there once: a gateway that loses its lease, as while etcd is away, goes on. */
+  readonly stood: boolean;
+  begin(address: string): void;
+  end(): Promise<void>;
+}
+
+function createRegistration(options: GatewayOptions): GatewayRegistration {
+  const leaving = new AbortController();
+  let registration: ReturnType<typeof register> | undefined;
+  let stood = false;
+  return {
+    get stood() {
+      return stood;
+    },
+    begin: (address) => {
+      registration = register(options, address, leaving.signal, () => {
+        stood = true;
+      });
+    },
+    end: async () => {
+      leaving.abort();
+      await (await registration)?.close();
+    },
+  };
 }
 
 /** Undefined when the signal aborted first. */
