@@ -22,7 +22,7 @@ export async function awaitRecovery(options: AwaitRecoveryOptions): Promise<void
       ({ lease } = await acquireLeasedKey({
         ...options,
         key,
-        value,
+        value: () => value,
         isOwn: (entry) => awaitingStateCodec.parse(entry.value, key).incarnation === incarnation,
         mayTakeOver: (entry) => awaitingStateCodec.parse(entry.value, key).directoryId === directoryId,
         signal: until,
