@@ -13,26 +13,15 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { haveEtcd } from "../support/etcd-server.ts";
 import { IdempotentLoad } from "../support/idempotent-load.ts";
 import { OttlaCluster, type OttlaNode } from "../support/ottla-cluster.ts";
-import { ottlaCommand, treeRoot } from "../support/ottla-server.ts";
-import { inContinuousIntegration } from "../support/tools.ts";
+import { ottlaCommand } from "../support/ottla-server.ts";
 import { GroupTraffic } from "./group-traffic.ts";
+import { havePreviousVersion, oldCommand } from "./previous.ts";
 
 const OLD_LEVEL = 1;
 const NEW_LEVEL = FEATURE_LEVELS.at(-1)?.level ?? 1;
 const TOPIC = "t";
 const PARTITIONS = 3;
 const run = promisify(execFile);
-
-const commit = (await readFile(join(import.meta.dirname, "previous-version"), "utf8")).trim();
-const oldCommand = join(treeRoot, ".cache/previous", commit, "bin/ottla");
-
-function havePreviousVersion(): boolean {
-  if (existsSync(oldCommand)) return true;
-  const reason = `the previous version is not built: sh tests/upgrade/setup.sh (commit ${commit})`;
-  if (inContinuousIntegration) throw new Error(reason);
-  process.stderr.write(`skipped: ${reason}\n`);
-  return false;
-}
 
 describe.runIf(haveEtcd() && havePreviousVersion())("a cluster of the previous version", () => {
   let cluster: OttlaCluster;
