@@ -91,6 +91,28 @@ describe("a new storage node", () => {
     expect(counts()).toEqual({ 1: 30, 2: 30, 3: 30, 4: 30 });
   });
 
+  it("that goes while it is filled keeps no other from its share, and can be drained", async () => {
+    await coordinator.client.createTopic(newTopic("t", { partitions: 40, replicationFactor: 2 }));
+    await cluster.settle();
+    const gone = await cluster.registerNode(4);
+    await cluster.settle();
+    await cluster.clock.advance(1000);
+    await cluster.settle();
+    expect(moving()).toHaveLength(16);
+    await gone.lease.revoke();
+    await cluster.registerNode(5);
+    await cluster.settle();
+    await cluster.clock.advance(60_000);
+    await cluster.settle();
+    await untilQuiet();
+    expect(counts()[4]).toBeUndefined();
+    expect(counts()[5]).toBeGreaterThanOrEqual(15);
+    await coordinator.client.drainNode({ nodeId: 4, drain: true });
+    await cluster.settle();
+    await untilQuiet();
+    expect(cluster.view.storageNode(4)).toMatchObject({ drain: "drained" });
+  });
+
   it("gets nothing while balancing is paused", async () => {
     await coordinator.client.createTopic(newTopic("t", { partitions: 8, replicationFactor: 3 }));
     await coordinator.client.alterBalancing({ paused: true });

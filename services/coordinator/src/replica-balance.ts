@@ -10,6 +10,8 @@ import type { Term } from "./term.ts";
 /** When the next step is due though nothing happens, while a node is being filled or drained. */
 const BUSY_STEP_MS = 1000;
 const IDLE_STEP_MS = 5000;
+/** A node that only restarts keeps what it has fetched. */
+const STUCK_AFTER_MS = 30_000;
 
 interface BalanceServices {
   readonly nodes: StorageNodes;
@@ -26,6 +28,8 @@ interface BalanceServices {
 export class ReplicaBalance {
   readonly #term: Term;
   readonly #services: BalanceServices;
+  /** Since when nodes that replicas are moved to are away. */
+  readonly #awaySinceMs = new Map<number, number>();
 
   constructor(term: Term, services: BalanceServices) {
     this.#term = term;
@@ -36,6 +40,7 @@ export class ReplicaBalance {
   async step(): Promise<number | undefined> {
     const { reassignments, records } = this.#services;
     await reassignments.completeAll();
+    this.#noteWhoIsAway();
     const nodes = this.#nodes();
     const concerned = nodes.filter(({ state }) => state !== "active");
     const growing = this.#growingTopics(nodes);
@@ -63,7 +68,10 @@ export class ReplicaBalance {
   ): Promise<readonly PlannedMove[]> {
     const { reassignments, partitions: writer } = this.#services;
     const limit = this.#term.limits.maxReplicaMoves;
-    const free = limit - partitions.filter((state) => isMoving(state)).length;
+    await this.#giveUpMoves(partitions);
+    // One that waits for a node to come back keeps nobody busy.
+    const busy = partitions.filter((state) => isMoving(state) && !this.#isStuck(state));
+    const free = limit - busy.length;
     const plan = planMoves(
       nodes,
       partitions.map((state) => this.#toPlan(state, growing.get(state.topicId))),
@@ -81,6 +89,44 @@ export class ReplicaBalance {
     failUnlessWritten(await writer.apply([...begun.values()]));
     if (begun.size > 0) this.#term.logger.info({ partitions: begun.size }, "began to move replicas");
     return planned;
+  }
+
+  /** When the target has been away for so long, a move is stuck, which need not be one for ever. */
+  #isStuck({ addingReplicas = [] }: ClusterPartition): boolean {
+    const longAgoMs = this.#term.clock.monotonic() - STUCK_AFTER_MS;
+    return addingReplicas.some((nodeId) => (this.#awaySinceMs.get(nodeId) ?? Infinity) <= longAgoMs);
+  }
+
+  #noteWhoIsAway(): void {
+    const { clock, view } = this.#term;
+    const targets = new Set(this.#partitions().flatMap(({ addingReplicas }) => addingReplicas ?? []));
+    for (const nodeId of this.#awaySinceMs.keys()) if (!targets.has(nodeId)) this.#awaySinceMs.delete(nodeId);
+    for (const nodeId of targets) {
+      if (view.node("partition-storage", nodeId) !== undefined) this.#awaySinceMs.delete(nodeId);
+      else if (!this.#awaySinceMs.has(nodeId)) this.#awaySinceMs.set(nodeId, clock.monotonic());
+    }
+  }
+
+  /**
+   * Ends moves that were to fill a node that is away: it gets its share when it is back, and until then
+   * others may. What an operator has asked for, of nodes that are not being filled, waits for the operator.
+   */
+  async #giveUpMoves(partitions: readonly ClusterPartition[]): Promise<void> {
+    const { reassignments, partitions: writer } = this.#services;
+    const { view, logger } = this.#term;
+    const isForFilling = ({ addingReplicas = [] }: ClusterPartition): boolean =>
+      addingReplicas.some((nodeId) => view.storageNode(nodeId)?.filling === true);
+    const changes = partitions
+      .filter((state) => this.#isStuck(state) && isForFilling(state))
+      .map(({ topicId, partition }): PartitionChange => {
+        const decide = (state: ClusterPartition) =>
+          this.#isStuck(state) ? reassignments.decide(state, undefined) : undefined;
+        return { topicId, partition, decide };
+      });
+    if (changes.length === 0) return;
+    failUnlessWritten(await writer.apply(changes));
+    const nodeIds = [...this.#awaySinceMs.keys()];
+    logger.warn({ partitions: changes.length, nodeIds }, "gave up moves of replicas to nodes that are away");
   }
 
   /** A node has its share when nothing is planned any more and nothing is on its way to it. */
