@@ -7,9 +7,17 @@ import { treeRoot } from "../support/ottla-server.ts";
 import { chartDirectory, helm, PROFILES, type Profile, render } from "./support/helm.ts";
 
 /** What an installation prints, without a cluster. */
-async function notes(profile: Profile): Promise<string> {
-  const values = `--values=${join(chartDirectory, PROFILES[profile])}`;
-  const told = await helm(["install", "ottla", chartDirectory, values, "-n", "streams", "--dry-run=client"]);
+async function notes(profile: Profile, ...set: readonly string[]): Promise<string> {
+  const values = [`--values=${join(chartDirectory, PROFILES[profile])}`, ...set.map((one) => `--set=${one}`)];
+  const told = await helm([
+    "install",
+    "ottla",
+    chartDirectory,
+    ...values,
+    "-n",
+    "streams",
+    "--dry-run=client",
+  ]);
   return told.slice(told.indexOf("\nNOTES:"));
 }
 
@@ -29,6 +37,16 @@ describe.each(Object.keys(PROFILES) as Profile[])("the notes of profile %s", (pr
       expect(ports?.map((one) => String(one.port))).toContain(port);
     }
   });
+});
+
+test.each([
+  ["ClusterIP", [], false],
+  ["LoadBalancer", [], true],
+  ["LoadBalancer", ["gateway.service.loadBalancerSourceRanges={10.0.0.0/8}"], false],
+  ["NodePort", [], true],
+])("the notes of a Service of type %s with %j warn: %s", async (type, set, isWarned) => {
+  const text = await notes("default", `gateway.service.type=${type}`, ...set);
+  expect(text.includes("WARNING: clients are not asked who they are")).toBe(isWarned);
 });
 
 /** What the image sets (Dockerfile). */

@@ -30,7 +30,7 @@ const VARIANTS: readonly (readonly string[])[] = [
   ["storage.zone.from=value", "storage.zone.value=a"],
   ["storage.zone.from=none"],
   ["gateway.service.type=LoadBalancer", "gateway.service.loadBalancerClass=cloud"],
-  ["gateway.service.type=NodePort"],
+  ["gateway.service.type=NodePort", "networkPolicy.clientsFrom[0].podSelector.matchLabels.kafka=yes"],
   [
     "gateway.ingress.enabled=true",
     "gateway.ingress.host=ottla.example.com",
@@ -98,6 +98,21 @@ test.each([
   ["tracing.sampleRatio=2", /\/tracing\/sampleRatio/],
 ])("%s is refused with a sentence", async (set, message) => {
   await expect(render({ set: [set] })).rejects.toThrow(message);
+});
+
+test.each([
+  ["ClusterIP", ["kafka", "grpc", "http"]],
+  ["LoadBalancer", ["kafka", "grpc"]],
+  ["NodePort", ["kafka", "grpc"]],
+])("a Service of type %s publishes %j", async (type, expected) => {
+  const manifests = await render({ set: [`gateway.service.type=${type}`] });
+  const services = manifests.filter(
+    ({ kind, metadata }) => kind === "Service" && /-gateway/.test(metadata.name),
+  );
+  const ports = services.map(({ spec }) =>
+    ((spec?.["ports"] ?? []) as readonly { name: string }[]).map((one) => one.name),
+  );
+  expect(ports).toEqual(expected.includes("http") ? [expected] : [expected, ["http"]]);
 });
 
 test("what a pod reads of its settings changes its annotation, and so restarts it", async () => {
