@@ -101,7 +101,8 @@ describe.runIf(haveEtcd())("under the load of idempotent producers", () => {
       await node.launch();
       return durationMs;
     };
-    expect(await failOver("SIGTERM")).toBeLessThan(1_500);
+    // At once, rather than when the lease is over.
+    expect(await failOver("SIGTERM")).toBeLessThan(LEASE_TTL_MS);
     expect(await failOver("SIGKILL")).toBeLessThan(FAILOVER_MS);
     expect(unexpectedErrors()).toEqual([]);
   });
@@ -121,7 +122,8 @@ describe.runIf(haveEtcd())("under the load of idempotent producers", () => {
     expect(await node.isReady()).toBe(true);
     // A producer can start too: the gateway has ids in stock.
     expect((await gateway(2).log.initProducer({})).producerId).toBeGreaterThan(0n);
-    expect(load.takeLongestStallMs()).toBeLessThan(1_000);
+    // A failover would have taken a lease's time.
+    expect(load.takeLongestStallMs()).toBeLessThan(LEASE_TTL_MS);
     await cluster.etcd.first.launch();
     await expect.poll(storeState, { timeout: 10_000 }).toBe(1);
     await gateway(1).admin.createTopic({ name: "after-etcd" });
