@@ -23,8 +23,12 @@ find_node() {
     OTTLA_NODE=$candidate
     return 0
   fi
-  echo "ottla: Node 26.9 or newer is needed." \
-    "Run 'make install' (it brings one on Linux and on macOS x64), or install it." >&2
+  hint="Install it, or name one with OTTLA_NODE."
+  # A bundle has no Makefile.
+  if [ -f "$root/Makefile" ]; then
+    hint="Run 'make install' (it brings one on Linux and on macOS x64), or install it."
+  fi
+  echo "ottla: Node 26.9 or newer is needed. $hint" >&2
   exit 69
 }
 

@@ -11,6 +11,7 @@ import {
   renderText,
   validateAgainstApi,
 } from "./support/helm.ts";
+import { containersOf, podTemplateOf } from "./support/manifests.ts";
 import { findViolations } from "./support/policies.ts";
 import { normalised, renderedPath } from "./support/rendered.ts";
 
@@ -37,6 +38,14 @@ const VARIANTS: readonly (readonly string[])[] = [
     "gateway.ingress.tlsSecretName=t",
   ],
   ["gateway.autoscaling.enabled=true"],
+  [
+    "gateway.extraEnv[0].name=OTEL_EXPORTER_OTLP_HEADERS",
+    "gateway.extraEnv[0].value=a=b",
+    "storage.podLabels.team=a",
+    "serviceAccount.create=false",
+    "serviceAccount.name=mine",
+    "storage.zone.from=node",
+  ],
   ["networkPolicy.enabled=false", "monitoring.dashboards.enabled=false"],
   ["tracing.endpoint=http://collector:4318", "tracing.sampleRatio=0.5"],
   ["fullnameOverride=events", "commonLabels.team=a", "image.pullSecrets[0].name=pull"],
@@ -93,6 +102,7 @@ test.each([
   ["gateway.route.enabled=true", /needs gateway\.route\.parentRefs/],
   ["image.tag=latest", /\/image\/tag/],
   ["storage.replica=3", /additional properties 'replica' not allowed/],
+  ["gateway.podLabels.app\\.kubernetes\\.io/name=a", /\/gateway\/podLabels/],
   ["gateway.kafka.advertisedAddress=host", /advertisedAddress/],
   ["tracing.endpoint=collector:4318", /\/tracing\/endpoint/],
   ["tracing.sampleRatio=2", /\/tracing\/sampleRatio/],
@@ -113,6 +123,28 @@ test.each([
     ((spec?.["ports"] ?? []) as readonly { name: string }[]).map((one) => one.name),
   );
   expect(ports).toEqual(expected.includes("http") ? [expected] : [expected, ["http"]]);
+});
+
+test("only the container that reads the node's zone has a token", async () => {
+  const templates = (await render({ set: ["storage.zone.from=node"] })).map(podTemplateOf);
+  const withToken = templates.flatMap((template) =>
+    (template === undefined ? [] : containersOf(template)).filter((container) =>
+      container.volumeMounts?.some(({ mountPath }) => mountPath.includes("serviceaccount")),
+    ),
+  );
+  expect(withToken.map(({ name }) => name)).toEqual(["zone"]);
+});
+
+test("a role's own labels and variables are its pods'", async () => {
+  const set = ["gateway.podLabels.team=a", "gateway.extraEnv[0].name=A", "gateway.extraEnv[0].value=b"];
+  for (const manifest of await render({ set })) {
+    const template = podTemplateOf(manifest);
+    if (template === undefined) continue;
+    const isGateway = manifest.metadata.name === "ottla-gateway";
+    expect(template.metadata.labels?.["team"]).toBe(isGateway ? "a" : undefined);
+    const variables = template.spec.containers.flatMap(({ env }) => env ?? []);
+    expect(variables.some(({ name, value }) => name === "A" && value === "b")).toBe(isGateway);
+  }
 });
 
 test("what a pod reads of its settings changes its annotation, and so restarts it", async () => {

@@ -59,8 +59,8 @@ const BUGS: readonly TemplateBug[] = [
   {
     bug: "the token of the service account is mounted",
     file: "_pod.tpl",
-    from: ".mountToken | default false",
-    to: ".mountToken | default true",
+    from: "automountServiceAccountToken: false",
+    to: "automountServiceAccountToken: true",
   },
   {
     bug: "a field is misspelt",

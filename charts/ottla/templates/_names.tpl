@@ -33,6 +33,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end -}}
 
+{{- define "ottla.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (include "ottla.fullname" .) -}}
+{{- end -}}
+
 {{- define "ottla.secretName" -}}
 {{- .Values.cluster.existingSecret | default (printf "%s-cluster-secret" (include "ottla.fullname" .)) -}}
 {{- end -}}

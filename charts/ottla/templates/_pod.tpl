@@ -10,14 +10,17 @@ startupSeconds.
 metadata:
   labels:
     {{- include "ottla.labels" (dict "root" $root "component" .component) | nindent 4 }}
+    {{- with .values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   annotations:
     checksum/config: {{ include "ottla.config" . | sha256sum }}
     {{- with .values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  serviceAccountName: {{ include "ottla.fullname" $root }}
-  automountServiceAccountToken: {{ .mountToken | default false }}
+  serviceAccountName: {{ include "ottla.serviceAccountName" $root }}
+  automountServiceAccountToken: false
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ .values.terminationGracePeriodSeconds }}
   securityContext:
@@ -79,6 +82,9 @@ spec:
         {{- include "ottla.etcdEnvironment" $root | nindent 8 }}
         {{- end }}
         {{- with .environment }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+        {{- with .values.extraEnv }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
       ports:

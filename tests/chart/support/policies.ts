@@ -40,9 +40,8 @@ export function findViolations(manifests: readonly Manifest[]): readonly string[
 
 function podFaults({ spec }: PodTemplate): string[] {
   const faults: string[] = [];
-  const mountsToken = spec.automountServiceAccountToken === true;
-  const readsNodes = spec.initContainers?.some(({ name }) => name === "zone") === true;
-  if (mountsToken && !readsNodes) faults.push("mounts a service account token that nobody needs");
+  if (spec.automountServiceAccountToken === true)
+    faults.push("mounts a service account token into all of its containers");
   if (spec.automountServiceAccountToken === undefined)
     faults.push("does not say automountServiceAccountToken");
   if (spec.securityContext?.runAsNonRoot !== true) faults.push("may run as root");
