@@ -10,8 +10,11 @@ startupSeconds.
 metadata:
   labels:
     {{- include "ottla.labels" (dict "root" $root "component" .component) | nindent 4 }}
-    {{- with .values.podLabels }}
-    {{- toYaml . | nindent 4 }}
+    {{- range $label, $text := .values.podLabels }}
+    {{- if or (hasKey $values.commonLabels $label) (regexMatch "^(app\\.kubernetes\\.io|helm\\.sh)/" $label) }}
+    {{- fail (printf "podLabels of %s hold %s, which the chart or commonLabels set: leave it out." $.component $label) }}
+    {{- end }}
+    {{ $label }}: {{ $text | quote }}
     {{- end }}
   annotations:
     checksum/config: {{ include "ottla.config" . | sha256sum }}

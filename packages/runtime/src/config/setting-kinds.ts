@@ -186,15 +186,21 @@ interface TextOptions extends SettingWords {
   readonly maxLength: number;
   /** What the pattern and the length mean, in words. */
   readonly expected: string;
+  /** Makes another way to write a value into the one that the pattern is for. */
+  readonly prepare?: (text: string) => string;
 }
 
 // A YAML file may hold `zone: 1`, which the reader of the file means as text.
 const textOfScalar = (raw: unknown): unknown => (typeof raw === "number" ? String(raw) : raw);
 
 function textSchema(options: TextOptions) {
-  const { expected } = options;
+  const { expected, prepare } = options;
   const text = z.string(expected).max(options.maxLength, { error: expected, abort: true });
-  return z.preprocess(textOfScalar, text.regex(options.pattern, expected));
+  const prepared = (raw: unknown): unknown => {
+    const scalar = textOfScalar(raw);
+    return typeof scalar === "string" && prepare !== undefined ? prepare(scalar) : scalar;
+  };
+  return z.preprocess(prepared, text.regex(options.pattern, expected));
 }
 
 export function text(options: TextOptions & { readonly default: string }) {

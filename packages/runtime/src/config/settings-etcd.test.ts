@@ -57,6 +57,19 @@ test("a node that listens on all addresses must say which one the others connect
   expect((await load(...everywhere, "--internal-listen", "10.0.0.1")).internal.listen).toBe("10.0.0.1");
 });
 
+test("an IPv6 address that others connect to needs no brackets, as pods have none", async () => {
+  const advertised = async (address: string) =>
+    (await load("--etcd-endpoints", "a:1", "--internal-advertised-address", address)).internal
+      .advertisedAddress;
+  expect(await advertised("fd00::1:50052")).toBe("[fd00::1]:50052");
+  expect(await advertised("2001:db8:0:1:2:3:4:5:50052")).toBe("[2001:db8:0:1:2:3:4:5]:50052");
+  expect(await advertised("[fd00::1]:50052")).toBe("[fd00::1]:50052");
+  expect(await advertised("10.0.0.1:50052")).toBe("10.0.0.1:50052");
+  for (const address of ["fd00::1::50052", "fd00:1:50052", "::", ":50052"]) {
+    await expect(advertised(address)).rejects.toThrow("host:port");
+  }
+});
+
 test("a lease lives from 3 to 10 seconds", async () => {
   expect((await load("--cluster-lease-ttl-ms", "3s")).cluster.leaseTtlMs).toBe(3000);
   await expect(load("--cluster-lease-ttl-ms", "2s")).rejects.toThrow("from 3s to 10s");

@@ -1,3 +1,4 @@
+import { isIPv6 } from "node:net";
 import * as z from "zod";
 import { durationMs, optionalText, optionalWholeNumber, port, text, textList } from "./setting-kinds.ts";
 
@@ -8,6 +9,16 @@ const FILE_NAME = { pattern: /^[^\0]+$/, maxLength: 4_096, expected: "a path of 
 /** What clients and nodes connect to. */
 export const HOST_AND_PORT =
   /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?):[1-9][0-9]{0,4}$/;
+
+/**
+ * The address of a pod comes without brackets, whatever its family: `fd00::1:50052` means
+ * `[fd00::1]:50052`, since a port is always there.
+ */
+function bracketIpv6(address: string): string {
+  const colon = address.lastIndexOf(":");
+  const host = address.slice(0, Math.max(0, colon));
+  return isIPv6(host) ? `[${host}]${address.slice(colon)}` : address;
+}
 
 export const cluster = z.strictObject({
   name: text({
@@ -71,6 +82,7 @@ export const internal = z.strictObject({
     documentation: "Address to listen on for the cluster's other nodes.",
   }),
   advertisedAddress: optionalText({
+    prepare: bracketIpv6,
     pattern: HOST_AND_PORT,
     maxLength: 260,
     expected: "host:port",
