@@ -102,6 +102,7 @@ test.each([
   ["gateway.route.enabled=true", /needs gateway\.route\.parentRefs/],
   ["image.tag=latest", /\/image\/tag/],
   ["storage.replica=3", /additional properties 'replica' not allowed/],
+  ["serviceAccount.create=false", /with serviceAccount\.name/],
   ["gateway.podLabels.app\\.kubernetes\\.io/name=a", /podLabels of gateway hold app/],
   ["gateway.kafka.advertisedAddress=host", /advertisedAddress/],
   ["tracing.endpoint=collector:4318", /\/tracing\/endpoint/],

@@ -34,6 +34,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 
 {{- define "ottla.serviceAccountName" -}}
+{{- if not (or .Values.serviceAccount.create .Values.serviceAccount.name) -}}
+{{- fail "serviceAccount.create is false: name the account that is there with serviceAccount.name." -}}
+{{- end -}}
 {{- .Values.serviceAccount.name | default (include "ottla.fullname" .) -}}
 {{- end -}}
 
