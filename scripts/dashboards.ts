@@ -20,49 +20,71 @@ interface Dashboard {
 }
 
 const p99 = (metric: string, by: string): string =>
-  `histogram_quantile(0.99, sum by (${by}) (rate(${metric}_bucket[5m])))`;
+  `histogram_quantile(0.99, sum by (namespace, job, ${by}) (rate(${metric}_bucket[5m])))`;
+
+/** Other programs have series of these names too; what has ottla_build_info is a process of Ottla. */
+const own = (series: string): string => `${series} and on (namespace, job, instance) ottla_build_info`;
+
+/** Every gateway tells of every partition: it counts once. */
+const ofPartition = (series: string): string => `max by (namespace, job, topic, partition) (${own(series)})`;
 
 const OVERVIEW: Dashboard = {
   name: "overview",
   title: "Ottla / Overview",
   panels: [
-    panel("Active coordinators", "short", { active: "sum(ottla_coordinator_active_state)" }),
+    panel("Active coordinators", "short", {
+      "active {{job}}": "sum by (namespace, job) (ottla_coordinator_active_state)",
+    }),
     panel("Partitions in trouble", "short", {
-      offline: "max(ottla_coordinator_offline_partitions)",
-      "under min ISR": "max(ottla_coordinator_under_min_isr_partitions)",
-      "under-replicated": "max(ottla_coordinator_under_replicated_partitions)",
-      moving: "max(ottla_coordinator_reassigning_partitions)",
+      "offline {{job}}": "max by (namespace, job) (ottla_coordinator_offline_partitions)",
+      "under min ISR {{job}}": "max by (namespace, job) (ottla_coordinator_under_min_isr_partitions)",
+      "under-replicated {{job}}": "max by (namespace, job) (ottla_coordinator_under_replicated_partitions)",
+      "moving {{job}}": "max by (namespace, job) (ottla_coordinator_reassigning_partitions)",
+    }),
+    panel("Processes that answer", "short", {
+      "{{job}}":
+        "sum by (namespace, job) (up and on (namespace, job, instance) last_over_time(ottla_build_info[1h]))",
+    }),
+    panel("The cluster waits for `ottla cluster recover`", "short", {
+      "{{job}}": "max by (namespace, job) (ottla_metadata_recovery_state)",
     }),
     panel("Bytes in and out", "Bps", {
-      in: "sum(rate(ottla_gateway_received_bytes_total[5m]))",
-      out: "sum(rate(ottla_gateway_sent_bytes_total[5m]))",
+      "in {{job}}": "sum by (namespace, job) (rate(ottla_gateway_received_bytes_total[5m]))",
+      "out {{job}}": "sum by (namespace, job) (rate(ottla_gateway_sent_bytes_total[5m]))",
     }),
-    panel("Batches acknowledged", "ops", { batches: "sum(rate(ottla_gateway_appended_batches_total[5m]))" }),
+    panel("Batches acknowledged", "ops", {
+      "batches {{job}}": "sum by (namespace, job) (rate(ottla_gateway_appended_batches_total[5m]))",
+    }),
     panel("Time to acknowledge", "s", {
-      p50: "histogram_quantile(0.5, sum by (le) (rate(ottla_gateway_append_duration_seconds_bucket[5m])))",
-      p99: p99("ottla_gateway_append_duration_seconds", "le"),
+      "p50 {{job}}":
+        "histogram_quantile(0.5, sum by (namespace, job, le) (rate(ottla_gateway_append_duration_seconds_bucket[5m])))",
+      "p99 {{job}}": p99("ottla_gateway_append_duration_seconds", "le"),
     }),
     panel("Appends that failed, by reason", "ops", {
-      "{{reason}}": "sum by (reason) (rate(ottla_gateway_failed_appends_total[5m])) or vector(0)",
+      "{{reason}} {{job}}":
+        "sum by (namespace, job, reason) (rate(ottla_gateway_failed_appends_total[5m])) or vector(0)",
     }),
     panel("Kafka requests, by API", "ops", {
-      "{{api}}": "sum by (api) (rate(ottla_gateway_kafka_request_duration_seconds_count[5m]))",
+      "{{api}} {{job}}":
+        "sum by (namespace, job, api) (rate(ottla_gateway_kafka_request_duration_seconds_count[5m]))",
     }),
     panel("Kafka request time (p99), by API", "s", {
-      "{{api}}": p99("ottla_gateway_kafka_request_duration_seconds", "api, le"),
+      "{{api}} {{job}}": p99("ottla_gateway_kafka_request_duration_seconds", "api, le"),
     }),
     panel("Errors in Kafka's answers, by API and code", "ops", {
-      "{{api}} {{code}}": "sum by (api, code) (rate(ottla_gateway_kafka_errors_total[5m])) or vector(0)",
+      "{{api}} {{code}} {{job}}":
+        "sum by (namespace, job, api, code) (rate(ottla_gateway_kafka_errors_total[5m])) or vector(0)",
     }),
     panel("gRPC calls, by method and code", "ops", {
-      "{{method}} {{code}}": "sum by (method, code) (rate(ottla_rpc_requests_total[5m]))",
+      "{{method}} {{code}} {{job}}":
+        "sum by (namespace, job, method, code) (rate(ottla_rpc_requests_total[5m]))",
     }),
     panel("gRPC call time (p99), by method", "s", {
-      "{{method}}": p99("ottla_rpc_request_duration_seconds", "method, le"),
+      "{{method}} {{job}}": p99("ottla_rpc_request_duration_seconds", "method, le"),
     }),
     panel("Kafka connections", "short", { "{{instance}}": "ottla_gateway_kafka_connections" }),
     panel("etcd: time to answer (p99)", "s", {
-      "{{operation}}": p99("ottla_metadata_etcd_latency_seconds", "operation, le"),
+      "{{operation}} {{job}}": p99("ottla_metadata_etcd_latency_seconds", "operation, le"),
     }),
   ],
 };
@@ -72,23 +94,27 @@ const TOPICS: Dashboard = {
   title: "Ottla / Topics",
   panels: [
     panel("Bytes in, by topic", "Bps", {
-      "{{topic}}": "topk(20, sum by (topic) (rate(ottla_gateway_received_bytes_total[5m])))",
+      "{{topic}} {{job}}":
+        "topk(20, sum by (namespace, job, topic) (rate(ottla_gateway_received_bytes_total[5m])))",
     }),
     panel("Bytes out, by topic", "Bps", {
-      "{{topic}}": "topk(20, sum by (topic) (rate(ottla_gateway_sent_bytes_total[5m])))",
+      "{{topic}} {{job}}":
+        "topk(20, sum by (namespace, job, topic) (rate(ottla_gateway_sent_bytes_total[5m])))",
     }),
     panel("Records in, by topic", "ops", {
-      "{{topic}}": "topk(20, sum by (topic) (rate(kafka_topic_partition_current_offset[5m])))",
+      "{{topic}} {{job}}": `topk(20, sum by (namespace, job, topic) (${ofPartition("rate(kafka_topic_partition_current_offset[5m])")}))`,
     }),
     panel("Records kept, by topic", "short", {
-      "{{topic}}":
-        "topk(20, sum by (topic) (max by (topic, partition) (kafka_topic_partition_current_offset) - " +
-        "max by (topic, partition) (kafka_topic_partition_oldest_offset)))",
+      "{{topic}} {{job}}":
+        `topk(20, sum by (namespace, job, topic) (${ofPartition("kafka_topic_partition_current_offset")} - ` +
+        `${ofPartition("kafka_topic_partition_oldest_offset")}))`,
     }),
-    panel("Partitions, by topic", "short", { "{{topic}}": "max by (topic) (kafka_topic_partitions)" }),
+    panel("Partitions, by topic", "short", {
+      "{{topic}} {{job}}": `max by (namespace, job, topic) (${own("kafka_topic_partitions")})`,
+    }),
     panel("Topics and partitions", "short", {
-      topics: "max(ottla_coordinator_topics)",
-      partitions: "max(ottla_coordinator_partitions)",
+      "topics {{job}}": "max by (namespace, job) (ottla_coordinator_topics)",
+      "partitions {{job}}": "max by (namespace, job) (ottla_coordinator_partitions)",
     }),
   ],
 };
@@ -98,16 +124,16 @@ const GROUPS: Dashboard = {
   title: "Ottla / Consumer groups",
   panels: [
     panel("Lag in records, by group", "short", {
-      "{{consumergroup}}": "topk(20, sum by (consumergroup) (kafka_consumergroup_lag))",
+      "{{consumergroup}} {{job}}": `topk(20, sum by (namespace, job, consumergroup) (${own("kafka_consumergroup_lag")}))`,
     }),
     panel("Lag in seconds, by group", "s", {
-      "{{consumergroup}}": "topk(20, max by (consumergroup) (kafka_consumergroup_lag_seconds))",
+      "{{consumergroup}} {{job}}": `topk(20, max by (namespace, job, consumergroup) (${own("kafka_consumergroup_lag_seconds")}))`,
     }),
     panel("Members, by group", "short", {
-      "{{consumergroup}}": "sum by (consumergroup) (kafka_consumergroup_members)",
+      "{{consumergroup}} {{job}}": `sum by (namespace, job, consumergroup) (${own("kafka_consumergroup_members")})`,
     }),
     panel("Records consumed, by group", "ops", {
-      "{{consumergroup}}": "topk(20, sum by (consumergroup) (rate(kafka_consumergroup_current_offset[5m])))",
+      "{{consumergroup}} {{job}}": `topk(20, sum by (namespace, job, consumergroup) (${own("rate(kafka_consumergroup_current_offset[5m])")}))`,
     }),
     panel("Groups, by node", "short", { "{{instance}}": "ottla_group_coordinator_groups" }),
     panel("Owned partitions of the groups' topic", "short", {
@@ -123,21 +149,21 @@ const NODES: Dashboard = {
   panels: [
     panel("Leaders, by storage node", "short", { "{{instance}}": "ottla_partition_storage_leaders" }),
     panel("Partitions that another than their preferred leader leads", "short", {
-      partitions: "max(ottla_coordinator_leader_imbalance_partitions)",
+      "partitions {{job}}": "max by (namespace, job) (ottla_coordinator_leader_imbalance_partitions)",
     }),
     panel("Replicas, by storage node", "short", { "{{instance}}": "ottla_partition_storage_partitions" }),
     panel("ISR changes", "ops", {
       "{{change}} on {{instance}}":
-        "sum by (instance, change) (rate(ottla_partition_storage_isr_changes_total[5m]))",
+        "sum by (namespace, job, instance, change) (rate(ottla_partition_storage_isr_changes_total[5m]))",
     }),
     panel("Lag of the slowest in-sync follower", "short", {
       "{{instance}}": "ottla_partition_storage_max_follower_lag_records",
     }),
     panel("Replication", "Bps", {
       "from {{instance}}":
-        "sum by (instance) (rate(ottla_partition_storage_replication_sent_bytes_total[5m]))",
+        "sum by (namespace, job, instance) (rate(ottla_partition_storage_replication_sent_bytes_total[5m]))",
       "catching up on {{instance}}":
-        "sum by (instance) (rate(ottla_partition_storage_replication_catch_up_received_bytes_total[5m]))",
+        "sum by (namespace, job, instance) (rate(ottla_partition_storage_replication_catch_up_received_bytes_total[5m]))",
     }),
     panel("Time of an append at its leader (p99)", "s", {
       "{{instance}}": p99("ottla_partition_storage_append_duration_seconds", "instance, le"),
@@ -160,11 +186,11 @@ const NODES: Dashboard = {
     panel("Free disk in a day, at the present pace", "bytes", {
       "{{instance}}": "predict_linear(ottla_partition_storage_disk_free_bytes[1h], 86400)",
     }),
-    panel("CPU", "percentunit", { "{{instance}}": "rate(process_cpu_seconds_total[5m])" }),
-    panel("Memory", "bytes", { "{{instance}}": "process_resident_memory_bytes" }),
-    panel("Event loop delay (p99)", "s", { "{{instance}}": "nodejs_eventloop_lag_p99_seconds" }),
+    panel("CPU", "percentunit", { "{{instance}}": own("rate(process_cpu_seconds_total[5m])") }),
+    panel("Memory", "bytes", { "{{instance}}": own("process_resident_memory_bytes") }),
+    panel("Event loop delay (p99)", "s", { "{{instance}}": own("nodejs_eventloop_lag_p99_seconds") }),
     panel("Time in garbage collection", "percentunit", {
-      "{{instance}} {{kind}}": "sum by (instance, kind) (rate(nodejs_gc_duration_seconds_sum[5m]))",
+      "{{instance}} {{kind}}": `sum by (namespace, job, instance, kind) (${own("rate(nodejs_gc_duration_seconds_sum[5m])")})`,
     }),
   ],
 };
@@ -175,12 +201,43 @@ function panel(title: string, unit: Panel["unit"], queries: Panel["queries"]): P
   return { title, unit, queries };
 }
 
+const DATASOURCE = { type: "prometheus", uid: "${datasource}" };
+
+/** Everything of Ottla, unless the reader chooses: a namespace and a job are a cluster. */
+function variable(name: string, label: string, query: string): object {
+  return {
+    name,
+    label,
+    type: "query",
+    datasource: DATASOURCE,
+    query: { query, refId: name },
+    definition: query,
+    // At each change of the time range.
+    refresh: 2,
+    sort: 1,
+    multi: true,
+    includeAll: true,
+    // Matches too what has no such label.
+    allValue: ".*",
+    current: { text: "All", value: "$__all" },
+  };
+}
+
+/** The query with what the reader has chosen, at each of its metrics. */
+function chosen(query: string): string {
+  const metric = /\b(?:(?:ottla|kafka|nodejs|process)_[a-z0-9_]+|up\b)(\{)?/g;
+  return query.replace(metric, (name, labels) => {
+    if (labels !== undefined) throw new Error(`${name}: a query with labels of its own is not foreseen`);
+    return `${name}{namespace=~"$namespace",job=~"$job"}`;
+  });
+}
+
 const COLUMNS = 2;
 const WIDTH = 24 / COLUMNS;
 const HEIGHT = 8;
 
 function asGrafana({ name, title, panels }: Dashboard): object {
-  const datasource = { type: "prometheus", uid: "${datasource}" };
+  const datasource = DATASOURCE;
   return {
     uid: `ottla-${name}`,
     title,
@@ -190,7 +247,11 @@ function asGrafana({ name, title, panels }: Dashboard): object {
     refresh: "30s",
     time: { from: "now-1h", to: "now" },
     templating: {
-      list: [{ name: "datasource", type: "datasource", query: "prometheus", label: "Data source" }],
+      list: [
+        { name: "datasource", type: "datasource", query: "prometheus", label: "Data source" },
+        variable("namespace", "Namespace", "label_values(ottla_build_info, namespace)"),
+        variable("job", "Job", 'label_values(ottla_build_info{namespace=~"$namespace"}, job)'),
+      ],
     },
     panels: panels.map((one, index) => ({
       id: index + 1,
@@ -208,7 +269,7 @@ function asGrafana({ name, title, panels }: Dashboard): object {
       targets: Object.entries(one.queries).map(([legendFormat, expr], target) => ({
         refId: String.fromCharCode(65 + target),
         datasource,
-        expr,
+        expr: chosen(expr),
         legendFormat,
       })),
     })),

@@ -60,12 +60,22 @@ async function dashboardQueries(): Promise<{ readonly where: string; readonly qu
   const folder = join(chartDirectory, "files/dashboards");
   const found: { where: string; query: string }[] = [];
   for (const name of await readdir(folder)) {
-    const { title, panels } = JSON.parse(await readFile(join(folder, name), "utf8")) as {
+    const { title, panels, templating } = JSON.parse(await readFile(join(folder, name), "utf8")) as {
       readonly title: string;
+      readonly templating: {
+        readonly list: readonly { readonly name: string; readonly allValue?: string }[];
+      };
       readonly panels: readonly { title: string; targets: readonly { expr: string }[] }[];
     };
     for (const panel of panels) {
-      for (const { expr } of panel.targets) found.push({ where: `${title}, ${panel.title}`, query: expr });
+      for (const { expr } of panel.targets) {
+        // As Grafana asks before the reader chooses anything.
+        const query = templating.list.reduce(
+          (asked, variable) => asked.replaceAll(`$${variable.name}`, String(variable.allValue)),
+          expr,
+        );
+        found.push({ where: `${title}, ${panel.title}`, query });
+      }
     }
   }
   return found;

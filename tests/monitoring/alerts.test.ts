@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { access, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -14,6 +14,7 @@ const rulesPath = join(treeRoot, "charts/ottla/files/alerts.yaml");
 interface Rule {
   readonly alert: string;
   readonly for: string;
+  readonly expr: string;
   readonly annotations: Readonly<Record<string, string>>;
 }
 
@@ -31,7 +32,10 @@ interface Case {
 const node = (metric: string, labels = ""): string =>
   `${metric}{instance="a",job="ottla"${labels === "" ? "" : `,${labels}`}}`;
 
-const OF_GROUP = '{consumergroup="g",topic="orders",partition="0",instance="a"}';
+const OF_GROUP = '{consumergroup="g",topic="orders",partition="0",instance="a",job="ottla"}';
+
+/** What makes a process one of Ottla. */
+const BUILD = node("ottla_build_info", 'version="1.0.0"');
 
 /** A gauge that is bad at one value and good at another. */
 function gauge(metric: string, bad: number, good: number): Case {
@@ -110,11 +114,11 @@ const CASES: Readonly<Record<string, Case>> = {
   OttlaGroupWithoutMembers: {
     fires: {
       [`kafka_consumergroup_lag${OF_GROUP}`]: "10x120",
-      [`kafka_consumergroup_members{consumergroup="g",instance="a"}`]: "2x10 0x110",
+      [`kafka_consumergroup_members{consumergroup="g",instance="a",job="ottla"}`]: "2x10 0x110",
     },
     staysQuiet: {
       [`kafka_consumergroup_lag${OF_GROUP}`]: "10x120",
-      [`kafka_consumergroup_members{consumergroup="g",instance="a"}`]: "1x120",
+      [`kafka_consumergroup_members{consumergroup="g",instance="a",job="ottla"}`]: "1x120",
     },
   },
   OttlaLeadersUnbalanced: {
@@ -138,7 +142,25 @@ const CASES: Readonly<Record<string, Case>> = {
     staysQuiet: { [node("nodejs_gc_duration_seconds_sum", 'kind="minor"')]: "0+3x120" },
   },
   OttlaStorageNodeUnreachable: gauge("ottla_gateway_ejected_nodes", 1, 0),
+  OttlaRecoveryNeeded: gauge("ottla_metadata_recovery_state", 1, 0),
+  OttlaNodeDown: {
+    fires: { [BUILD]: "1x30 _x90", [node("up")]: "1x30 0x90" },
+    staysQuiet: { [BUILD]: "1x120", [node("up")]: "1x120" },
+  },
+  OttlaNotSeen: {
+    fires: { [BUILD]: "1x30 stale" },
+    staysQuiet: { [BUILD]: "1x120" },
+  },
 };
+
+/** The case's series, and the process that they come from. */
+const ofOttla = (series: Case["fires"]): Case["fires"] => ({ [BUILD]: "1x480", ...series });
+
+/** The same series in a namespace, as a Prometheus on Kubernetes names it. */
+const inNamespace = (name: string, series: Case["fires"]): Case["fires"] =>
+  Object.fromEntries(
+    Object.entries(series).map(([one, values]) => [one.replace("{", `{namespace="${name}",`), values]),
+  );
 
 async function promtool(args: readonly string[]): Promise<string> {
   const { stdout, stderr } = await run("promtool", args).catch((thrown: unknown) => {
@@ -148,8 +170,8 @@ async function promtool(args: readonly string[]): Promise<string> {
   return stdout + stderr;
 }
 
-/** Whether the alert fires at its time, as promtool's rule tests find out. */
-async function fires(alert: string, series: Case["fires"], atMinutes: number): Promise<boolean> {
+/** What the alert is at its time, in the words of promtool's rule tests; empty when it does not fire. */
+async function firing(alert: string, series: Case["fires"], atMinutes: number): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "ottla-alerts-"));
   try {
     const input = Object.entries(series).map(([name, values]) => ({ series: name, values }));
@@ -158,9 +180,9 @@ async function fires(alert: string, series: Case["fires"], atMinutes: number): P
     const tests = [{ interval: "1m", input_series: input, alert_rule_test: [expectsNone] }];
     await writeFile(file, JSON.stringify({ rule_files: [rulesPath], evaluation_interval: "1m", tests }));
     await promtool(["test", "rules", file]);
-    return false;
+    return "";
   } catch (thrown) {
-    if (String(thrown).includes(`alertname="${alert}"`)) return true;
+    if (String(thrown).includes(`alertname="${alert}"`)) return String(thrown);
     throw thrown;
   } finally {
     await rm(directory, { recursive: true, force: true });
@@ -170,8 +192,10 @@ async function fires(alert: string, series: Case["fires"], atMinutes: number): P
 describe("alerts", () => {
   test("each has a case here and a runbook, and says what is wrong", async () => {
     expect(rules.map(({ alert }) => alert).toSorted()).toEqual(Object.keys(CASES).toSorted());
-    for (const { annotations } of rules) {
-      await access(join(treeRoot, String(annotations["runbook_url"])));
+    for (const { annotations, expr } of rules) {
+      const runbook = await readFile(join(treeRoot, String(annotations["runbook"])), "utf8");
+      const [, shown = ""] = /```promql\n([^`]*)```/.exec(runbook) ?? [];
+      expect(shown.replace(/\s+/g, " ").trim()).toBe(expr.replace(/\s+/g, " ").trim());
       expect(annotations["summary"]).toMatch(/\S/);
       expect(annotations["description"]).toMatch(/\.$/);
     }
@@ -187,8 +211,28 @@ describe("alerts", () => {
     "%s fires when it should, and only then",
     async (alert) => {
       const { fires: bad, staysQuiet: good, atMinutes = 60 } = CASES[alert] ?? { fires: {}, staysQuiet: {} };
-      expect(await fires(alert, bad, atMinutes)).toBe(true);
-      expect(await fires(alert, good, atMinutes)).toBe(false);
+      expect(await firing(alert, ofOttla(bad), atMinutes)).not.toBe("");
+      expect(await firing(alert, ofOttla(good), atMinutes)).toBe("");
+    },
+  );
+
+  test.skipIf(!canRun).each(rules.map(({ alert }) => alert))("%s tells two clusters apart", async (alert) => {
+    const { fires: bad, staysQuiet: good, atMinutes = 60 } = CASES[alert] ?? { fires: {}, staysQuiet: {} };
+    const healthy = inNamespace("healthy", ofOttla(good));
+    const both = await firing(alert, { ...healthy, ...inNamespace("ill", ofOttla(bad)) }, atMinutes);
+    expect([...both.matchAll(/namespace="(\w+)"/g)].map(([, name]) => name)).toEqual(["ill"]);
+    const other = inNamespace("other", ofOttla(good));
+    expect(await firing(alert, { ...healthy, ...other }, atMinutes)).toBe("");
+  });
+
+  const SHARED = ["OttlaEventLoopBlocked", "OttlaGarbageCollection", "OttlaGroupFallsBehind"];
+  test.skipIf(!canRun).each([...SHARED, "OttlaGroupWithoutMembers", "OttlaNodeDown"])(
+    "%s does not fire for another program",
+    async (alert) => {
+      const { fires: bad = {}, staysQuiet: good = {} } = CASES[alert] ?? {};
+      const foreign = Object.entries(inNamespace("foreign", bad)).filter(([name]) => !name.includes("build"));
+      const series = { ...inNamespace("ours", ofOttla(good)), ...Object.fromEntries(foreign) };
+      expect(await firing(alert, series, 60)).toBe("");
     },
   );
 });
