@@ -19,8 +19,15 @@ interface Dashboard {
   readonly panels: readonly Panel[];
 }
 
-const p99 = (metric: string, by: string): string =>
-  `histogram_quantile(0.99, sum by (namespace, job, ${by}) (rate(${metric}_bucket[5m])))`;
+/** What a query is summed up by; a namespace and a job are a cluster. */
+const by = (...labels: readonly string[]): string => `by (${["namespace", "job", ...labels].join(", ")})`;
+
+const quantile = (share: number, metric: string, ...labels: readonly string[]): string =>
+  `histogram_quantile(${share}, sum ${by(...labels, "le")} (rate(${metric}_bucket[5m])))`;
+
+const p99 = (metric: string, ...labels: readonly string[]): string => quantile(0.99, metric, ...labels);
+
+const most = (query: string): string => `topk(20, ${query})`;
 
 /** Other programs have series of these names too; what has ottla_build_info is a process of Ottla. */
 const own = (series: string): string => `${series} and on (namespace, job, instance) ottla_build_info`;
@@ -56,9 +63,8 @@ const OVERVIEW: Dashboard = {
       "batches {{job}}": "sum by (namespace, job) (rate(ottla_gateway_appended_batches_total[5m]))",
     }),
     panel("Time to acknowledge", "s", {
-      "p50 {{job}}":
-        "histogram_quantile(0.5, sum by (namespace, job, le) (rate(ottla_gateway_append_duration_seconds_bucket[5m])))",
-      "p99 {{job}}": p99("ottla_gateway_append_duration_seconds", "le"),
+      "p50 {{job}}": quantile(0.5, "ottla_gateway_append_duration_seconds"),
+      "p99 {{job}}": p99("ottla_gateway_append_duration_seconds"),
     }),
     panel("Appends that failed, by reason", "ops", {
       "{{reason}} {{job}}":
@@ -69,7 +75,7 @@ const OVERVIEW: Dashboard = {
         "sum by (namespace, job, api) (rate(ottla_gateway_kafka_request_duration_seconds_count[5m]))",
     }),
     panel("Kafka request time (p99), by API", "s", {
-      "{{api}} {{job}}": p99("ottla_gateway_kafka_request_duration_seconds", "api, le"),
+      "{{api}} {{job}}": p99("ottla_gateway_kafka_request_duration_seconds", "api"),
     }),
     panel("Errors in Kafka's answers, by API and code", "ops", {
       "{{api}} {{code}} {{job}}":
@@ -80,11 +86,11 @@ const OVERVIEW: Dashboard = {
         "sum by (namespace, job, method, code) (rate(ottla_rpc_requests_total[5m]))",
     }),
     panel("gRPC call time (p99), by method", "s", {
-      "{{method}} {{job}}": p99("ottla_rpc_request_duration_seconds", "method, le"),
+      "{{method}} {{job}}": p99("ottla_rpc_request_duration_seconds", "method"),
     }),
     panel("Kafka connections", "short", { "{{instance}}": "ottla_gateway_kafka_connections" }),
     panel("etcd: time to answer (p99)", "s", {
-      "{{operation}} {{job}}": p99("ottla_metadata_etcd_latency_seconds", "operation, le"),
+      "{{operation}} {{job}}": p99("ottla_metadata_etcd_latency_seconds", "operation"),
     }),
   ],
 };
@@ -94,15 +100,17 @@ const TOPICS: Dashboard = {
   title: "Ottla / Topics",
   panels: [
     panel("Bytes in, by topic", "Bps", {
-      "{{topic}} {{job}}":
-        "topk(20, sum by (namespace, job, topic) (rate(ottla_gateway_received_bytes_total[5m])))",
+      "{{topic}} {{job}}": most(
+        "sum by (namespace, job, topic) (rate(ottla_gateway_received_bytes_total[5m]))",
+      ),
     }),
     panel("Bytes out, by topic", "Bps", {
-      "{{topic}} {{job}}":
-        "topk(20, sum by (namespace, job, topic) (rate(ottla_gateway_sent_bytes_total[5m])))",
+      "{{topic}} {{job}}": most("sum by (namespace, job, topic) (rate(ottla_gateway_sent_bytes_total[5m]))"),
     }),
     panel("Records in, by topic", "ops", {
-      "{{topic}} {{job}}": `topk(20, sum by (namespace, job, topic) (${ofPartition("rate(kafka_topic_partition_current_offset[5m])")}))`,
+      "{{topic}} {{job}}": most(
+        `sum ${by("topic")} (${ofPartition("rate(kafka_topic_partition_current_offset[5m])")})`,
+      ),
     }),
     panel("Records kept, by topic", "short", {
       "{{topic}} {{job}}":
@@ -124,16 +132,20 @@ const GROUPS: Dashboard = {
   title: "Ottla / Consumer groups",
   panels: [
     panel("Lag in records, by group", "short", {
-      "{{consumergroup}} {{job}}": `topk(20, sum by (namespace, job, consumergroup) (${own("kafka_consumergroup_lag")}))`,
+      "{{consumergroup}} {{job}}": most(`sum ${by("consumergroup")} (${own("kafka_consumergroup_lag")})`),
     }),
     panel("Lag in seconds, by group", "s", {
-      "{{consumergroup}} {{job}}": `topk(20, max by (namespace, job, consumergroup) (${own("kafka_consumergroup_lag_seconds")}))`,
+      "{{consumergroup}} {{job}}": most(
+        `max ${by("consumergroup")} (${own("kafka_consumergroup_lag_seconds")})`,
+      ),
     }),
     panel("Members, by group", "short", {
-      "{{consumergroup}} {{job}}": `sum by (namespace, job, consumergroup) (${own("kafka_consumergroup_members")})`,
+      "{{consumergroup}} {{job}}": `sum ${by("consumergroup")} (${own("kafka_consumergroup_members")})`,
     }),
     panel("Records consumed, by group", "ops", {
-      "{{consumergroup}} {{job}}": `topk(20, sum by (namespace, job, consumergroup) (${own("rate(kafka_consumergroup_current_offset[5m])")}))`,
+      "{{consumergroup}} {{job}}": most(
+        `sum ${by("consumergroup")} (${own("rate(kafka_consumergroup_current_offset[5m])")})`,
+      ),
     }),
     panel("Groups, by node", "short", { "{{instance}}": "ottla_group_coordinator_groups" }),
     panel("Owned partitions of the groups' topic", "short", {
@@ -163,14 +175,15 @@ const NODES: Dashboard = {
       "from {{instance}}":
         "sum by (namespace, job, instance) (rate(ottla_partition_storage_replication_sent_bytes_total[5m]))",
       "catching up on {{instance}}":
-        "sum by (namespace, job, instance) (rate(ottla_partition_storage_replication_catch_up_received_bytes_total[5m]))",
+        `sum ${by("instance")} ` +
+        "(rate(ottla_partition_storage_replication_catch_up_received_bytes_total[5m]))",
     }),
     panel("Time of an append at its leader (p99)", "s", {
-      "{{instance}}": p99("ottla_partition_storage_append_duration_seconds", "instance, le"),
+      "{{instance}}": p99("ottla_partition_storage_append_duration_seconds", "instance"),
     }),
     panel("Log write and sync time (p99)", "s", {
-      "write {{instance}}": p99("ottla_partition_storage_log_write_duration_seconds", "instance, le"),
-      "sync {{instance}}": p99("ottla_partition_storage_log_sync_duration_seconds", "instance, le"),
+      "write {{instance}}": p99("ottla_partition_storage_log_write_duration_seconds", "instance"),
+      "sync {{instance}}": p99("ottla_partition_storage_log_sync_duration_seconds", "instance"),
     }),
     panel("Free disk", "bytes", { "{{instance}}": "ottla_partition_storage_disk_free_bytes" }),
     panel("Disk in use", "percentunit", {
@@ -190,7 +203,8 @@ const NODES: Dashboard = {
     panel("Memory", "bytes", { "{{instance}}": own("process_resident_memory_bytes") }),
     panel("Event loop delay (p99)", "s", { "{{instance}}": own("nodejs_eventloop_lag_p99_seconds") }),
     panel("Time in garbage collection", "percentunit", {
-      "{{instance}} {{kind}}": `sum by (namespace, job, instance, kind) (${own("rate(nodejs_gc_duration_seconds_sum[5m])")})`,
+      "{{instance}} {{kind}}":
+        `sum ${by("instance", "kind")} ` + `(${own("rate(nodejs_gc_duration_seconds_sum[5m])")})`,
     }),
   ],
 };

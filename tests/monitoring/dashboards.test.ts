@@ -73,12 +73,12 @@ describe.skipIf(!haveTools("promtool"))("dashboards", () => {
   test("records of a topic count once, however many gateways tell of them", async () => {
     const [query = ""] = await queriesOf("topics", "Records in, by topic", ".*");
     const expected = ["one", "two"].map((namespace) => ({ labels: topicOf(namespace), value: 2 }));
-    await expect(check(SERIES, query, expected).resolves.toBeUndefined();
+    await expect(check(SERIES, query, expected)).resolves.toBeUndefined();
   });
 
   test("a reader sees the cluster that was chosen alone", async () => {
     const [query = ""] = await queriesOf("topics", "Records in, by topic", "two");
-    await expect(check(SERIES, query, [{ labels: topicOf("two"), value: 2 }]).resolves.toBeUndefined();
+    await expect(check(SERIES, query, [{ labels: topicOf("two"), value: 2 }])).resolves.toBeUndefined();
   });
 
   test("other programs are not on the page of the nodes", async () => {
@@ -87,6 +87,6 @@ describe.skipIf(!haveTools("promtool"))("dashboards", () => {
       labels: from("process_resident_memory_bytes", "one", instance),
       value: 100,
     }));
-    await expect(check(SERIES, query, expected).resolves.toBeUndefined();
+    await expect(check(SERIES, query, expected)).resolves.toBeUndefined();
   });
 });
