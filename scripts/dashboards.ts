@@ -32,6 +32,8 @@ const most = (query: string): string => `topk(20, ${query})`;
 /** Other programs have series of these names too; what has ottla_build_info is a process of Ottla. */
 const own = (series: string): string => `${series} and on (namespace, job, instance) ottla_build_info`;
 
+const COLLECTING = "rate(nodejs_gc_duration_seconds_sum[5m])";
+
 /** Every gateway tells of every partition: it counts once. */
 const ofPartition = (series: string): string => `max by (namespace, job, topic, partition) (${own(series)})`;
 
@@ -203,8 +205,7 @@ const NODES: Dashboard = {
     panel("Memory", "bytes", { "{{instance}}": own("process_resident_memory_bytes") }),
     panel("Event loop delay (p99)", "s", { "{{instance}}": own("nodejs_eventloop_lag_p99_seconds") }),
     panel("Time in garbage collection", "percentunit", {
-      "{{instance}} {{kind}}":
-        `sum ${by("instance", "kind")} ` + `(${own("rate(nodejs_gc_duration_seconds_sum[5m])")})`,
+      "{{instance}} {{kind}}": `sum ${by("instance", "kind")} (${own(COLLECTING)})`,
     }),
   ],
 };
