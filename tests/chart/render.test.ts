@@ -148,6 +148,33 @@ test("a role's own labels and variables are its pods'", async () => {
   }
 });
 
+test("etcd's certificate is checked without showing one to it, where so said", async () => {
+  const set = ["etcd.enabled=false", "etcd.endpoints={https://etcd:2379}", "etcd.tlsSecret=etcd-tls"];
+  const both = await renderText({ set });
+  expect(both).toContain("OTTLA_ETCD_TLS_CERTIFICATE_FILE");
+  expect(both).toContain("OTTLA_ETCD_TLS_KEY_FILE");
+  const alone = await renderText({ set: [...set, "etcd.tlsClientCertificate=false"] });
+  expect(alone).toContain("OTTLA_ETCD_TLS_CA_FILE");
+  expect(alone).not.toMatch(/OTTLA_ETCD_TLS_(CERTIFICATE|KEY)_FILE/);
+});
+
+test("a member of etcd that joins anew restarts no other: the templates of pods stay", async () => {
+  const templates = async (set: readonly string[]): Promise<unknown> =>
+    (await render({ set })).map(podTemplateOf).filter((template) => template !== undefined);
+  const set = ["etcd.initialClusterState=existing"];
+  expect(await templates(set)).toEqual(await templates([]));
+  expect(await renderText({ set })).toContain("initial-cluster-state: existing");
+});
+
+test("etcd's members start without a majority, which they cannot make by a restart", async () => {
+  const etcd = (await render()).find(
+    ({ kind, metadata }) => kind === "StatefulSet" && metadata.name === "ottla-etcd",
+  );
+  const [container] = (etcd && podTemplateOf(etcd))?.spec.containers ?? [];
+  expect(container?.startupProbe?.httpGet?.path).toBe("/livez");
+  expect(container?.readinessProbe?.httpGet?.path).toBe("/readyz");
+});
+
 test("what a pod reads of its settings changes its annotation, and so restarts it", async () => {
   const checksums = async (set: readonly string[]): Promise<readonly string[]> =>
     [...(await renderText({ set })).matchAll(/checksum\/config: (\w+)/g)].map(([, sum]) => String(sum));

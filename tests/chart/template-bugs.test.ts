@@ -49,6 +49,12 @@ const BUGS: readonly TemplateBug[] = [
     from: '"cluster-secret")',
     to: '"secret")',
   },
+  {
+    bug: "a variable comes from a ConfigMap's key that is not there",
+    file: "etcd/etcd.yaml",
+    from: "  initial-cluster-state: {{",
+    to: "  cluster-state: {{",
+  },
   { bug: "privileges are kept", file: "_pod.tpl", from: "          drop: [ALL]", to: "          drop: []" },
   {
     bug: "the root file system is writable",

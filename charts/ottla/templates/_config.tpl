@@ -59,10 +59,12 @@ Input: a dict with root, component and values.
 {{- if .tlsSecret }}
 - name: OTTLA_ETCD_TLS_CA_FILE
   value: /etc/ottla/etcd-tls/ca.crt
+{{- if .tlsClientCertificate }}
 - name: OTTLA_ETCD_TLS_CERTIFICATE_FILE
   value: /etc/ottla/etcd-tls/tls.crt
 - name: OTTLA_ETCD_TLS_KEY_FILE
   value: /etc/ottla/etcd-tls/tls.key
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Container, Handler, Manifest, PodTemplate, Probe } from "./manifests.ts";
+import type { Container, EnvironmentVariable, Handler, Manifest, PodTemplate, Probe } from "./manifests.ts";
 
 /** What a pod has of the cluster around it. */
 export interface PodSurroundings {
@@ -198,10 +198,21 @@ export class LocalPod {
       HOME: "/nonexistent",
     };
     for (const { name, value, valueFrom } of this.container.env ?? []) {
-      const text = valueFrom === undefined ? (value ?? "") : this.#field(valueFrom.fieldRef?.fieldPath ?? "");
+      const text = valueFrom === undefined ? (value ?? "") : this.#valueFrom(valueFrom);
       environment[name] = this.#localised(expandVariables(text, environment), paths);
     }
     return environment;
+  }
+
+  #valueFrom({ fieldRef, configMapKeyRef }: NonNullable<EnvironmentVariable["valueFrom"]>): string {
+    if (configMapKeyRef === undefined) return this.#field(fieldRef?.fieldPath ?? "");
+    const { name, key } = configMapKeyRef;
+    const found = this.#around.manifests.find(
+      ({ kind, metadata }) => kind === "ConfigMap" && metadata.name === name,
+    );
+    const value = found?.data?.[key];
+    if (value === undefined) throw new Error(`pod ${this.name}: there is no ${key} in a ConfigMap ${name}`);
+    return value;
   }
 
   #field(path: string): string {

@@ -107,6 +107,11 @@ function reachFaults(manifest: Manifest, template: PodTemplate, all: readonly Ma
     for (const { name } of container.volumeMounts ?? []) {
       if (!volumes.has(name)) faults.push(`container ${container.name} mounts ${name}, which is no volume`);
     }
+    for (const { valueFrom } of container.env ?? []) {
+      const { name, key } = valueFrom?.configMapKeyRef ?? {};
+      if (name !== undefined && find("ConfigMap", name)?.data?.[String(key)] === undefined)
+        faults.push(`container ${container.name} reads ${key} of a ConfigMap ${name}, which has none`);
+    }
   }
   if (manifest.kind !== "StatefulSet") return faults;
   const serviceName = String(manifest.spec?.["serviceName"]);
