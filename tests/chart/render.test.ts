@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parse } from "yaml";
 import {
   chartDirectory,
   helm,
@@ -100,7 +101,27 @@ test.each([
   ["storage.zone.from=value", /storage\.zone\.value is empty/],
   ["gateway.ingress.enabled=true", /needs gateway\.ingress\.host/],
   ["gateway.route.enabled=true", /needs gateway\.route\.parentRefs/],
-  ["image.tag=latest", /\/image\/tag/],
+  ["image.tag=latest", /image\.tag is latest/],
+  ["etcd.image.tag=latest", /etcd\.image\.tag is latest/],
+  ["etcd.initialClusterState=old", /\/etcd\/initialClusterState/],
+  ["etcd.username=ottla", /go together/],
+  ["etcd.passwordSecret=p", /go together/],
+  ["gateway.preStopSeconds=50", /needs 11 s more/],
+  ["gateway.kafka.port=8080", /gateway\.kafka\.port is 8080/],
+  ["gateway.grpc.port=50052", /gateway\.grpc\.port is 50052/],
+  ["gateway.kafka.port=50051", /are both 50051/],
+  ["config.listen=127.0.0.1", /neither probes nor others/],
+  ["storage.config.internal.listen=localhost", /listen on localhost/],
+  ["storage.config.http.port=9000", /storage\.config sets http\.port/],
+  ["gateway.config.grpc.port=9000", /set gateway\.grpc\.port/],
+  ["config.data-dir=/data", /config sets data-dir/],
+  ["storage.resources.limits.cpu=abc", /\/storage\/resources\/limits\/cpu/],
+  ["podSecurityContext.runAsNonRoot=false", /run as root/],
+  ["podSecurityContext.runAsUser=0", /run as root/],
+  ["fullnameOverride=Foo_Bar", /cannot be called Foo_Bar/],
+  ["topicDefaults.min\\.insync\\.replicas=4", /min\.insync\.replicas to 4/],
+  ["storage.replicas=1,topicDefaults.min\\.insync\\.replicas=2", /topics have 1 replicas/],
+  ["commonLabels.app\\.kubernetes\\.io/name=x", /the chart sets itself/],
   ["storage.replica=3", /additional properties 'replica' not allowed/],
   ["serviceAccount.create=false", /with serviceAccount\.name/],
   ["gateway.podLabels.app\\.kubernetes\\.io/name=a", /podLabels of gateway hold app/],
@@ -156,6 +177,49 @@ test("etcd's certificate is checked without showing one to it, where so said", a
   const alone = await renderText({ set: [...set, "etcd.tlsClientCertificate=false"] });
   expect(alone).toContain("OTTLA_ETCD_TLS_CA_FILE");
   expect(alone).not.toMatch(/OTTLA_ETCD_TLS_(CERTIFICATE|KEY)_FILE/);
+});
+
+test.each(["gateway.service.type=LoadBalancer", "gateway.autoscaling.enabled=true"])(
+  "one pod for all has no gateways, so %s is refused",
+  async (set) => {
+    await expect(render({ profile: "dev", set: [set] })).rejects.toThrow(/has no gateways/);
+  },
+);
+
+test("a preStop of gateways is taken from the time that their stop has", async () => {
+  const configs = (await render({ set: ["gateway.preStopSeconds=40"] })).find(
+    ({ kind, metadata }) => kind === "ConfigMap" && metadata.name === "ottla-config",
+  );
+  expect(parse(configs?.data?.["gateway.yaml"] ?? "")).toMatchObject({ shutdown: { "timeout-ms": 10_000 } });
+});
+
+test("a new version of the chart alone restarts no pod", async () => {
+  const templates = (await render()).filter(({ kind }) => kind !== "Pod").map(podTemplateOf);
+  const labels = templates.flatMap((template) => Object.keys(template?.metadata.labels ?? {}));
+  expect(labels).toContain("app.kubernetes.io/part-of");
+  expect(labels).not.toContain("helm.sh/chart");
+  expect(labels).not.toContain("app.kubernetes.io/version");
+});
+
+test("the pods of etcd and of helm test are pulled and placed as all others", async () => {
+  const placed = "nodeSelector.pool=streams";
+  const pods = (
+    await render({
+      set: [
+        "image.pullSecrets[0].name=pull",
+        "etcd.podAnnotations.team=a",
+        ...["gateway", "storage", "coordinator", "groupCoordinator", "etcd"].map(
+          (role) => `${role}.${placed}`,
+        ),
+      ],
+    })
+  ).flatMap((manifest) => podTemplateOf(manifest) ?? []);
+  expect(pods).toHaveLength(6);
+  for (const { spec } of pods) {
+    expect(spec).toMatchObject({ imagePullSecrets: [{ name: "pull" }], nodeSelector: { pool: "streams" } });
+  }
+  const etcd = pods.find(({ metadata }) => metadata.labels?.["app.kubernetes.io/component"] === "etcd");
+  expect(etcd?.metadata.annotations).toMatchObject({ team: "a" });
 });
 
 test("a member of etcd that joins anew restarts no other: the templates of pods stay", async () => {

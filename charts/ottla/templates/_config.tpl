@@ -10,6 +10,8 @@ Input: a dict with root, component and values.
 {{- $before := 10 -}}
 {{- if eq .component "storage" -}}
 {{- $before = add 10 (include "ottla.storagePreStopSeconds" .values | int) -}}
+{{- else if eq .component "gateway" -}}
+{{- $before = add 10 (int .values.preStopSeconds) -}}
 {{- end -}}
 {{- $_ := set $config "shutdown" (dict "timeout-ms" (mul 1000 (max 1 (sub $grace $before)))) -}}
 {{- $_ := set $config "http" (dict "port" 8080) -}}

@@ -22,6 +22,15 @@ app.kubernetes.io/component: {{ . }}
 {{- end }}
 {{- end -}}
 
+{{/* Labels of pods: none that a new version of the chart changes, which would restart all of them. */}}
+{{- define "ottla.podLabels" -}}
+{{ include "ottla.selectorLabels" . }}
+app.kubernetes.io/part-of: ottla
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
 {{- define "ottla.labels" -}}
 {{ include "ottla.selectorLabels" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}

@@ -9,7 +9,7 @@ startupSeconds.
 {{- $inCluster := eq $values.mode "cluster" -}}
 metadata:
   labels:
-    {{- include "ottla.labels" (dict "root" $root "component" .component) | nindent 4 }}
+    {{- include "ottla.podLabels" (dict "root" $root "component" .component) | nindent 4 }}
     {{- range $label, $text := .values.podLabels }}
     {{- if or (hasKey $values.commonLabels $label) (regexMatch "^(app\\.kubernetes\\.io|helm\\.sh)/" $label) }}
     {{- fail (printf "podLabels of %s hold %s, which the chart or commonLabels set: leave it out." $.component $label) }}
