@@ -14,6 +14,12 @@ export interface LeftBehindOptions {
   readonly isRecovered?: boolean;
 }
 
+export interface RemoveOptions {
+  readonly view: ClusterView;
+  readonly directories: PartitionDirectories;
+  readonly node: { readonly nodeId: number };
+}
+
 /**
  * Looks for directories that no replica uses: left by a topic that was deleted while this node was away. Only
  * a tombstone removes them; all others are put aside.
@@ -47,4 +53,22 @@ function whyPutAside(
   const state = view.partition(topicId, partition);
   if (state === undefined) return isRecovered === true ? "it is not in the metadata" : undefined;
   return state.replicas.includes(nodeId) ? undefined : "it has moved to other nodes";
+}
+
+/**
+ * Removes what is not of this node any more. The view may be old: when the partition has come back meanwhile,
+ * its leader may count on what is here already (R4). So this is for a log that is closed, of which nothing is
+ * acknowledged any more. Throws where nobody can tell, and the files stay.
+ */
+export async function removeUnlessBack(
+  { view, directories, node }: RemoveOptions,
+  topicId: string,
+  partition: number,
+): Promise<void> {
+  const isDeleted = (): boolean => view.topicById(topicId)?.phase === "deleted";
+  if (!isDeleted()) {
+    await view.refresh();
+    if (!isDeleted() && view.partition(topicId, partition)?.replicas.includes(node.nodeId) === true) return;
+  }
+  await directories.remove(topicId, partition);
 }

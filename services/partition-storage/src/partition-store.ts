@@ -3,7 +3,7 @@ import type { LogConfig } from "@ottla/log";
 import type { ClusterChange, ClusterPartition, ClusterView, TopicPhase } from "@ottla/metadata";
 import { type Clock, Deadlines, type Logger } from "@ottla/runtime";
 import type { LeaderLookup } from "./leader-lookup.ts";
-import { tidyLeftBehind } from "./left-behind.ts";
+import { removeUnlessBack, tidyLeftBehind } from "./left-behind.ts";
 import { logConfigOf } from "./log-config.ts";
 import type { PartitionDirectories } from "./partition-directories.ts";
 import type { PartitionLeader } from "./partition-leader.ts";
@@ -330,7 +330,7 @@ export class PartitionStore implements LeaderLookup {
     this.#replicas.delete(key);
     const work = this.#pool.run(async () => {
       await replica.discard(reason);
-      if (how === "remove") await directories.remove(topicId, partition);
+      if (how === "remove") await removeUnlessBack(this.#options, topicId, partition);
       else await directories.setAside(topicId, partition, "its topic is not in the metadata");
     });
     this.#dropping.add(key);
