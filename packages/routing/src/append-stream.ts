@@ -70,6 +70,7 @@ export class AppendStream {
   #flushScheduled = false;
   #blocked = false;
   #lastAnswerMs = 0;
+  #openedMs = 0;
 
   constructor(options: AppendStreamOptions) {
     this.#options = options;
@@ -109,12 +110,15 @@ export class AppendStream {
   }
 
   /**
-   * An append sent at that time has had no answer, not even that it was too late. Where nothing else came
-   * since then either, the node hangs, or the way to it does: another connection is tried.
+   * An append sent at that time has had no answer, not even that it was too late; one without a time was not
+   * sent, for want of credit. Where nothing else came since then either, or since the stream was opened that
+   * has granted no credit at all, the node hangs, or the way to it does: another connection is tried.
    */
-  missedAnswer(sentAtMs: number): void {
-    const silentMs = this.#options.clock.monotonic() - Math.max(sentAtMs, this.#lastAnswerMs);
-    if (this.#call === undefined || this.#lastAnswerMs > sentAtMs || silentMs < SILENCE_MS) return;
+  missedAnswer(sentAtMs: number | undefined): void {
+    if (this.#call === undefined || (sentAtMs === undefined && this.#creditBytes > 0)) return;
+    const sinceMs = sentAtMs ?? this.#openedMs;
+    const silentMs = this.#options.clock.monotonic() - Math.max(sinceMs, this.#lastAnswerMs);
+    if (this.#lastAnswerMs > sinceMs || silentMs < SILENCE_MS) return;
     this.#options.onEnded(false);
     this.close(new OttlaError("NETWORK_EXCEPTION", `storage node ${this.#options.nodeId} does not answer`));
   }
@@ -193,6 +197,7 @@ export class AppendStream {
     try {
       const call = this.#options.open();
       this.#call = call;
+      this.#openedMs = this.#options.clock.monotonic();
       void this.#receive(call);
       return call;
     } catch (thrown) {

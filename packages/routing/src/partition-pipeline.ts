@@ -307,7 +307,7 @@ export class PartitionPipeline {
     if (state === "sent") this.#sent -= 1;
     this.#fail(pending, state === "held" ? (pending.error ?? unsent) : timedOut);
     // The leader would have said by now that it was too late.
-    if (state === "sent" && sentAtMs !== undefined) stream?.missedAnswer(sentAtMs);
+    if (state === "sent") stream?.missedAnswer(sentAtMs);
     this.#settleIfQuiet();
   }
 
