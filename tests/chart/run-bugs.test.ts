@@ -1,11 +1,10 @@
-import { spawnSync } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { ottlaCommand } from "../support/ottla-server.ts";
-import { haveTools } from "../support/tools.ts";
 import { breakChart, type TemplateBug } from "./support/broken-chart.ts";
+import { canRunPods } from "./support/can-run-pods.ts";
 import { type Profile, render } from "./support/helm.ts";
 import { LocalKubernetes } from "./support/local-kubernetes.ts";
 
@@ -71,8 +70,7 @@ const BUGS: readonly RunningBug[] = [
   },
 ];
 
-const mayName = spawnSync("unshare", ["--uts", "true"]).status === 0;
-const canRun = haveTools("unshare") && mayName;
+const canRun = canRunPods();
 /** A sound pod takes about two seconds; most of these end before. */
 const START_TIMEOUT_MS = 10_000;
 

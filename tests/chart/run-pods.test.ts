@@ -1,11 +1,11 @@
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { ottlaCommand } from "../support/ottla-server.ts";
-import { haveTools, inContinuousIntegration } from "../support/tools.ts";
+import { canRunPods } from "./support/can-run-pods.ts";
 import { chartDirectory, render, type TemplateOptions } from "./support/helm.ts";
 import { LocalKubernetes } from "./support/local-kubernetes.ts";
 import { Prometheus } from "./support/prometheus.ts";
@@ -18,10 +18,7 @@ const KAFKA_PORT = 9_092;
 const EMPTY_PANELS_MS = 30_000;
 
 /** A pod's host name needs a namespace of its own, which only root may make. */
-const mayName = spawnSync("unshare", ["--uts", "true"]).status === 0;
-if (!mayName && inContinuousIntegration) throw new Error("pods need a host name of their own: run as root");
-if (!mayName) process.stderr.write("skipped: pods need a host name of their own, which only root may give\n");
-const canRun = haveTools("etcd", "unshare", "prometheus", "kcat") && mayName;
+const canRun = canRunPods("etcd", "prometheus", "kcat");
 
 let kubernetes: LocalKubernetes | undefined;
 let directory: string | undefined;

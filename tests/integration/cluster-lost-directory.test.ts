@@ -1,37 +1,25 @@
 import { rm, stat } from "node:fs/promises";
-import { AdminService } from "@ottla/proto/ottla/v1/admin";
 import { LogService } from "@ottla/proto/ottla/v1/log";
-import { createClient, GrpcTransport } from "@ottla/rpc";
-import { systemClock } from "@ottla/runtime";
+import { createClient, type GrpcTransport } from "@ottla/rpc";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { haveEtcd } from "../support/etcd-server.ts";
-import { IdempotentLoad } from "../support/idempotent-load.ts";
-import { OttlaCluster } from "../support/ottla-cluster.ts";
-
-const PARTITIONS = 3;
-const TOPIC = "t";
+import type { IdempotentLoad } from "../support/idempotent-load.ts";
+import { LoadedCluster } from "../support/loaded-cluster.ts";
+import type { OttlaCluster } from "../support/ottla-cluster.ts";
 
 describe.runIf(haveEtcd())("a storage node whose data is deleted while it runs", () => {
+  let loaded: LoadedCluster;
   let cluster: OttlaCluster;
   let load: IdempotentLoad;
   let transport: GrpcTransport;
 
   beforeAll(async () => {
-    const shape = { coordinators: 1, storageNodes: 3, groupCoordinators: 0, gateways: 1 };
-    cluster = await OttlaCluster.start(shape);
-    const { grpcPort } = cluster.node("gateway", 1);
-    const address = `127.0.0.1:${grpcPort}`;
-    transport = new GrpcTransport({ address, clock: systemClock, waitForReady: true });
-    await createClient(AdminService, transport).createTopic({ name: TOPIC, partitions: PARTITIONS });
-    load = new IdempotentLoad({ topic: TOPIC, partitions: PARTITIONS, grpcPorts: [grpcPort] });
-    load.start();
-    await load.untilAllMoved();
+    loaded = await LoadedCluster.start();
+    ({ cluster, load, transport } = loaded);
   });
 
   afterAll(async () => {
-    await load?.close();
-    await transport?.close();
-    await cluster?.stop();
+    await loaded?.stop();
   });
 
   test("it stops with a sentence, leaves nothing behind, and comes back as another disk", async () => {
