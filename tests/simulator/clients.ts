@@ -2,7 +2,7 @@ import { type Admin, type Consumer, Ottla, OttlaError } from "@ottla/client";
 import { SimulatedTransport } from "@ottla/rpc/simulated";
 import type { SeededRandom } from "@ottla/runtime";
 import { type History, valueOf, WEAK } from "./history.ts";
-import { RuleBroken } from "./rule-broken.ts";
+import { broken, RuleBroken } from "./rule-broken.ts";
 import { describe } from "./simulated-node.ts";
 import { SimulatedProcess } from "./simulated-process.ts";
 import type { Simulation } from "./simulation.ts";
@@ -10,12 +10,21 @@ import type { Simulation } from "./simulation.ts";
 /** A producer waits so long between two records at most, a third of it on the average. */
 const MOST_PAUSE_MS = 750;
 
+/** How often a log start may move while everything is read at last. */
+const MOST_LAST_LOOKS = 20;
+
 /** Where clients come in: any gateway. */
 export const SERVICE_ADDRESS = "gateways:1";
 
 export interface TopicPlan {
   readonly name: string;
   partitions: number;
+}
+
+/** All that a partition holds. */
+export interface PartitionContents {
+  readonly logStart: number;
+  readonly records: ReadonlyMap<number, string>;
 }
 
 export interface ClientsOptions {
@@ -57,22 +66,24 @@ export class Clients {
     return this.open(name).ottla.admin();
   }
 
-  /** Reads a partition from its start to its end, as a new reader does: its records by offset. */
-  async readAll(
-    topic: string,
-    partition: number,
-    number: number,
-  ): Promise<{ readonly logStart: number; readonly records: ReadonlyMap<number, string> }> {
+  /**
+   * Reads a partition from its start to its end, as a new reader does: its records by offset. A deletion whose
+   * outcome nobody knows may be applied meanwhile; then it begins again at the new log start.
+   */
+  async readAll(topic: string, partition: number, number: number): Promise<PartitionContents> {
     const { ottla } = this.open(`last-reader${number}`);
-    const [earliest] = await ottla.admin().listOffsets([{ topic, partition, at: "earliest" }]);
-    const consumer = ottla.consumer();
-    await consumer.assign([{ topic, partition, offset: "earliest" }]);
-    const records = new Map<number, string>();
-    for await (const record of consumer.records({ stopAtEnd: true })) {
-      records.set(Number(record.offset), textOf(record.value));
+    const earliest = async () => {
+      const [found] = await ottla.admin().listOffsets([{ topic, partition, at: "earliest" }]);
+      return Number(found?.offset ?? 0);
+    };
+    let logStart = await earliest();
+    for (let attempt = 0; attempt < MOST_LAST_LOOKS; attempt += 1) {
+      const records = await readToEnd(ottla, topic, partition);
+      const startsNow = await earliest();
+      if (records !== undefined && startsNow === logStart) return { logStart, records };
+      logStart = startsNow;
     }
-    await consumer.close();
-    return { logStart: Number(earliest?.offset ?? 0), records };
+    return broken("R14", `${topic}-${partition}: its log start does not come to rest`);
   }
 
   #start(
@@ -192,4 +203,26 @@ export class Clients {
 
 function textOf(value: Uint8Array | null): string {
   return value === null ? "" : Buffer.from(value).toString();
+}
+
+/** Undefined when the log start has moved beyond where it began. */
+async function readToEnd(
+  ottla: Ottla,
+  topic: string,
+  partition: number,
+): Promise<ReadonlyMap<number, string> | undefined> {
+  const consumer = ottla.consumer();
+  const records = new Map<number, string>();
+  try {
+    await consumer.assign([{ topic, partition, offset: "earliest" }]);
+    for await (const record of consumer.records({ stopAtEnd: true })) {
+      records.set(Number(record.offset), textOf(record.value));
+    }
+    return records;
+  } catch (thrown) {
+    if (thrown instanceof OttlaError && thrown.code === "OFFSET_OUT_OF_RANGE") return undefined;
+    throw thrown;
+  } finally {
+    await consumer.close();
+  }
 }

@@ -320,13 +320,14 @@ export class PartitionLeader implements ReadableReplica, LedReplica {
         { metadata: { field: "before_offset", limit: String(highWatermark) } },
       );
     }
-    const startsAt = await this.#log.deleteRecordsBefore(target).catch((thrown: unknown) => {
+    await this.#log.deleteRecordsBefore(target).catch((thrown: unknown) => {
       throw toStorageError(thrown);
     });
     this.#options.events.logStartMoved();
     this.#checkLeading();
     if (this.#state.lowWatermark < target) await this.#waitingDeletions.wait(target, timeoutMs);
-    return Math.max(startsAt, this.#state.lowWatermark);
+    // Not this log's own start: an earlier deletion, not answered yet, may have moved that one further.
+    return this.#state.lowWatermark;
   }
 
   /** Ends the term: all who wait fail with `reason`, and so does whatever comes later (R15). */
