@@ -196,12 +196,15 @@ function withoutLeader<S extends PartitionState>(state: S): S {
 /**
  * The state to write after some of the steps above, with its epochs: every change counts in the partition
  * epoch, and one of the leader, losing it included, in the leader epoch, so that the former leader is refused
- * from then on (R2). Undefined when nothing changed.
+ * from then on (R2). So does a replica that is taken away: its node deletes the log, and when it is given the
+ * partition again, nothing that it acknowledged before may count for the empty one (R3). Kafka's controller
+ * does the same. Undefined when nothing changed.
  */
 export function changedState<S extends PartitionState>(before: S, after: S): S | undefined {
   if (after === before) return undefined;
   const sameLeader = before.leader === after.leader && before.leaderNodeEpoch === after.leaderNodeEpoch;
-  if (!sameLeader) return withNewTerm(before, after);
+  const isTakenAway = before.replicas.some((nodeId) => !after.replicas.includes(nodeId));
+  if (!sameLeader || isTakenAway) return withNewTerm(before, after);
   return { ...after, leaderEpoch: before.leaderEpoch, partitionEpoch: before.partitionEpoch + 1 };
 }
 

@@ -121,7 +121,8 @@ function problems(before: PartitionState, after: PartitionState, partition: Part
     (group) => group.every((id) => replicas.includes(id)) && new Set(group).size === group.length,
   );
   const isLed = leader >= 0;
-  const isSameTerm = before.leader === leader && before.leaderNodeEpoch === after.leaderNodeEpoch;
+  const isSameLeader = before.leader === leader && before.leaderNodeEpoch === after.leaderNodeEpoch;
+  const isSameTerm = isSameLeader && before.replicas.every((id) => replicas.includes(id));
   const rules: Record<string, boolean> = {
     "all are replicas, none twice": isWithinReplicas,
     "nobody is in sync and eligible": !isr.some((id) => eligibleReplicas.includes(id)),
@@ -135,7 +136,7 @@ function problems(before: PartitionState, after: PartitionState, partition: Part
     "there is somewhere to go, and to go back to":
       targetReplicas(after).length > 0 && originalReplicas(after).length > 0,
     "every change is a new partition epoch": after === before || after.partitionEpoch > before.partitionEpoch,
-    "every change of the leader is a new leader epoch":
+    "a new leader, or a replica taken away, is a new leader epoch":
       after.leaderEpoch === before.leaderEpoch + (isSameTerm ? 0 : 1),
   };
   return Object.keys(rules).filter((rule) => rules[rule] === false);
