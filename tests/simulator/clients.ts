@@ -67,8 +67,8 @@ export class Clients {
   }
 
   /**
-   * Reads a partition from its start to its end, as a new reader does: its records by offset. A deletion whose
-   * outcome nobody knows may be applied meanwhile; then it begins again at the new log start.
+   * Reads a partition from its start to its end, as a new reader does: its records by offset. A deletion
+   * whose outcome nobody knows may be applied meanwhile; then it begins again at the new log start.
    */
   async readAll(topic: string, partition: number, number: number): Promise<PartitionContents> {
     const { ottla } = this.open(`last-reader${number}`);
