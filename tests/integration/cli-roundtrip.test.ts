@@ -116,6 +116,33 @@ describe("the ottla command against a real server", () => {
     expect(lines((await ottla(consume)).stdout)).toBe(0);
   });
 
+  test("groups: what is wrong with one keeps no other from its turn, and is told by the flag that is meant", async () => {
+    await ottla(["topic", "create", "turns", "-p", "2"]);
+    await ottla(["produce", "turns"], { input: "1\n2\n3\n" });
+    await ottla(["consume", "turns", "-g", "first", "-e"]);
+    await ottla(["consume", "turns", "-g", "second", "-e"]);
+    const described = await ottla(["group", "describe", "first", "none", "second"]);
+    expect(described.stdout).toMatch(/^first: Empty.* lag 0$[^]*^second: Empty/m);
+    expect(described).toMatchObject({ code: 1, stderr: expect.stringContaining('no group "none"') });
+    const empty = await ottla([
+      "group",
+      "reset-offsets",
+      "none",
+      "--to",
+      "end",
+      "-t",
+      "turns",
+      "-t",
+      "turns:0",
+    ]);
+    expect(empty.stdout.match(/^turns/gm)).toHaveLength(2);
+    const wrong = await ottla(["group", "reset-offsets", "first", "--to", "bogus"]);
+    expect(wrong).toMatchObject({ code: 64, stderr: expect.stringContaining("--to bogus: must be") });
+    expect(await ottla(["group", "list", "-s", "Emty"])).toMatchObject({ code: 64 });
+    const deleted = await ottla(["group", "delete", "none", "first", "second"]);
+    expect(deleted).toMatchObject({ code: 1, stdout: "deleted first\ndeleted second\n" });
+  });
+
   test("NDJSON carries keys, values, headers, partition and timestamp there and back", async () => {
     await ottla(["topic", "create", "json", "-p", "2"]);
     const input = [

@@ -139,6 +139,84 @@ describe("consuming in a group over gRPC", () => {
     await again.close();
   });
 
+  test("a loop that is left early loses nothing: the next one begins where it was left", async () => {
+    const { ottla, produce } = await startGroups(1);
+    await produce(0, 6);
+    const consumer = ottla.consumer({ group: "g", topics: ["orders"] });
+    expect(await readSome(consumer, 3)).toEqual(["0", "1", "2"]);
+    expect(await readSome(consumer, 2)).toEqual(["2", "3"]);
+    for await (const batch of consumer.batches()) {
+      expect([...batch].map(textOf)).toEqual(["3", "4", "5"]);
+      break;
+    }
+    let failures = 0;
+    const values: string[] = [];
+    const work = (record: ConsumedRecord): void => {
+      if (textOf(record) === "4" && failures++ === 0) throw new Error("cannot do 4");
+      values.push(textOf(record));
+      if (textOf(record) === "5") void consumer.close();
+    };
+    await expect(consumer.run(work)).rejects.toThrow("cannot do 4");
+    await consumer.run(work);
+    expect(values).toEqual(["3", "4", "5"]);
+    expect((await ottla.groups().describe("g")).offsets).toMatchObject([{ committedOffset: 6n }]);
+  });
+
+  test("a paused consumer hands out nothing, not even the rest of what came together", async () => {
+    const { ottla, produce } = await startGroups(1);
+    await produce(0, 4);
+    const consumer = ottla.consumer({ group: "g", topics: ["orders"] });
+    const records = consumer[Symbol.asyncIterator]();
+    expect((await records.next()).value).toMatchObject({ offset: 0n });
+    consumer.pause();
+    const second = records.next();
+    const settled = await Promise.race([
+      second.then(() => "handed out"),
+      ottla
+        .admin()
+        .describeTopics(["orders"])
+        .then(() => "held back"),
+    ]);
+    expect(settled).toBe("held back");
+    consumer.resume();
+    expect((await second).value).toMatchObject({ offset: 1n });
+    await consumer.close();
+    expect((await records.next()).done).toBe(true);
+  });
+
+  test("a consumer that is closed lets work in hand end, and stores that it is done", async () => {
+    const { ottla, produce } = await startGroups(2);
+    await produce(0, 8);
+    const consumer = ottla.consumer({ group: "g", topics: ["orders"] });
+    const bothBegun = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    let begun = 0;
+    const run = consumer.run(async () => {
+      begun += 1;
+      if (begun === 2) bothBegun.resolve();
+      await goOn.promise;
+    });
+    await bothBegun.promise;
+    const closed = consumer.close();
+    goOn.resolve();
+    await closed;
+    await run;
+    expect(begun).toBe(2);
+    const { offsets, members } = await ottla.groups().describe("g");
+    expect(offsets.map(({ committedOffset }) => committedOffset)).toEqual([1n, 1n]);
+    expect(members).toEqual([]);
+  });
+
+  test("a consumer may be closed by its own work", async () => {
+    const { ottla, produce } = await startGroups(1);
+    await produce(0, 3);
+    const consumer = ottla.consumer({ group: "g", topics: ["orders"] });
+    await consumer.run(async (record) => {
+      if (record.offset === 1n) await consumer.close();
+    });
+    expect((await ottla.groups().describe("g")).offsets).toMatchObject([{ committedOffset: 2n }]);
+  });
+
   test("groups are listed, described with members and lag, reset and deleted", async () => {
     const { ottla, produce } = await startGroups(2);
     await produce(0, 6);

@@ -12,13 +12,17 @@ export type StartPosition =
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** Parses `start`, `end`, `N`, `-N` and `@time` (milliseconds, ISO 8601, or a time ago such as `@-15m`). */
-export function parseStartPosition(text: string, nowMs: number): StartPosition {
+export function parseStartPosition(
+  text: string,
+  nowMs: number,
+  refusal = `-o ${text}: must be start, end, an offset, -N for the last N records, or @time`,
+): StartPosition {
   if (text === "start" || text === "beginning" || text === "earliest") return { kind: "earliest" };
   if (text === "end" || text === "latest") return { kind: "latest" };
   if (text.startsWith("@")) return { kind: "time", timestampMs: parseTime(text.slice(1), nowMs) };
   const number = /^-?\d+$/.test(text) ? Number(text) : Number.NaN;
   if (!Number.isSafeInteger(number)) {
-    throw usageError(`-o ${text}: must be start, end, an offset, -N for the last N records, or @time`);
+    throw usageError(refusal);
   }
   return text.startsWith("-") ? { kind: "before-end", count: -number } : { kind: "offset", offset: number };
 }

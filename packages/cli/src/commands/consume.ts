@@ -49,6 +49,8 @@ interface Tally {
   records: number;
   bytes: number;
   interrupted: boolean;
+  /** A batch of the group is being written: it is acknowledged before the group is left. */
+  isWriting: boolean;
 }
 
 /** `ottla consume`: reads a topic and writes its records to standard output. */
@@ -98,7 +100,7 @@ function recordWriter(flags: ConsumeFlags): WriteRecord {
 async function consumeAll(ottla: Ottla, work: ConsumeWork): Promise<number> {
   const { environment } = work;
   const clock = await environment.clock();
-  const tally: Tally = { records: 0, bytes: 0, interrupted: false };
+  const tally: Tally = { records: 0, bytes: 0, interrupted: false, isWriting: false };
   const { group, topic } = work;
   const assignments = group === undefined ? await assignmentsOf(ottla, work) : [];
   const from = work.start.kind === "latest" ? "latest" : "earliest";
@@ -106,7 +108,7 @@ async function consumeAll(ottla: Ottla, work: ConsumeWork): Promise<number> {
   const removeHandler = environment.onInterrupt(() => {
     if (tally.interrupted) process.exit(ExitCode.interrupted);
     tally.interrupted = true;
-    void consumer.close();
+    if (!tally.isWriting) void consumer.close();
   });
   // Progress and output on the same terminal would be in each other's way.
   const progress = new Progress(environment, clock, work.quiet || environment.stdoutIsTerminal, () => tally);
@@ -131,9 +133,9 @@ async function consumeAll(ottla: Ottla, work: ConsumeWork): Promise<number> {
 async function copyOut(consumer: Consumer, work: ConsumeWork, tally: Tally): Promise<void> {
   const out = new ByteWriter(work.environment.stdout);
   for await (const batch of consumer.batches({ stopAtEnd: work.stopAtEnd })) {
-    const done = writeBatch(batch, work, tally, out);
+    writeBatch(batch, work, tally, out);
     await out.flush();
-    if (done || tally.interrupted || out.closed) return;
+    if (tally.records >= work.limit || tally.interrupted || out.closed) return;
   }
 }
 
@@ -168,29 +170,39 @@ async function copyToGroupEnd(
   if (failure !== undefined) await Promise.reject(failure.reason);
 }
 
-/** A record is done with when it is written: the group goes on after it. */
+/** What is written is done with: the group goes on after it. */
 async function copyOutOfGroup(consumer: GroupConsumer, work: ConsumeWork, tally: Tally): Promise<void> {
   const out = new ByteWriter(work.environment.stdout);
   if (work.limit === 0) return;
-  for await (const record of consumer) {
-    work.write(record, out);
-    tally.bytes += sizeOf(record);
-    tally.records += 1;
+  for await (const batch of consumer.batches()) {
+    tally.isWriting = true;
+    const last = writeBatch(batch, work, tally, out);
     await out.flush();
-    consumer.acknowledge(record);
-    if (tally.records >= work.limit || tally.interrupted || out.closed) return;
+    tally.isWriting = false;
+    // Nobody has read it, perhaps.
+    if (out.closed) return;
+    if (tally.records < work.limit && !tally.interrupted) continue;
+    if (last !== undefined) consumer.acknowledge(last);
+    return;
   }
 }
 
-/** True when as many records as were asked for have been written. */
-function writeBatch(batch: ConsumedBatch, work: ConsumeWork, tally: Tally, out: ByteWriter): boolean {
+/** Writes records until there are as many as were asked for; returns the last one. */
+function writeBatch(
+  batch: ConsumedBatch,
+  work: ConsumeWork,
+  tally: Tally,
+  out: ByteWriter,
+): ConsumedRecord | undefined {
   const { write, limit } = work;
+  let last: ConsumedRecord | undefined;
   for (const record of batch) {
     write(record, out);
     tally.bytes += sizeOf(record);
-    if (++tally.records >= limit) return true;
+    last = record;
+    if (++tally.records >= limit) break;
   }
-  return false;
+  return last;
 }
 
 /** What the record says: a server may send more than was asked for, and packed. */

@@ -70,6 +70,11 @@ export class ConsumedBatch implements Iterable<ConsumedRecord> {
     return this.#options.bytes.length;
   }
 
+  /** The same batch from an offset on. */
+  from(offset: bigint): ConsumedBatch {
+    return new ConsumedBatch({ ...this.#options, fromOffset: Number(offset) });
+  }
+
   *[Symbol.iterator](): Generator<ConsumedRecord, void, undefined> {
     const { topic, partition } = this;
     const { bytes, fromOffset, checkCrcs } = this.#options;

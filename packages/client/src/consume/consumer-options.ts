@@ -1,4 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { invalidRequest } from "@ottla/errors";
 import type { ReadRequestSchema, ReadResponse } from "@ottla/proto/ottla/v1/log";
 import { oneOf, wholeNumber } from "../options.ts";
 
@@ -42,6 +43,10 @@ export interface ConsumerSettings {
 const MEBIBYTE = 1024 * 1024;
 
 export function consumerSettings(options: ConsumerOptions): ConsumerSettings {
+  // Nothing would come ever of topics that only a group shares out.
+  for (const name of ["topics", "topicPattern"]) {
+    if (name in options) throw invalidRequest("group", `is missing: ${name} needs one; without, call assign`);
+  }
   return {
     prefetchBytes: wholeNumber("prefetchBytes", options.prefetchBytes, 16 * MEBIBYTE, {
       min: 1,

@@ -54,6 +54,7 @@ const MEBIBYTE = 1024 * 1024;
 export function groupConsumerSettings(options: GroupConsumerOptions): GroupConsumerSettings {
   const { group, topics = [], topicPattern = "", onAssigned, onRevoked } = options;
   if (group === "") throw invalidRequest("group", "is empty");
+  if (!Array.isArray(topics)) throw invalidRequest("topics", "is not a list of topics");
   if (topics.length === 0 && topicPattern === "") throw invalidRequest("topics", "is empty");
   const bytes = { min: 1, max: 64 * MEBIBYTE };
   return {

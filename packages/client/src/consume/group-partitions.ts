@@ -12,10 +12,19 @@ export interface HeldPartition {
   isRevoked: boolean;
 }
 
+/** A batch on its way to who works on it. */
+export interface TakenBatch {
+  readonly batch: ConsumedBatch;
+  /** As it was when the batch came: a partition that went and came back is another one. */
+  readonly held: HeldPartition;
+  /** Handed out to its end. */
+  isRead: boolean;
+}
+
 /** The partitions that a member has, and what has come of them and was not handed out. */
 export class GroupPartitions {
   readonly #held = new Map<string, HeldPartition>();
-  #batches: ConsumedBatch[] = [];
+  #batches: TakenBatch[] = [];
   /** Acknowledged, and not told to the server yet. */
   readonly #untold = new Map<string, HeldPartition>();
 
@@ -40,7 +49,7 @@ export class GroupPartitions {
   /** What was not handed out is somebody else's; returns whether nothing is in hand either. */
   revoke(topic: string, partition: number): boolean {
     const held = this.find(topic, partition);
-    this.#batches = this.#batches.filter((batch) => batch.topic !== topic || batch.partition !== partition);
+    this.#batches = this.#batches.filter((waiting) => waiting.held !== held);
     if (held === undefined) return true;
     held.isRevoked = true;
     return held.acknowledged >= held.handedOut;
@@ -61,11 +70,29 @@ export class GroupPartitions {
   }
 
   push(batch: ConsumedBatch): void {
-    if (this.find(batch.topic, batch.partition)?.isRevoked === false) this.#batches.push(batch);
+    const held = this.find(batch.topic, batch.partition);
+    if (held?.isRevoked === false) this.#batches.push({ batch, held, isRead: false });
   }
 
-  take(): ConsumedBatch | undefined {
+  take(): TakenBatch | undefined {
     return this.#batches.shift();
+  }
+
+  /** Whether the partition is still the member's, and was all the time. */
+  isPresent(held: HeldPartition): boolean {
+    return !held.isRevoked && this.find(held.topic, held.partition) === held;
+  }
+
+  /**
+   * Batches, in their order, of which some were not handed out to their end: the rest of them comes next, as what
+   * comes after it would acknowledge it. `again`: what was handed out and not acknowledged comes once more.
+   */
+  giveBack(taken: readonly TakenBatch[], again: boolean): void {
+    const rest = taken.filter(({ held, isRead }) => !isRead && this.isPresent(held));
+    if (again) for (const { held } of rest) held.handedOut = held.acknowledged;
+    this.#batches.unshift(
+      ...rest.map(({ batch, held }) => ({ batch: batch.from(held.handedOut), held, isRead: false })),
+    );
   }
 
   /** Says whether that is new. */

@@ -1,4 +1,4 @@
-import { type OttlaError, toOttlaError } from "@ottla/errors";
+import { invalidRequest, type OttlaError, toOttlaError } from "@ottla/errors";
 import type { ConsumeRequest, PartitionOffset } from "@ottla/proto/ottla/v1/group";
 import type { Timer } from "@ottla/runtime";
 import { ByteBudget } from "../byte-budget.ts";
@@ -93,7 +93,14 @@ export class ConsumeSession {
       if (request.case === "acknowledge") {
         for (const offset of request.value.offsets) this.#acknowledge(offset);
       } else if (request.case === "release") {
-        for (const place of request.value.partitions) this.#release(keyOf(place));
+        // Others stay: a release may be late, and its partition assigned anew.
+        const revoked = request.value.partitions.map(keyOf).filter((key) => this.#revoked.has(key));
+        for (const key of revoked) this.#release(key);
+      } else if (request.case === "subscribe") {
+        throw invalidRequest(
+          "subscribe",
+          "comes first, and once: another subscription needs a stream of its own",
+        );
       }
     }
   }

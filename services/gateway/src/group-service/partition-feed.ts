@@ -1,5 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { OttlaError, toOttlaError } from "@ottla/errors";
+import { invalidRequest, OttlaError, toOttlaError } from "@ottla/errors";
 import type { ReadResponseSchema } from "@ottla/proto/ottla/v1/log";
 import {
   EARLIEST_TIMESTAMP,
@@ -44,6 +44,10 @@ export class PartitionFeed {
   /** Sent and not acknowledged, in their order. */
   readonly #sent: Sent[] = [];
   #offset = -1;
+  /** Up to where the client may have had records. */
+  #highest = -1;
+  /** What the group goes on from does not go back; -1 when it has no offset. */
+  #acknowledged = -1;
 
   constructor(options: PartitionFeedOptions) {
     this.#options = options;
@@ -57,7 +61,8 @@ export class PartitionFeed {
 
   /** Where the feed begins: at the offset, or at its start where that is -1. */
   async seek(committed: number, signal: AbortSignal): Promise<number> {
-    this.#offset = committed >= 0 ? committed : await this.#startOffset(signal);
+    this.#acknowledged = committed;
+    this.#moveTo(committed >= 0 ? committed : await this.#startOffset(signal));
     return this.#offset;
   }
 
@@ -68,7 +73,7 @@ export class PartitionFeed {
       try {
         const fetched = await this.#fetch(ended);
         if (fetched.sizeBytes > 0) await this.#send(fetched, ended);
-        this.#offset = Math.max(this.#offset, fetched.nextOffset);
+        this.#moveTo(Math.max(this.#offset, fetched.nextOffset));
       } catch (thrown) {
         if (ended.aborted) return;
         await this.#recover(toOttlaError(thrown), ended);
@@ -81,15 +86,23 @@ export class PartitionFeed {
     this.#stopping.abort();
   }
 
-  /** Says whether something was acknowledged that was not before. */
+  /** Says whether that is new; throws where the client cannot have had the records. */
   acknowledge(nextOffset: number): boolean {
+    if (nextOffset > this.#highest) {
+      const { topic, partition } = this.place;
+      const reason = `${nextOffset} of ${topic}-${partition} is beyond what was sent, which ends at ${this.#highest}`;
+      throw invalidRequest("acknowledge.next_offset", reason, this.#highest);
+    }
     let first = this.#sent[0];
     while (first !== undefined && first.nextOffset <= nextOffset) {
       this.#options.unacknowledged.give(first.sizeBytes);
       this.#sent.shift();
       first = this.#sent[0];
     }
-    return nextOffset <= this.#offset;
+    // Beyond the offset: of a log that has lost its end since.
+    if (nextOffset <= this.#acknowledged || nextOffset > this.#offset) return false;
+    this.#acknowledged = nextOffset;
+    return true;
   }
 
   /** The client will acknowledge no more. */
@@ -115,7 +128,7 @@ export class PartitionFeed {
     const { topic, partition } = this.place;
     const { nextOffset } = fetched;
     const fromOffset = this.#offset;
-    this.#offset = nextOffset;
+    this.#moveTo(nextOffset);
     this.#sent.push({ nextOffset, sizeBytes });
     onSent(sizeBytes);
     const positions = {
@@ -135,9 +148,16 @@ export class PartitionFeed {
     }
   }
 
+  #moveTo(offset: number): void {
+    this.#offset = offset;
+    this.#highest = Math.max(this.#highest, offset);
+  }
+
   async #recover(error: OttlaError, signal: AbortSignal): Promise<void> {
     if (error.code === "OFFSET_OUT_OF_RANGE") {
-      this.#offset = await this.#startOffset(signal);
+      this.#moveTo(await this.#startOffset(signal));
+      // The log does not reach that far any more: what comes now is to be kept.
+      this.#acknowledged = Math.min(this.#acknowledged, this.#offset);
       return;
     }
     if (!error.retriable) throw error;

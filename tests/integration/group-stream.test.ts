@@ -1,0 +1,79 @@
+import { type ConsumeResponse, GroupService } from "@ottla/proto/ottla/v1/group";
+import { ReadFormat } from "@ottla/proto/ottla/v1/log";
+import { createClient, GrpcTransport } from "@ottla/rpc";
+import { systemClock } from "@ottla/runtime";
+import { afterEach, describe, expect, test } from "vitest";
+import { appendTexts, startTestNode } from "./serve-support.ts";
+
+/** `Consume` as a thin client of any language sees it, without what the SDK keeps right by itself. */
+const transports: GrpcTransport[] = [];
+
+afterEach(async () => {
+  await Promise.all(transports.splice(0).map((transport) => transport.close()));
+});
+
+async function startStream() {
+  const node = await startTestNode({ settings: { groups: { consumerHeartbeatIntervalMs: 100 } } });
+  await node.admin.createTopic({ name: "t", partitions: 1 });
+  await appendTexts(node, "t", Array.from("0123456789"));
+  const transport = new GrpcTransport({ address: node.address, clock: systemClock });
+  transports.push(transport);
+  const client = createClient(GroupService, transport);
+  const open = async (memberId = "a") => {
+    const stream = client.consume({});
+    const value = { group: "g", topics: ["t"], format: ReadFormat.RECORDS, memberId };
+    stream.send({ request: { case: "subscribe", value } });
+    const events = stream.received[Symbol.asyncIterator]();
+    const next = async (): Promise<ConsumeResponse["event"]> => (await events.next()).value?.event;
+    const acknowledge = (nextOffset: bigint): void => {
+      const offsets = [{ topic: "t", partition: 0, nextOffset }];
+      stream.send({ request: { case: "acknowledge", value: { offsets } } });
+    };
+    expect((await next()).case).toBe("assigned");
+    expect((await next()).case).toBe("records");
+    return { stream, next, acknowledge };
+  };
+  return { client, open };
+}
+
+describe("the stream of Consume", () => {
+  test("acknowledging less than before does not take the group back", async () => {
+    const { client, open } = await startStream();
+    const { stream, next, acknowledge } = await open();
+    acknowledge(7n);
+    expect(await next()).toMatchObject({ case: "committed", value: { offsets: [{ nextOffset: 7n }] } });
+    acknowledge(3n);
+    acknowledge(8n);
+    expect(await next()).toMatchObject({ case: "committed", value: { offsets: [{ nextOffset: 8n }] } });
+    acknowledge(2n);
+    stream.end();
+    expect(await next()).toBeUndefined();
+    const { offsets } = await client.describeGroup({ group: "g" }, {});
+    expect(offsets).toMatchObject([{ committedOffset: 8n }]);
+  });
+
+  test("what was never sent cannot be acknowledged", async () => {
+    const { open } = await startStream();
+    const { next, acknowledge } = await open();
+    acknowledge(11n);
+    await expect(next()).rejects.toMatchObject({
+      code: "INVALID_REQUEST",
+      metadata: { field: "acknowledge.next_offset", limit: "10" },
+    });
+  });
+
+  test("a second subscription on the stream is refused", async () => {
+    const { open } = await startStream();
+    const { stream, next } = await open();
+    stream.send({ request: { case: "subscribe", value: { group: "other", topics: ["t"] } } });
+    await expect(next()).rejects.toMatchObject({ code: "INVALID_REQUEST", metadata: { field: "subscribe" } });
+  });
+
+  test("releasing a partition that is not revoked changes nothing", async () => {
+    const { open } = await startStream();
+    const { stream, next, acknowledge } = await open();
+    stream.send({ request: { case: "release", value: { partitions: [{ topic: "t", partition: 0 }] } } });
+    acknowledge(10n);
+    expect(await next()).toMatchObject({ case: "committed", value: { offsets: [{ nextOffset: 10n }] } });
+  });
+});
