@@ -116,7 +116,7 @@ describe("the ottla command against a real server", () => {
     expect(lines((await ottla(consume)).stdout)).toBe(0);
   });
 
-  test("groups: what is wrong with one keeps no other from its turn, and is told by the flag that is meant", async () => {
+  test("groups: what is wrong with one keeps no other from its turn", async () => {
     await ottla(["topic", "create", "turns", "-p", "2"]);
     await ottla(["produce", "turns"], { input: "1\n2\n3\n" });
     await ottla(["consume", "turns", "-g", "first", "-e"]);

@@ -108,7 +108,7 @@ export async function deleteGroups(
   });
 }
 
-/** What is wrong with one of many groups does not keep the others from their turn. Says all, ends with the last. */
+/** What is wrong with one of many groups keeps no other from its turn. Says all, ends with the last. */
 async function endOfMany(failures: readonly unknown[], environment: CliEnvironment): Promise<number> {
   const last = failures.at(-1);
   if (last === undefined) return ExitCode.ok;

@@ -92,8 +92,9 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
   }
 
   /**
-   * The records, each acknowledged when the next one is asked for. A loop that is left early loses nothing: the
-   * next loop begins with the record at which it was left, with `acknowledge: "manual"` after it.
+   * The records, each acknowledged when the next one is asked for. A loop that is left early loses
+   * nothing: the next loop begins with the record at which it was left, with `acknowledge: "manual"`
+   * after it.
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<ConsumedRecord, void, undefined> {
     const isAuto = this.#settings.acknowledge === "auto";
@@ -128,9 +129,9 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
   }
 
   /**
-   * Calls `work` for each record, partition by partition in order, many partitions at a time, and acknowledges
-   * what it has done. Ends when the consumer is closed; rejects with what `work` rejects with, and that record
-   * comes first when it is called again.
+   * Calls `work` for each record, partition by partition in order, many partitions at a time, and
+   * acknowledges what it has done. Ends when the consumer is closed; rejects with what `work` rejects
+   * with, and that record comes first when it is called again.
    */
   async run(work: Work, { concurrency = Number.POSITIVE_INFINITY }: RunOptions = {}): Promise<void> {
     const lines = new Map<string, Promise<void>>();
@@ -167,8 +168,9 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
   }
 
   /**
-   * Lets work that `run` has in hand end, within the grace for revoked partitions, stores what is acknowledged,
-   * leaves the group and closes the connection. Within `work` it only begins with that, and `run` waits for it.
+   * Lets work that `run` has in hand end, within the grace for revoked partitions, stores what is
+   * acknowledged, leaves the group and closes the connection. Within `work` it only begins with that,
+   * and `run` waits for it.
    */
   async close(): Promise<void> {
     this.#leaving ??= this.#leave();
@@ -238,7 +240,7 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
     });
   }
 
-  /** False when it is somebody else's to work on: who has the partition goes on from what was acknowledged. */
+  /** False when it is somebody else's: who has the partition goes on from what was acknowledged. */
   #handOut({ held }: TakenBatch, nextOffset: bigint): boolean {
     if (this.#closed || !this.#partitions.isPresent(held)) return false;
     held.handedOut = nextOffset;

@@ -84,8 +84,9 @@ export class GroupPartitions {
   }
 
   /**
-   * Batches, in their order, of which some were not handed out to their end: the rest of them comes next, as what
-   * comes after it would acknowledge it. `again`: what was handed out and not acknowledged comes once more.
+   * Batches, in their order, of which some were not handed out to their end: the rest of them comes
+   * next, as what comes after it would acknowledge it. `again`: what was handed out and not
+   * acknowledged comes once more.
    */
   giveBack(taken: readonly TakenBatch[], again: boolean): void {
     const rest = taken.filter(({ held, isRead }) => !isRead && this.isPresent(held));

@@ -90,7 +90,8 @@ export class PartitionFeed {
   acknowledge(nextOffset: number): boolean {
     if (nextOffset > this.#highest) {
       const { topic, partition } = this.place;
-      const reason = `${nextOffset} of ${topic}-${partition} is beyond what was sent, which ends at ${this.#highest}`;
+      const ends = `what was sent, which ends at ${this.#highest}`;
+      const reason = `${nextOffset} of ${topic}-${partition} is beyond ${ends}`;
       throw invalidRequest("acknowledge.next_offset", reason, this.#highest);
     }
     let first = this.#sent[0];
