@@ -134,6 +134,14 @@ describe("a replica's log", () => {
     expect(kinds(reopened.onMetadata(next, NODES, 0))).toEqual(["becomeLeader"]);
   });
 
+  it("is not led any longer when what it had before the term was not written after all (R3)", () => {
+    const replica = open(logOf(1, 1, 2));
+    replica.onMetadata(TERM, NODES, 0);
+    expect(replica.onAppendsFailed(3)).toEqual([]);
+    expect(kinds(replica.onAppendsFailed(2))).toEqual(["failWaiters", "resign"]);
+    expect(replica.onMetadata({ ...TERM, partitionEpoch: 9 }, NODES, 0)).toEqual([]);
+  });
+
   it("is not led with a hole (R12)", () => {
     const replica = open(logOf(1, 1));
     replica.onMetadata(TERM, NODES, 0);

@@ -211,6 +211,17 @@ export class ReplicaState {
     return effects;
   }
 
+  /**
+   * The disk was full: what was queued from the offset on was not written, and the log ends there again. A
+   * leader that loses so what it had before its term has told followers that they agree with it up there, and
+   * would give those offsets out again: it resigns (R2, R3).
+   */
+  onAppendsFailed(fromOffset: number): readonly ReplicaEffect[] {
+    const role = this.#role;
+    if (role.kind !== "leader" || fromOffset >= role.leader.epochStartOffset) return [];
+    return this.onLogFailed();
+  }
+
   /** No role from now on, and nothing to report: the log is closed, or the topic is being deleted. */
   end(message: string, code: ErrorCode = "NOT_LEADER_OR_FOLLOWER"): readonly ReplicaEffect[] {
     const effects = this.#role.kind === "leader" ? this.#role.leader.end(message, code) : [];

@@ -381,6 +381,7 @@ export class OpenReplica implements FollowedReplica {
 
   #onAppendsFailed(fromOffset: number, error: OttlaError): void {
     this.leader?.onAppendsFailed(fromOffset, error);
+    this.#handle((state) => state.onAppendsFailed(fromOffset));
     if (this.#state.role.kind !== "follower") return;
     this.follower?.onCutBack(fromOffset);
     this.#followed.onAppendsFailed(error);
