@@ -53,4 +53,19 @@ describe.runIf(haveEtcd())("descriptions while a storage node is down", () => {
     if (how === "killed") await node.launch();
     await load.untilAllMoved();
   });
+
+  test("while etcd is away they say that nobody has confirmed them, and then no more", async () => {
+    const admin = createClient(AdminService, transport);
+    const areUnconfirmed = async () => {
+      const [described, { topics }] = await Promise.all([
+        admin.describeCluster({}),
+        admin.describeTopics({ names: [LOADED_TOPIC] }),
+      ]);
+      return [described.unconfirmed, topics[0]?.unconfirmed];
+    };
+    for (const member of cluster.etcd.members) member.freeze();
+    expect(await areUnconfirmed()).toEqual([true, true]);
+    for (const member of cluster.etcd.members) member.resume();
+    await expect.poll(areUnconfirmed, { timeout: 20_000 }).toEqual([false, false]);
+  });
 });

@@ -54,6 +54,19 @@ test("describe shows the topics that exist before it fails for one that does not
   expect(environment.out).toContain("2 partitions");
 });
 
+test("what the gateway could not compare with the metadata store is shown as unconfirmed", async () => {
+  const both = ["cluster describe", "topic describe greetings"];
+  for (const command of both) await ottla(...command.split(" "));
+  expect(environment.out).not.toContain("UNCONFIRMED");
+  server.isUnconfirmed = true;
+  try {
+    for (const command of both) await ottla(...command.split(" "));
+  } finally {
+    server.isUnconfirmed = false;
+  }
+  expect(environment.out.match(/UNCONFIRMED/g)).toHaveLength(2);
+});
+
 test("the summary of consume counts the bytes of the records, not those of the transport", async () => {
   expect(await ottla("produce", "greetings", "-p", "0", "-H", "h=v")).toBe(ExitCode.ok);
   expect(await ottla("consume", "greetings", "-o", "start", "-e")).toBe(ExitCode.ok);

@@ -5,6 +5,8 @@ import { parsePartitionDirectoryName, partitionDirectoryName } from "./partition
 
 const MEBIBYTE = 1024 * 1024;
 
+type Name = { readonly topicId: string; readonly partition: number };
+
 function fixture(capacityBytes = 1000 * MEBIBYTE) {
   const clock = new VirtualClock();
   const disk = new MemoryDisk({ clock, capacityBytes });
@@ -181,4 +183,23 @@ describe("a directory that is lost while it is in use", () => {
     await clock.advance(5_000);
     expect(directory.lost).toBeUndefined();
   });
+});
+
+test("it knows after a crash which partitions were opened in it and not removed since (R9)", async () => {
+  const { open, disk } = fixture();
+  const names = [0, 1, 2, 3].map((partition) => ({ topicId: "a", partition }));
+  const [kept, removed, putAside, never] = names as [Name, Name, Name, Name];
+  const first = await open();
+  for (const name of [kept, removed, putAside]) await disk.makeDirectory(first.partitionDirectory(name));
+  await Promise.all([kept, removed, putAside].map((name) => first.noteOpened(name)));
+  await first.deletePartition(removed);
+  await first.setAside(putAside);
+  disk.crash({ unsynced: "lost" });
+  const second = await open();
+  expect(names.map((name) => second.wasOpened(name))).toEqual([true, false, false, false]);
+  await second.noteOpened(never);
+  await second.close({ clean: false });
+  await put(disk, "/data/opened-partitions", 5);
+  const third = await open();
+  expect(names.some((name) => third.wasOpened(name))).toBe(false);
 });

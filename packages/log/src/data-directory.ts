@@ -19,6 +19,7 @@ import {
   type MetaProperties,
   parseMetaProperties,
 } from "./meta-properties.ts";
+import { OpenedPartitions } from "./opened-partitions.ts";
 import {
   type PartitionName,
   parsePartitionDirectoryName,
@@ -56,6 +57,7 @@ const META_PROPERTIES = "meta.properties";
 const CLEAN_SHUTDOWN = "clean-shutdown";
 const MARK_VERSION = LOG_FORMATS["clean-shutdown"];
 const MARK = new RegExp(`^version: ${MARK_VERSION}\\nnode-epoch: (\\d{1,16})\\n$`);
+const OPENED_PARTITIONS = "opened-partitions";
 const TOPICS = "topics";
 const SET_ASIDE = "set-aside";
 const MAX_SMALL_FILE_BYTES = 4096;
@@ -65,6 +67,7 @@ const MAX_SMALL_FILE_BYTES = 4096;
  *
  *     meta.properties                   format version, cluster id, node id, directory id, feature level
  *     clean-shutdown                    there only between a clean stop and the next start
+ *     opened-partitions                 which partitions there have to be, CRC
  *     topics/<topicId>-<partition>/     one directory per partition replica
  *     set-aside/                        what nobody knows; for an operator to look at, never deleted by us
  */
@@ -75,6 +78,7 @@ export class DataDirectory {
   readonly spaceGuard: DiskSpaceGuard;
   readonly #options: DataDirectoryOptions;
   readonly #lock: DiskLock;
+  readonly #opened: OpenedPartitions;
   #guard: DirectoryGuard | undefined;
   #meta: MetaProperties;
   /** Marks with a feature level, one after another. */
@@ -83,10 +87,16 @@ export class DataDirectory {
 
   private constructor(
     options: DataDirectoryOptions,
-    found: { lock: DiskLock; meta: MetaProperties; cleanShutdown: CleanShutdown | undefined },
+    found: {
+      lock: DiskLock;
+      meta: MetaProperties;
+      cleanShutdown: CleanShutdown | undefined;
+      opened: OpenedPartitions;
+    },
   ) {
     this.#options = options;
     this.#lock = found.lock;
+    this.#opened = found.opened;
     this.root = options.root;
     this.#meta = found.meta;
     this.cleanShutdown = found.cleanShutdown;
@@ -105,8 +115,9 @@ export class DataDirectory {
     try {
       const meta = await loadMeta(options);
       await makeDirectoryDurably(disk, `${root}/${TOPICS}`);
+      const opened = await OpenedPartitions.open({ ...options, path: `${root}/${OPENED_PARTITIONS}` });
       const cleanShutdown = await takeCleanShutdown(options);
-      const directory = new DataDirectory(options, { lock, meta, cleanShutdown });
+      const directory = new DataDirectory(options, { lock, meta, cleanShutdown, opened });
       await directory.#tidy();
       await directory.spaceGuard.start();
       return directory;
@@ -192,10 +203,21 @@ export class DataDirectory {
     return partitions;
   }
 
+  /** Whether the partition's log was opened here before, and has to be here (R9). */
+  wasOpened(name: PartitionName): boolean {
+    return this.#opened.has(partitionDirectoryName(name));
+  }
+
+  /** To be called before anything is acknowledged of a log that was opened first; durable on return. */
+  async noteOpened(name: PartitionName): Promise<void> {
+    if (!this.wasOpened(name)) await this.#opened.add(partitionDirectoryName(name));
+  }
+
   /** Removes a partition's files, on its topic's tombstone only. Its log must be closed. */
   async deletePartition(name: PartitionName): Promise<void> {
     const { disk } = this.#options;
     const directory = this.partitionDirectory(name);
+    await this.#noteGone(partitionDirectoryName(name));
     if ((await disk.stat(directory)) === undefined) return;
     // The name goes first, so that a crash in between leaves no half of a partition.
     const deleted = `${directory}.${this.#options.random.uuid()}${DELETED_SUFFIX}`;
@@ -242,8 +264,16 @@ export class DataDirectory {
     }
   }
 
+  /** Also on a full disk files are to go, and a name too many does no harm. */
+  async #noteGone(name: string): Promise<void> {
+    await this.#opened.remove(name).catch((err: unknown) => {
+      this.#options.logger.warn({ name, err }, "cannot note that a partition is no longer here");
+    });
+  }
+
   async #moveAside(name: string): Promise<string> {
     const { disk, clock, logger } = this.#options;
+    await this.#noteGone(name);
     const directory = `${this.root}/${SET_ASIDE}`;
     await makeDirectoryDurably(disk, directory, { below: this.root });
     let to = `${directory}/${name}.${clock.now()}`;

@@ -29,6 +29,8 @@ export interface LoadLogOptions {
   readonly startOffset: number;
   /** A directory that has to be there: see `OpenLogOptions`. */
   readonly below: string | undefined;
+  /** The log was there before, with a checkpoint: see `OpenLogOptions`. */
+  readonly wasThere: boolean;
 }
 
 /** What a partition's directory holds, before anything in it is believed. */
@@ -38,6 +40,8 @@ export interface FoundLog {
   readonly logStartOffset: number;
   readonly highWatermark: number;
   readonly damagedFrom: number | undefined;
+  /** It was there and has no checkpoint any more: nothing tells what else has gone with that (R9). */
+  readonly isLost: boolean;
   readonly epochs: LeaderEpochCache;
   /** As its file has it: what that says of records below the recovery point holds. Empty without the file. */
   readonly storedEpochs: LeaderEpochCache;
@@ -82,6 +86,7 @@ export async function findLog(options: LoadLogOptions): Promise<FoundLog> {
     logStartOffset,
     highWatermark: known?.highWatermark ?? 0,
     damagedFrom: known?.damagedFrom,
+    isLost: options.wasThere && checkpoint === undefined,
     epochs: cache,
     storedEpochs: new LeaderEpochCache(stored),
     owners: owners === "damaged" ? await rebuildOwners(options, segments) : new OwnerEpochCache(owners),

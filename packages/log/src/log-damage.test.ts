@@ -104,3 +104,26 @@ test("a log whose files are gone with committed records is damaged from its star
   const reopened = await fixture.open();
   expect([reopened.recoveryReport.kind, reopened.damagedFrom]).toEqual(["created", 2]);
 });
+
+test("a log that was there and has lost its checkpoint is damaged from its end on (R9)", async () => {
+  for (const cleanShutdown of [false, true]) {
+    const fixture = new TestLog();
+    await (await filled(fixture)).close();
+    await fixture.disk.removeDirectory(fixture.directory);
+    let log = await fixture.open({ cleanShutdown, wasThere: true });
+    expect([log.logEndOffset, log.damagedFrom]).toEqual([0, 0]);
+    await replicate(await filled(new TestLog()), log);
+    await log.clearDamage();
+    await log.close();
+    await fixture.disk.remove(`${fixture.directory}/log-checkpoint`);
+    log = await fixture.open({ cleanShutdown, wasThere: true });
+    expect([log.logEndOffset, log.damagedFrom]).toEqual([10, 10]);
+  }
+});
+
+test("a new log is whole, and stays so with its checkpoint", async () => {
+  const fixture = new TestLog();
+  expect((await fixture.open()).damagedFrom).toBeUndefined();
+  fixture.disk.crash({ unsynced: "lost" });
+  expect((await fixture.open({ wasThere: true })).damagedFrom).toBeUndefined();
+});

@@ -34,8 +34,14 @@ export async function loadLog(options: LoadLogOptions): Promise<LoadedLog> {
   const { below } = options;
   await makeDirectoryDurably(resources.disk, directory, below === undefined ? {} : { below });
   const found = await findLog(options);
+  if (found.isLost) {
+    const text =
+      "the files of a partition went while nobody had them open: what its replica held here is lost";
+    resources.logger.error({ directory }, text);
+  }
   if (found.segments.length === 0) return createLog(options, found);
-  const isClean = options.cleanShutdown && !found.lacksOwners && (await openClean(options, found));
+  const mayBeClean = options.cleanShutdown && !found.lacksOwners && !found.isLost;
+  const isClean = mayBeClean && (await openClean(options, found));
   if (isClean) {
     return finish(found, { kind: "clean", cutBytes: 0, removedSegments: 0, damagedRanges: [] });
   }
@@ -111,7 +117,7 @@ async function createLog(options: LoadLogOptions, found: FoundLog): Promise<Load
   await found.epochs.write(resources.disk, directory);
   await found.owners.write(resources.disk, directory);
   // Files that are gone with records which were committed: the replica has lost them (R12).
-  const hasLost = Math.max(found.highWatermark, found.recoveryPoint) > found.logStartOffset;
+  const hasLost = found.isLost || Math.max(found.highWatermark, found.recoveryPoint) > found.logStartOffset;
   const damagedFrom = hasLost
     ? Math.min(found.damagedFrom ?? found.logStartOffset, found.logStartOffset)
     : found.damagedFrom;

@@ -73,17 +73,18 @@ export async function recoverLog(options: LoadLogOptions, found: FoundLog): Prom
 
 /**
  * R12: where records are lost that were acknowledged here: in damaged ranges, at an end below what was known
- * to be committed, or where an earlier run has found.
+ * to be committed, where an earlier run has found, or, without a checkpoint that was there, at whatever end.
  */
 function whereDamaged(
-  { damagedFrom, highWatermark, logStartOffset }: FoundLog,
+  { damagedFrom, highWatermark, isLost, logStartOffset }: FoundLog,
   damagedRanges: readonly DamagedRange[],
   endOffset: number,
 ): number | undefined {
   const starts = damagedRanges
     .filter(({ toOffset }) => toOffset > logStartOffset)
     .map(({ fromOffset }) => Math.max(fromOffset, logStartOffset));
-  if (Math.max(endOffset, logStartOffset) < highWatermark) starts.push(Math.max(endOffset, logStartOffset));
+  const end = Math.max(endOffset, logStartOffset);
+  if (isLost || end < highWatermark) starts.push(end);
   if (damagedFrom !== undefined) starts.push(damagedFrom);
   return starts.length === 0 ? undefined : Math.min(...starts);
 }

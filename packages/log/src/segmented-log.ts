@@ -34,6 +34,11 @@ export interface OpenLogOptions {
   readonly startOffset?: number;
   /** The directory around it is not made when it is missing; throws `DiskError` ENOENT then. */
   readonly below?: string;
+  /**
+   * This log was opened here before: without its checkpoint it counts as damaged from its end on, since
+   * what is gone may have been acknowledged (R9).
+   */
+  readonly wasThere?: boolean;
   /** Asked before each append; an error it returns refuses the append (the disk-space guard). */
   readonly refuseAppends?: () => OttlaError | undefined;
   /** Bytes that may wait to be written before appends are refused with THROTTLING_QUOTA_EXCEEDED. */
@@ -69,6 +74,7 @@ export class SegmentedLog implements ReplicaLog {
       cutFrom: options.cutFrom ?? Number.MAX_SAFE_INTEGER,
       startOffset: options.startOffset ?? 0,
       below: options.below,
+      wasThere: options.wasThere ?? false,
     });
     if (options.topicId !== undefined) {
       await ensurePartitionMetadata(resources.disk, directory, options.topicId);

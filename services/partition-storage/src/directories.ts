@@ -8,22 +8,31 @@ export function partitionDirectories(
 ): PartitionDirectories {
   const openedOnce = new Set<string>();
   return {
-    openLog: ({ topicId, partition, config, cutFrom }) => {
-      const path = directory.partitionDirectory({ topicId, partition });
+    openLog: async ({ topicId, partition, config, cutFrom }) => {
+      const name = { topicId, partition };
+      const path = directory.partitionDirectory(name);
       // The mark of the last stop speaks for what it left: a log that fails later is
       // recovered as after a crash.
       const cleanShutdown = directory.cleanShutdown !== undefined && !openedOnce.has(path);
       openedOnce.add(path);
-      return SegmentedLog.open({
+      const log = await SegmentedLog.open({
         directory: path,
         below: directory.topicsDirectory,
         resources,
         config,
         topicId,
         cleanShutdown,
+        wasThere: directory.wasOpened(name),
         refuseAppends: () => directory.refusal(),
         ...(cutFrom === undefined ? {} : { cutFrom }),
       });
+      try {
+        await directory.noteOpened(name);
+      } catch (error) {
+        await log.abandon();
+        throw error;
+      }
+      return log;
     },
     list: () => directory.listPartitions(),
     remove: (topicId, partition) => directory.deletePartition({ topicId, partition }),

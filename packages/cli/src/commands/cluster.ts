@@ -9,7 +9,7 @@ import { withOttla } from "../connect.ts";
 import type { CliEnvironment } from "../environment.ts";
 import { CliError, ExitCode, usageError } from "../exit-codes.ts";
 import { type ConnectionFlags, type OutputFlags, outputFormat } from "../options.ts";
-import { print, renderTable } from "../output/print.ts";
+import { print, renderTable, UNCONFIRMED } from "../output/print.ts";
 import { formatBytes, formatCount, formatSeconds, parseCount, plural } from "../units.ts";
 
 /** How often `--wait` looks how far the node is. */
@@ -168,9 +168,10 @@ function clusterText(cluster: ClusterDescription): string {
   const controller = controllerId < 0 ? "none" : String(controllerId);
   const balancing = cluster.balancingPaused ? "  balancing paused" : "";
   const need = cluster.recoveryNeed === undefined ? "" : `\nRECOVERY NEEDED: ${cluster.recoveryNeed}`;
+  const away = cluster.unconfirmed ? `\n${UNCONFIRMED}` : "";
   const level = cluster.featureLevel === 0 ? "none yet" : String(cluster.featureLevel);
   const names = `cluster ${clusterId}  version ${version}  feature level ${level}`;
-  const head = `${names}  controller ${controller}${balancing}${need}`;
+  const head = `${names}  controller ${controller}${balancing}${need}${away}`;
   const nodes = renderTable({
     columns: ["role", "node", "epoch", "address", "zone", "state", "version", "levels"],
     rows: cluster.nodes.map((node) => [

@@ -5,7 +5,7 @@ import type { CliEnvironment } from "../environment.ts";
 import { CliError, ExitCode, usageError } from "../exit-codes.ts";
 import { onKnownTopic } from "../known-topic.ts";
 import { type ConnectionFlags, type OutputFlags, outputFormat, pairs } from "../options.ts";
-import { print, renderTable } from "../output/print.ts";
+import { print, renderTable, UNCONFIRMED } from "../output/print.ts";
 import { formatBytes, formatSeconds, parseCount } from "../units.ts";
 
 export interface CreateFlags extends OutputFlags {
@@ -154,7 +154,8 @@ export async function deleteTopics(
 
 function topicText(topic: TopicDescription, allConfigs: boolean): string {
   const configs = topic.configs.filter(({ source }) => allConfigs || source === "topic");
-  const head = `${topic.name}  ${topic.topicId}  ${count(topic.partitions.length)}\n`;
+  const away = topic.unconfirmed ? `${UNCONFIRMED}\n` : "";
+  const head = `${topic.name}  ${topic.topicId}  ${count(topic.partitions.length)}\n${away}`;
   const partitions = renderTable({
     columns: [
       "partition",

@@ -6,6 +6,10 @@ export interface Table {
   readonly rows: readonly (readonly (string | number | bigint | boolean)[])[];
 }
 
+/** What is shown with what a gateway could not compare with the metadata store. */
+export const UNCONFIRMED =
+  "UNCONFIRMED: the metadata store does not answer; nodes, leaders and replicas are as they were known last";
+
 /** Prints a result the way `--output` asks: as a table for people, or whole as JSON or YAML for programs. */
 export async function print(
   environment: CliEnvironment,

@@ -154,6 +154,8 @@ export interface ClusterDescription {
   readonly featureLevel: number;
   /** Why the cluster has to be recovered: a backup of its metadata was restored. Undefined: all is well. */
   readonly recoveryNeed: string | undefined;
+  /** The metadata store does not answer: this is as it was known last. */
+  readonly unconfirmed: boolean;
 }
 
 export interface UpgradeClusterInput {

@@ -102,6 +102,7 @@ export function describeCluster(wire: DescribeClusterResponse): ClusterDescripti
     balancingPaused,
     featureLevel: wire.featureLevel,
     recoveryNeed: wire.recoveryNeed === "" ? undefined : wire.recoveryNeed,
+    unconfirmed: wire.unconfirmed,
   };
 }
 

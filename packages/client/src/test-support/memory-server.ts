@@ -31,6 +31,8 @@ export class MemoryServer {
   readonly topics = new Map<string, MemoryLog[]>();
   /** Called for every batch before it is stored. */
   interfere: (request: ProduceRequest, attempt: number) => Interference = () => undefined;
+  /** As while the metadata store is away. */
+  isUnconfirmed = false;
   producersInitialized = 0;
   batchesReceived = 0;
   #server: GrpcServer | undefined;
@@ -69,8 +71,10 @@ export class MemoryServer {
         resumeBalancing: unused,
         upgradeCluster: unused,
         cordonNode: unused,
-        describeCluster: async () => ({ clusterId: "memory" }),
-        describeTopics: async ({ names }) => ({ topics: names.map((name) => this.#describe(name)) }),
+        describeCluster: async () => ({ clusterId: "memory", unconfirmed: this.isUnconfirmed }),
+        describeTopics: async ({ names }) => ({
+          topics: names.map((name) => ({ ...this.#describe(name), unconfirmed: this.isUnconfirmed })),
+        }),
       });
   }
 

@@ -27,9 +27,9 @@ export function createAdminService(options: TopicChangeOptions): ServiceImplemen
     deleteRecords: (request, context) => guarded(() => deleteRecords(options, request, context)),
     describeCluster: ({ includeStorage }, { signal }) =>
       guarded(async () => {
-        await options.topics.refresh();
+        const unconfirmed = !(await options.topics.refresh());
         const storage = includeStorage ? await askStorageNodes(options, signal) : new Map();
-        return describeCluster(options.view, storage);
+        return { ...describeCluster(options.view, storage), unconfirmed };
       }),
     electLeaders: (request, context) => guarded(() => electLeaders(options, request, context)),
     reassignPartitions: (request, context) => guarded(() => reassignPartitions(options, request, context)),
