@@ -271,6 +271,21 @@ function loseDisk(context: FaultContext): boolean {
   return true;
 }
 
+/** One partition's directory goes while its node is down; the disk is otherwise as it was (R9). */
+function losePartition(context: FaultContext): boolean {
+  const { cluster, later, metadata, random, disks } = context;
+  const machine = pick(random, cluster.storages);
+  const [name] = pick(random, [...metadata.partitions()]) ?? [];
+  if (machine === undefined || name === undefined || !disks.mayLose(machine.node.nodeId, name)) return false;
+  const directory = directoryOf(name);
+  if (machine.disk.inspect(directory, "durable").length === 0) return false;
+  machine.node.crash("power");
+  machine.disk.loseDirectory(directory);
+  disks.damaged(machine.node.nodeId, name);
+  later(between(random, 50, 4_000), () => machine.node.start());
+  return true;
+}
+
 function flipBit(context: FaultContext): boolean {
   const { metadata, random, disks } = context;
   const machine = pick(random, context.cluster.storages);
@@ -329,5 +344,6 @@ export const FAULTS: readonly Fault[] = [
   { name: "disk fails", weight: 1, strike: failDisk },
   { name: "disk full", weight: 1, strike: fillDisk },
   { name: "disk lost", weight: 2, strike: loseDisk },
+  { name: "partition lost", weight: 1, strike: losePartition },
   { name: "bit flipped", weight: 1, strike: flipBit },
 ];

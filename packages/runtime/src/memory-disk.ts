@@ -105,6 +105,12 @@ export class MemoryDisk implements Disk {
     return position;
   }
 
+  /** A directory goes with all that is in it, as if somebody had removed it; durable at once. */
+  loseDirectory(path: string): void {
+    this.#tree.removeDirectory(path);
+    this.#tree.startSync(this.#tree.directory(parentDirectory(path), "sync the directory"))();
+  }
+
   /**
    * The files in a directory as they are, without an operation and its faults: for checks of what programs
    * left. `identity` tells a file from another that got its name; `changedFrom` is the lowest position that
