@@ -111,6 +111,21 @@ describe.runIf(haveEtcd())("a cluster of four storage nodes", () => {
     ]);
   });
 
+  test("places the replicas of a new topic where it is told, and says what cannot be", async () => {
+    const create = (replicas: string) =>
+      command("topic", "create", "placed", "--replica-assignment", replicas);
+    expect(await create("4:1:2,1:2")).toContain("partition 1 has 2 replicas, others have 3");
+    expect(await create("4:1,77:2")).toContain("partition 1 names storage node 77, which does not exist");
+    expect(await create("4:1,x:2")).toContain("--replica-assignment x");
+    expect(await create("4:1:2,2:4:3")).toBe("created placed with 2 partitions\n");
+    const [topic] = await admin().describeTopics(["placed"]);
+    expect(topic?.partitions.map(({ leader, replicas }) => [leader, replicas])).toEqual([
+      [4, [4, 1, 2]],
+      [2, [2, 4, 3]],
+    ]);
+    await admin().deleteTopic("placed");
+  });
+
   test("gives leaders back to the preferred replicas", async () => {
     const wanted = [0, 1, 2].map((partition) => ({ topic: TOPIC, partition, replicas: [1, 4] }));
     const results = await admin().electLeaders({ partitions: wanted });

@@ -44,7 +44,12 @@ export async function withOttla<T>(
   }
 }
 
-function unreachable(address: string, cause: unknown): CliError {
+function unreachable(address: string, cause: OttlaError): CliError {
+  if (cause.code === "REQUEST_TIMED_OUT") {
+    const within = `${REACH_TIMEOUT_MS / 1_000} s`;
+    const message = `no answer from ${address} within ${within}: it is busy, or cannot be reached`;
+    return new CliError(ExitCode.unreachable, message, cause);
+  }
   return new CliError(
     ExitCode.unreachable,
     `cannot reach ${address}: is Ottla running there? (--address or OTTLA_ADDRESS names another)`,

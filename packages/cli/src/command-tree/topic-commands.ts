@@ -21,6 +21,10 @@ function addCreate(topic: Command, { environment, run }: CommandTree): void {
     .argument("<name>", "name of the topic")
     .option("-p, --partitions <number>", "how many partitions (default: the cluster's num.partitions)")
     .option("-r, --replication-factor <number>", "replicas of each partition (default: the cluster's)")
+    .option(
+      "--replica-assignment <nodes>",
+      "storage nodes of the replicas, preferred leader first, partition by partition, such as 1:2:3,2:3:1",
+    )
     .option("-c, --config <name=value>", "a setting by Kafka's name; may be repeated", collect)
     .option("--if-not-exists", "no error when the topic exists")
     .option("--validate-only", "check everything and create nothing")
@@ -29,6 +33,7 @@ function addCreate(topic: Command, { environment, run }: CommandTree): void {
       examples([
         "ottla topic create orders -p 4",
         "ottla topic create logs -p 12 -c retention.ms=86400000 -c compression.type=zstd",
+        "ottla topic create audit --replica-assignment 1:2:3,2:3:1",
       ]),
     )
     .action(

@@ -11,6 +11,7 @@ import { formatBytes, formatSeconds, parseCount } from "../units.ts";
 export interface CreateFlags extends OutputFlags {
   readonly partitions?: string;
   readonly replicationFactor?: string;
+  readonly replicaAssignment?: string;
   readonly config?: readonly string[];
   readonly ifNotExists?: boolean;
   readonly validateOnly?: boolean;
@@ -27,6 +28,8 @@ export async function createTopic(
     partitions: flags.partitions === undefined ? undefined : parseCount("-p", flags.partitions, 1),
     replicationFactor:
       flags.replicationFactor === undefined ? undefined : parseCount("-r", flags.replicationFactor, 1),
+    assignments:
+      flags.replicaAssignment === undefined ? undefined : parseAssignments(flags.replicaAssignment),
     configs: Object.fromEntries(pairs("-c", flags.config)),
     validateOnly: flags.validateOnly === true,
   };
@@ -47,6 +50,13 @@ export async function createTopic(
     }
     return ExitCode.ok;
   });
+}
+
+/** As kafka-topics takes it: partitions between commas, the nodes of their replicas between colons. */
+function parseAssignments(text: string): number[][] {
+  return text
+    .split(",")
+    .map((replicas) => replicas.split(":").map((nodeId) => parseCount("--replica-assignment", nodeId)));
 }
 
 export interface ListFlags extends OutputFlags {

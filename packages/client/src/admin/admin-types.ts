@@ -9,6 +9,11 @@ export interface CreateTopicInput {
   readonly partitions?: number | undefined;
   /** Absent: the cluster's default.replication.factor. */
   readonly replicationFactor?: number | undefined;
+  /**
+   * The storage nodes of each partition's replicas, the preferred leader first. Absent: the cluster places
+   * them. The numbers of partitions and replicas follow from it.
+   */
+  readonly assignments?: readonly (readonly number[])[] | undefined;
   readonly configs?: TopicConfig | undefined;
   /** Check everything and create nothing. */
   readonly validateOnly?: boolean | undefined;

@@ -54,7 +54,8 @@ export class Admin {
   async createTopic(input: CreateTopicInput): Promise<TopicDescription> {
     const { name, partitions = 0, replicationFactor = 0, validateOnly = false } = input;
     const configs = configTexts(input.configs);
-    const request = { name, partitions, replicationFactor, configs, validateOnly };
+    const assignments = (input.assignments ?? []).map((replicas) => ({ replicas: [...replicas] }));
+    const request = { name, partitions, replicationFactor, configs, validateOnly, assignments };
     const { topic } = await this.#admin.createTopic(request, this.#callOptions);
     return describeTopic(topic, name);
   }

@@ -40,9 +40,10 @@ export async function createTopic(
     LIMITS.replicationFactor,
   );
   checkConfigs("configs", configs);
+  const assignments = checkAssignments(request);
   await refuseWhenDisksAreFull(options);
   const created = await options.controller.call((client) =>
-    client.createTopic({ name, partitions, replicationFactor, configs, validateOnly }),
+    client.createTopic({ name, partitions, replicationFactor, configs, validateOnly, assignments }),
   );
   if (validateOnly) {
     const planned = Array.from({ length: created.partitions }, (_, partition) => ({ partition, leader: -1 }));
@@ -50,6 +51,16 @@ export async function createTopic(
     return { topic: { name, partitions: planned, configs: described } };
   }
   return { topic: await settled(options, name, created.revision, context) };
+}
+
+/** That they are not too many; whether they can be is for the coordinator to say. */
+function checkAssignments({ assignments }: CreateTopicRequest): { replicas: number[] }[] {
+  if (assignments.length === 0) return [];
+  checkCount("assignments", assignments.length, LIMITS.partitions);
+  return assignments.map(({ replicas }, partition) => {
+    checkCount(`assignments[${partition}].replicas`, replicas.length, LIMITS.replicationFactor);
+    return { replicas };
+  });
 }
 
 export async function createPartitions(
