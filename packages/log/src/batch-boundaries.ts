@@ -1,5 +1,6 @@
 import { BatchScanner, type ScanStep } from "./batch-scanner.ts";
 import type { Segment } from "./segment.ts";
+import { intactBatches } from "./segment-batches.ts";
 
 /** A place between two batches: an offset, and where it is in the file. */
 export interface BatchBoundary {
@@ -38,23 +39,24 @@ export async function findBoundary(
   }
 }
 
-/** Where the batch begins that holds the log start, which lies inside one after `DeleteRecords`. */
+/**
+ * Where the batch begins that holds the log start, which lies inside one after `DeleteRecords`. Damage below
+ * it is nobody's loss any more, and must not hide it.
+ */
 export async function findFirstBatch(segments: readonly Segment[], logStartOffset: number): Promise<number> {
   const segment = segments.findLast(({ baseOffset }) => baseOffset <= logStartOffset);
   if (segment === undefined || segment.baseOffset === logStartOffset) return logStartOffset;
-  const lease = await segment.openLog("read");
-  try {
-    const scanner = new BatchScanner({ file: lease.file, position: 0, endPosition: segment.writtenBytes });
-    let step = await firstStep(segment, scanner, logStartOffset);
-    for (; step.kind === "batch"; step = await scanner.next()) {
-      const { baseOffset, lastOffset } = step.header;
-      if (lastOffset >= logStartOffset) return Math.min(baseOffset, logStartOffset);
+  const entry = await segment.offsetIndex.lookup(logStartOffset - 1);
+  const isWithin = entry !== undefined && entry.position >= 0 && entry.position < segment.writtenBytes;
+  for (const position of isWithin ? [entry.position, 0] : [0]) {
+    for await (const { header } of intactBatches(segment, position)) {
+      // The index is wrong: from the beginning, then.
+      if (position > 0 && header.baseOffset > logStartOffset) break;
+      if (header.lastOffset >= logStartOffset) return Math.min(header.baseOffset, logStartOffset);
     }
-    // Nothing holds it: the log ends there, or is damaged, and then nobody can start there.
-    return logStartOffset;
-  } finally {
-    lease.release();
   }
+  // Nothing holds it: the log ends there, or that batch is damaged, and then nobody can start there.
+  return logStartOffset;
 }
 
 /** The batch that the index names before `offset`; the segment's first when the index is wrong. */

@@ -91,6 +91,16 @@ test("a log start at a batch's beginning or at the log's end is where a new repl
   expect(log.firstBatchOffset).toBe(4);
 });
 
+test("damage below the log start does not hide the batch that holds it", async () => {
+  const fixture = new TestLog();
+  const log = await fixture.open();
+  for (const texts of [["a"], ["b", "c", "d"], ["e"]]) fixture.append(log, texts);
+  await log.flush();
+  fixture.disk.flipBit(`${fixture.directory}/00000000000000000000.log`, { position: 30 });
+  await log.deleteRecordsBefore(2);
+  expect([log.firstBatchOffset, log.logStartOffset]).toEqual([1, 2]);
+});
+
 test("a replica whose log start lies in a batch fills it again, and shows nothing below (R14)", async () => {
   const { log: leader } = await led();
   const other = new TestLog();

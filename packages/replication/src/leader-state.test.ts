@@ -165,7 +165,11 @@ describe("a log start inside a batch", () => {
     expect(leader.onFollowerUpdate(none, 0)).toMatchObject([
       { answer: { outcome: { kind: "outOfRange", restartOffset: 1 }, logStartOffset: 2 } },
     ]);
-    const anew = { ...none, positionVersion: 2, position: { offset: 1, lastEpoch: -1 } };
+    const within = { ...none, positionVersion: 2, position: { offset: 2, lastEpoch: -1 } };
+    expect(leader.onFollowerUpdate(within, 0)).toMatchObject([
+      { answer: { outcome: { kind: "outOfRange", restartOffset: 1 } } },
+    ]);
+    const anew = { ...none, positionVersion: 3, position: { offset: 1, lastEpoch: -1 } };
     expect(leader.onFollowerUpdate(anew, 0)).toMatchObject([
       { fromOffset: 1, answer: { outcome: { kind: "accepted" } } },
     ]);

@@ -273,10 +273,10 @@ export class LeaderState {
     if (this.#mutants.has("agreement-unchecked")) return { kind: "accepted" };
     const { logStartOffset } = this.#log;
     const restartOffset = this.#log.firstBatchOffset ?? logStartOffset;
-    // At the log start nobody can tell any more whether the follower's records below are
-    // the leader's: it is to forget them, as the leader did.
-    const isUnknown = offset <= logStartOffset && lastEpoch !== NO_EPOCH;
-    if (offset < restartOffset || isUnknown) return { kind: "outOfRange", restartOffset };
+    // At the log start nobody can tell any more whether the follower's records below are the leader's: it is
+    // to forget them, as the leader did. And inside of the batch that holds it, it could not take that batch.
+    const mayGoOn = offset > logStartOffset || (offset === restartOffset && lastEpoch === NO_EPOCH);
+    if (!mayGoOn) return { kind: "outOfRange", restartOffset };
     if (logsAgree(this.#log, offset, lastEpoch)) return { kind: "accepted" };
     return { kind: "diverging", end: divergingEpoch(this.#log, lastEpoch) };
   }
