@@ -220,7 +220,7 @@ export class DiskReplicas {
     const { durable } = this.#refreshed(nodeId, name);
     const files = this.#options.machines[nodeId]?.disk.inspect(directoryOf(name), "durable", ".log") ?? [];
     const sizeBytes = files.reduce((sum, file) => sum + file.bytes().length, 0);
-    if (sizeBytes !== durable.sizeBytes) return false;
+    if (sizeBytes !== durable.sizeBytes || !durable.isWhole) return false;
     const end = Math.min(durable.endOffset ?? 0, this.committed(name).endOffset);
     return this.lacks(nodeId, name, end) === undefined;
   }

@@ -75,6 +75,14 @@ export class LogMirror {
     return end;
   }
 
+  /** Whether all that was read can be read in one go: a wrong base offset, outside the CRC, leaves a gap. */
+  get isWhole(): boolean {
+    const last = this.#names
+      .map((name) => this.#segments.get(name)?.batches.at(-1))
+      .findLast((batch) => batch !== undefined);
+    return last === undefined || last.lastOffset + 1 === this.endOffset;
+  }
+
   /** Of the batches that were read. */
   get sizeBytes(): number {
     let sizeBytes = 0;
