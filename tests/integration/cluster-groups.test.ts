@@ -14,8 +14,8 @@ class Member {
   readonly #consumer;
   readonly #running: Promise<void>;
 
-  constructor(ottla: Ottla, group: string) {
-    this.#consumer = ottla.consumer({ group, topics: ["orders"] });
+  constructor(ottla: Ottla, group: string, topic = "orders") {
+    this.#consumer = ottla.consumer({ group, topics: [topic] });
     this.#running = this.#consumer.run(({ value }) => {
       this.values.add(Number(Buffer.from(value ?? []).toString()));
       for (const wake of this.#waiting.splice(0)) wake();
@@ -112,5 +112,30 @@ describe.runIf(haveEtcd())("groups in a cluster of processes", () => {
     await cluster.node("gateway", 1).launch();
     await moreComes();
     expect(await goneBack(before)).toEqual([]);
+  });
+
+  test("a topic under the name of one that was deleted meanwhile is read from its beginning", async () => {
+    const owners = [1, 2].map((nodeId) => cluster.node("group-coordinator", nodeId));
+    const values = ["0", "1", "2"];
+    const write = async (): Promise<void> => {
+      await ottla.admin().createTopic({ name: "again", partitions: 1 });
+      const producer = ottla.producer({ lingerMs: 0 });
+      for (const value of values) await producer.send({ topic: "again", value });
+      await producer.close();
+    };
+    const readAll = async (): Promise<void> => {
+      const member = new Member(ottla, "again", "again");
+      await member.until(values.length);
+      await member.close();
+    };
+    await write();
+    await readAll();
+    // Nobody who could take the deleted topic's offsets away sees that it is deleted.
+    await Promise.all(owners.map((owner) => owner.end("SIGKILL")));
+    await ottla.admin().deleteTopic("again");
+    await write();
+    await Promise.all(owners.map((owner) => owner.launch()));
+    expect((await ottla.groups().describe("again")).offsets).toEqual([]);
+    await readAll();
   });
 });

@@ -205,6 +205,13 @@ describe("classic groups over Kafka's protocol", () => {
     const { kafka } = await startKafkaNode();
     await createTopic(kafka, "t");
     expect((await joinWith(kafka, 9, { groupId: "" })).errorCode).toBe(CODES.invalidGroupId);
+    const nameless = { groupId: "", generationId: 1, memberId: "m" };
+    expect((await kafka.call(heartbeat, 4, nameless)).errorCode).toBe(CODES.invalidGroupId);
+    expect((await kafka.call(syncGroup, 5, { ...nameless, assignments: [] })).errorCode).toBe(
+      CODES.invalidGroupId,
+    );
+    const leaving = { ...nameless, members: [{ memberId: "m" }] };
+    expect((await kafka.call(leaveGroup, 5, leaving)).errorCode).toBe(CODES.invalidGroupId);
     expect((await joinWith(kafka, 9, { sessionTimeoutMs: 1 })).errorCode).toBe(CODES.invalidSessionTimeout);
     expect((await joinWith(kafka, 9, { memberId: "unheard-of" })).errorCode).toBe(CODES.unknownMember);
     const { memberId, generationId } = await stableMember(kafka, { groupInstanceId: "i" });

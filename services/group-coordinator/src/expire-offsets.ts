@@ -24,12 +24,12 @@ export async function expireOffsets(table: GroupTable, signal: AbortSignal): Pro
 
 async function expireGroup(table: GroupTable, group: Group): Promise<void> {
   if (table.find(group.groupId) !== group) return;
-  const { clock, limits, isDeleted, journal } = table.options;
+  const { clock, limits, journal } = table.options;
   const nowMs = clock.now();
   const gone: OffsetPlace[] = [];
   for (const { topic, partition, committed } of group.offsets.committed()) {
     const isOver =
-      (committed.topicId !== undefined && isDeleted(committed.topicId)) ||
+      isOfDeletedTopic(table, topic, committed, nowMs) ||
       isExpired(group, topic, committed, nowMs, limits.offsetsRetentionMs);
     if (isOver) gone.push({ topic, partition });
   }
@@ -38,6 +38,23 @@ async function expireGroup(table: GroupTable, group: Group): Promise<void> {
   const tombstones = tombstonesOf(group);
   table.remove(group);
   if (tombstones.length > 0) await journal.append(tombstones);
+}
+
+/**
+ * The tombstone in the metadata says it; when that has gone too, another topic under the same name does. An
+ * offset that is new may be of a topic that this node has yet to hear of.
+ */
+function isOfDeletedTopic(
+  { options: { isDeleted, catalog, limits } }: GroupTable,
+  topic: string,
+  { topicId, committedAtMs }: CommittedOffset,
+  nowMs: number,
+): boolean {
+  if (topicId === undefined) return false;
+  if (isDeleted(topicId)) return true;
+  const now = catalog.find(topic);
+  const isNew = nowMs - committedAtMs < limits.offsetsRetentionCheckIntervalMs;
+  return now !== undefined && now.topicId !== topicId && !isNew;
 }
 
 function isExpired(

@@ -21,7 +21,7 @@ import { describeGroup, listGroups } from "./describe-groups.ts";
 import { fetchOffsets } from "./fetch-offsets.ts";
 import type { GroupLimits } from "./group-limits.ts";
 import type { DescribedMember } from "./group-membership.ts";
-import type { GroupTable } from "./group-table.ts";
+import { checkGroupId, type GroupTable } from "./group-table.ts";
 import {
   heartbeatMixedGroup,
   joinMixedGroup,
@@ -101,7 +101,10 @@ function classicMethods({
   limits,
   random,
 }: GroupCoordinatorServiceOptions): Pick<Methods, "joinGroup" | "syncGroup" | "heartbeat" | "leaveGroup"> {
-  const tableOf = (groupId: string): GroupTable => partitions.tableOf(groupId);
+  const tableOf = (groupId: string): GroupTable => {
+    checkGroupId(groupId);
+    return partitions.tableOf(groupId);
+  };
   return {
     joinGroup: async (request) => {
       const table = tableOf(request.groupId);

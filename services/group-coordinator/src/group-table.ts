@@ -239,7 +239,8 @@ export class GroupTable {
 
 const NO_TOPIC_ID = "00000000-0000-0000-0000-000000000000";
 
-function checkGroupId(groupId: string): void {
+/** Throws INVALID_GROUP_ID. */
+export function checkGroupId(groupId: string): void {
   if (groupId !== "" && Buffer.byteLength(groupId) <= MAX_ID_BYTES) return;
   throw new OttlaError("INVALID_GROUP_ID", `a group's id must have 1 to ${MAX_ID_BYTES} bytes`, {
     metadata: { field: "group_id", limit: String(MAX_ID_BYTES) },

@@ -5,7 +5,7 @@ import { type CommitRequest, commitOffsets, type OffsetToCommit } from "./commit
 import { deleteGroup, deleteOffsets } from "./delete-groups.ts";
 import { expireOffsets } from "./expire-offsets.ts";
 import { fetchOffsets } from "./fetch-offsets.ts";
-import { GROUP, TestGroups } from "./test-groups.ts";
+import { GROUP, TestGroups, topicIdOf } from "./test-groups.ts";
 
 const DAY_MS = 86_400_000;
 const TOPIC_ID = "0b0b0b0b-0000-4000-8000-000000000001";
@@ -126,6 +126,19 @@ describe("committed offsets", () => {
     groups.clock.jump(8 * DAY_MS);
     await expireOffsets(groups.table, NEVER);
     expect(committed(groups)).toEqual({ "t-0": 1 });
+  });
+
+  test("of a deleted topic go when another topic has its name, though its tombstone has gone", async () => {
+    const groups = new TestGroups();
+    groups.catalog.set("t", 1);
+    await commit(groups, [offset(0, 1)]);
+    // So soon it may be the catalog that is behind.
+    await expireOffsets(groups.table, NEVER);
+    expect(committed(groups)).toEqual({ "t-0": 1 });
+    await commit(groups, [offset(1, 2, { topicId: topicIdOf("t") })]);
+    groups.clock.jump(600_000);
+    await expireOffsets(groups.table, NEVER);
+    expect(committed(groups)).toEqual({ "t-1": 2 });
   });
 
   test("can be deleted where nobody consumes the topic, and with an empty group", async () => {

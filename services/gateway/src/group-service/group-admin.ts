@@ -5,6 +5,7 @@ import type { PartitionOffset } from "@ottla/proto/ottla/v1/group";
 import type { GroupRouter, PartitionRouter } from "@ottla/routing";
 import { type CallContext, traceMetadata } from "@ottla/rpc";
 import { checkCount, checkOffset, checkPartition, LIMITS } from "../checks.ts";
+import { currentOffsets } from "../current-offsets.ts";
 import type { Topics } from "../topics.ts";
 
 export interface GroupAdminOptions {
@@ -34,7 +35,8 @@ export async function describeGroup(options: GroupAdminOptions, groupId: string,
   const members = described.members.map((member) => ({ member, partitions: partitionsOf(member) }));
   const owners = new Map<string, string>();
   const places = new Map<string, Place & { readonly offset: bigint }>();
-  for (const { topic, partition, offset } of fetched.offsets) {
+  for (const { topic, partition, offset } of await currentOffsets(options.topics, fetched.offsets)) {
+    if (offset < 0n) continue;
     places.set(keyOf({ topic, partition }), { topic, partition, offset });
   }
   for (const { member, partitions } of members) {

@@ -67,7 +67,12 @@ export class GroupOffsets {
     const places = partitions.map(({ topic, partition }) => ({ topic, partition }));
     const request = { groupId: group, memberEpoch: -1, all: false, partitions: places };
     const { offsets } = await groups.call(group, (owner) => owner.fetchOffsets(request, { signal }), signal);
-    return partitions.map((_, index) => Number(offsets[index]?.offset ?? -1n));
+    return partitions.map(({ topicId }, index) => {
+      const committed = offsets[index];
+      // One of a deleted topic says nothing about its successor under the same name.
+      const isOfOther = committed !== undefined && committed.topicId !== "" && committed.topicId !== topicId;
+      return committed === undefined || isOfOther ? -1 : Number(committed.offset);
+    });
   }
 
   async #run(signal: AbortSignal): Promise<void> {

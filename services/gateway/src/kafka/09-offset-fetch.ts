@@ -2,6 +2,7 @@
  * OffsetFetch (9), versions 1 to 10: committed offsets of groups.
  *
  * - Without a list of topics all offsets of the group are given. A partition without one has -1.
+ * - Of a deleted topic that has a successor under its name there are none.
  * - From version 8 on many groups are asked for at once; from 9 on members of KIP-848
  *   groups show their epoch; version 10 names topics by their id.
  *
@@ -10,6 +11,7 @@
 import { OttlaError } from "@ottla/errors";
 import { offsetFetch, type RequestOf, type ResponseOf, ZERO_UUID } from "@ottla/kafka-protocol";
 import type { CommittedOffset } from "@ottla/proto/ottla/internal/v1/groups";
+import { currentOffsets } from "../current-offsets.ts";
 import { itemErrorCode, outcomeOf } from "./group-requests.ts";
 import { type AnyKafkaHandler, type KafkaRequestContext, kafkaHandler } from "./handler.ts";
 import { type KafkaFailure, NO_ERROR } from "./kafka-failures.ts";
@@ -86,7 +88,7 @@ async function fetchGroup(
     services.groups.call(groupId, (owner) => owner.fetchOffsets(request, { signal }), signal),
   );
   if (outcome.failure !== undefined) return refused(group, outcome.failure);
-  const { offsets } = outcome.result;
+  const offsets = await currentOffsets(services.topics, outcome.result.offsets);
   if (group.topics === null) {
     return { groupId, topics: allTopics(services, offsets, hasIds), errorCode: NO_ERROR };
   }
@@ -115,6 +117,7 @@ function allTopics(
 ): TopicResponse[] {
   const topics = new Map<string, TopicResponse["partitions"][number][]>();
   for (const offset of offsets) {
+    if (offset.offset < 0n && offset.topicId === "") continue;
     const partitions = topics.get(offset.topic) ?? [];
     partitions.push(partitionOf(offset.partition, offset));
     topics.set(offset.topic, partitions);
