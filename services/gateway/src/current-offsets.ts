@@ -3,10 +3,10 @@ import type { CommittedOffset } from "@ottla/proto/ottla/internal/v1/groups";
 import type { Topics } from "./topics.ts";
 
 /**
- * Offsets as they count now: of a topic that was deleted, and has a successor under its name, a group has none,
- * or it would pass over what is in the new one. Its owner removes such offsets when it hears of the deletion,
- * which may be later than a client asks: it may have been away meanwhile. Throws METADATA_UNAVAILABLE
- * where only the store could tell which of two topics is the newer one.
+ * Offsets as they count now: of a topic that was deleted, and has a successor under its name, a group has
+ * none, or it would pass over what is in the new one. Its owner removes such offsets when it hears of the
+ * deletion, which may be later than a client asks: it may have been away meanwhile. Throws
+ * METADATA_UNAVAILABLE where only the store could tell which of two topics is the newer one.
  */
 export async function currentOffsets(
   topics: Topics,
