@@ -200,6 +200,16 @@ describe("a classic group", () => {
     expect(await refusalOf(() => groups.join({ sessionTimeoutMs: 10 }))).toBe("INVALID_SESSION_TIMEOUT");
   });
 
+  test("members say no more than a group can store, each alone and all together", async () => {
+    const saying = (mebibytes: number) => [{ name: "range", metadata: new Uint8Array(mebibytes << 20) }];
+    const groups = new TestGroups();
+    expect(await refusalOf(() => groups.join({ protocols: saying(17) }))).toBe("INVALID_REQUEST");
+    const { memberId } = await groups.join({ protocols: saying(9) });
+    expect(await refusalOf(() => groups.join({ protocols: saying(9) }))).toBe("GROUP_MAX_SIZE_REACHED");
+    // What it says anew stands for what it said.
+    expect(await groups.join({ memberId, protocols: saying(10) })).toMatchObject({ generation: 2 });
+  });
+
   test("a new owner knows members, generation and assignments, and gives them a session's time", async () => {
     const groups = new TestGroups();
     const member = await groups.stableMember({ instanceId: "a" });

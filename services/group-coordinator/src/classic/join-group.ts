@@ -1,7 +1,7 @@
 import { invalidRequest, OttlaError } from "@ottla/errors";
 import type { Random } from "@ottla/runtime";
 import type { GroupJournal } from "../group-journal.ts";
-import { type GroupLimits, MAX_ID_BYTES } from "../group-limits.ts";
+import { type GroupLimits, MAX_ID_BYTES, MAX_PROTOCOLS_BYTES } from "../group-limits.ts";
 import { groupIsGone, unknownMember } from "./classic-errors.ts";
 import { ClassicMember, type JoinOutcome, type MemberProtocol } from "./classic-member.ts";
 import type { ClassicRebalance } from "./classic-rebalance.ts";
@@ -27,7 +27,8 @@ export interface JoinContext {
 }
 
 /**
- * Throws INVALID_SESSION_TIMEOUT for a session that is too short or too long, INVALID_REQUEST for long names.
+ * Throws INVALID_SESSION_TIMEOUT for a session that is too short or too long, INVALID_REQUEST for long names
+ * and for protocols that no group can store.
  */
 export function checkJoin(request: JoinRequest, limits: GroupLimits): void {
   const { client, instanceId, protocolType, protocols } = request;
@@ -42,6 +43,13 @@ export function checkJoin(request: JoinRequest, limits: GroupLimits): void {
     if (name !== undefined && Buffer.byteLength(name) > MAX_ID_BYTES) {
       throw invalidRequest("protocols", `a name is longer than ${MAX_ID_BYTES} bytes`, MAX_ID_BYTES);
     }
+  }
+  if (sizeOf(protocols) > MAX_PROTOCOLS_BYTES) {
+    throw invalidRequest(
+      "protocols",
+      `have more than ${MAX_PROTOCOLS_BYTES} bytes together`,
+      MAX_PROTOCOLS_BYTES,
+    );
   }
   const { minSessionTimeoutMs: min, maxSessionTimeoutMs: max } = limits;
   const { sessionTimeoutMs } = request;
@@ -62,6 +70,7 @@ export function joinGroup(
   const { group } = rebalance;
   if (group.state === "Dead") throw groupIsGone(group.groupId);
   checkRoom(rebalance, request.memberId, context.limits);
+  checkProtocolsSize(rebalance, request, context.limits);
   if (!group.supports(request.protocolType, request.protocols)) {
     throw new OttlaError(
       "INCONSISTENT_GROUP_PROTOCOL",
@@ -86,6 +95,29 @@ function checkRoom({ group }: ClassicRebalance, memberId: string, { maxSize }: G
       metadata: { limit: String(maxSize) },
     },
   );
+}
+
+/** Throws GROUP_MAX_SIZE_REACHED where the group would have more to keep of its members than it can store. */
+function checkProtocolsSize(
+  { group }: ClassicRebalance,
+  { memberId, instanceId, protocols }: JoinRequest,
+  { maxSize }: GroupLimits,
+): void {
+  let bytes = sizeOf(protocols);
+  // Small ones are bounded by the count of members: most joins need not look at all the others.
+  if (bytes <= MAX_PROTOCOLS_BYTES / maxSize) return;
+  const replacedId = instanceId === undefined ? memberId : group.staticMemberId(instanceId);
+  for (const member of group.members()) if (member.memberId !== replacedId) bytes += sizeOf(member.protocols);
+  if (bytes <= MAX_PROTOCOLS_BYTES) return;
+  throw new OttlaError(
+    "GROUP_MAX_SIZE_REACHED",
+    `the members' protocols have more than ${MAX_PROTOCOLS_BYTES} bytes together: subscribe to fewer topics`,
+    { metadata: { limit: String(MAX_PROTOCOLS_BYTES) } },
+  );
+}
+
+function sizeOf(protocols: readonly MemberProtocol[]): number {
+  return protocols.reduce((bytes, { name, metadata }) => bytes + name.length + metadata.byteLength, 0);
 }
 
 function joinNewMember(
