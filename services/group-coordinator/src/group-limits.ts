@@ -16,8 +16,8 @@ export interface GroupLimits {
 export const MAX_ID_BYTES = 4_096;
 
 /**
- * What all members of a classic group say in their protocols. A group is stored as one record of at most 8 MiB,
- * with what its members say in one protocol; most offer two of them. More could never be stored, and would lie
- * in memory for as long as the members' sessions.
+ * What all members of a classic group say in their protocols. A group is stored as one record of at most
+ * 8 MiB, with what its members say in one protocol; most offer two of them. More could never be stored, and
+ * would lie in memory for as long as the members' sessions.
  */
 export const MAX_PROTOCOLS_BYTES = 16 * 1024 * 1024;
