@@ -20,11 +20,13 @@ interface DiskReplica {
   /** Up to there what is durable was compared with what is committed. */
   comparedTo: number;
   /** Why it may lack records: until it is no member any more, or has them again. */
-  excuse: "lost" | "damaged" | undefined;
+  excuse: "lost" | "emptied" | "damaged" | undefined;
   /** A wrong epoch is outside the CRC: whether it is there still can be told when that much is committed. */
   damagedBelow: number;
   /** The directory that was lost: until the coordinator knows another one, the node may still be taken in. */
   lostDirectory: string | undefined;
+  /** The registration under which the partition's files were lost; the same. */
+  emptiedNodeEpoch: number | undefined;
 }
 
 export interface OffsetRange {
@@ -44,6 +46,8 @@ export class DiskReplicas {
   readonly #committed = new Map<string, CommittedLog>();
   /** By node, then by name. */
   readonly #disks: Map<string, DiskReplica>[] = [];
+  /** By node: which of its directories was lost last. */
+  readonly #lostDirectories = new Map<number, string>();
   /** While an operator gives up copies of his own accord. */
   mustStayWhole = false;
 
@@ -117,10 +121,12 @@ export class DiskReplicas {
   /** Its whole disk is gone. */
   lostDisk(nodeId: number): void {
     const { metadata } = this.#options;
+    const directory = metadata.knownDirectoryOf(nodeId);
+    if (directory !== undefined) this.#lostDirectories.set(nodeId, directory);
     for (const [name] of metadata.partitions()) {
       const disk = this.#disk(nodeId, name);
       disk.excuse = "lost";
-      disk.lostDirectory = metadata.knownDirectoryOf(nodeId);
+      disk.lostDirectory = directory;
     }
   }
 
@@ -133,6 +139,13 @@ export class DiskReplicas {
     // A file may have been deleted, without that being durable yet.
     const visible = this.#visible(nodeId, name);
     return [...durable.placesBefore(recoveryPoint)].filter(({ file }) => visible.hasFile(file));
+  }
+
+  /** The partition's files are about to go, and nothing else. */
+  emptied(nodeId: number, name: string): void {
+    const disk = this.#refreshed(nodeId, name);
+    disk.excuse = "emptied";
+    disk.emptiedNodeEpoch = this.#options.metadata.lastNodeEpochOf(nodeId);
   }
 
   /** A bit of the replica is wrong. */
@@ -159,12 +172,19 @@ export class DiskReplicas {
     for (const [name, state] of this.#options.metadata.partitions()) {
       if (only !== undefined && name !== only) continue;
       const { eligibleReplicas, isr, minInsyncReplicas, replicas } = state;
-      if (replicas.some((replica) => this.isExcused(replica, name))) return false;
+      if (replicas.some((replica) => this.isExcused(replica, name) || this.#isLossUnknown(replica)))
+        return false;
       if (!replicas.includes(nodeId)) continue;
       const others = [...isr, ...eligibleReplicas].filter((member) => member !== nodeId);
       if (minInsyncReplicas < 2 || others.length === 0) return false;
     }
     return true;
+  }
+
+  /** Its disk is lost, and the coordinator has not dealt with that: it counts on it in new partitions, too. */
+  #isLossUnknown(nodeId: number): boolean {
+    const lost = this.#lostDirectories.get(nodeId);
+    return lost !== undefined && this.#options.metadata.knownDirectoryOf(nodeId) === lost;
   }
 
   /** Who is in sync and eligible has changed, or more was committed: whose excuse is over? */
@@ -173,6 +193,9 @@ export class DiskReplicas {
     if (disk.excuse === undefined) return;
     if (disk.excuse === "lost") {
       const isKnown = this.#options.metadata.knownDirectoryOf(nodeId) !== disk.lostDirectory;
+      if (isKnown && !isMember) disk.excuse = undefined;
+    } else if (disk.excuse === "emptied") {
+      const isKnown = this.#options.metadata.lastNodeEpochOf(nodeId) !== disk.emptiedNodeEpoch;
       if (isKnown && !isMember) disk.excuse = undefined;
     } else if (this.committed(name).endOffset < disk.damagedBelow) {
       return;
@@ -291,6 +314,7 @@ export class DiskReplicas {
         excuse: undefined,
         damagedBelow: 0,
         lostDirectory: undefined,
+        emptiedNodeEpoch: undefined,
       };
       disks.set(name, disk);
     }

@@ -280,8 +280,8 @@ function losePartition(context: FaultContext): boolean {
   const directory = directoryOf(name);
   if (machine.disk.inspect(directory, "durable").length === 0) return false;
   machine.node.crash("power");
+  disks.emptied(machine.node.nodeId, name);
   machine.disk.loseDirectory(directory);
-  disks.damaged(machine.node.nodeId, name);
   later(between(random, 50, 4_000), () => machine.node.start());
   return true;
 }

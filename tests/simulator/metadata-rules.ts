@@ -75,6 +75,11 @@ export class MetadataRules {
     return this.#nodes.get(nodeId)?.knownDirectoryId;
   }
 
+  /** The registration that the coordinator has dealt with last; undefined for a new node. */
+  lastNodeEpochOf(nodeId: number): number | undefined {
+    return this.#nodes.get(nodeId)?.lastNodeEpoch;
+  }
+
   #onEvents(events: readonly WatchEvent[], revision: number): void {
     this.version += 1;
     try {
