@@ -158,9 +158,13 @@ export class Clients {
     this.pending -= 1;
     simulation.say(name, () => `${value} failed at ${topic}-${partition}: ${describe(thrown)}`);
     if (name.startsWith(WEAK)) return;
-    // A replica that began at the log start knows nothing of what was stored below it (docs/robustness.md).
-    const isForgotten = thrown instanceof OttlaError && thrown.code === "OUT_OF_ORDER_SEQUENCE_NUMBER";
-    if (isForgotten && this.#options.history.isDeleted(topic, partition, value)) return;
+    // A replica that began at the log start, or found damage below it, knows nothing of what was stored there
+    // (docs/robustness.md).
+    const { history } = this.#options;
+    const mayBeForgotten =
+      history.isDeleted(topic, partition, value) || history.isForgotten(topic, partition, name);
+    const isOutOfOrder = thrown instanceof OttlaError && thrown.code === "OUT_OF_ORDER_SEQUENCE_NUMBER";
+    if (isOutOfOrder && mayBeForgotten) return;
     simulation.scheduler.fail(
       new RuleBroken("R11", `${value} failed at ${topic}-${partition}: ${describe(thrown)}`),
     );

@@ -82,6 +82,14 @@ export class History {
     return known.entries().some(([offset, stored]) => stored === value && offset < deletedBefore);
   }
 
+  /** All of the producer's records that somebody has seen are below what was asked to be deleted. */
+  isForgotten(topic: string, partition: number, producer: string): boolean {
+    const { known, deletedBefore } = this.#of(topic, partition);
+    return known.entries().every(([offset, value]) => {
+      return offset < deletedBefore || parseValue(value).producer !== producer;
+    });
+  }
+
   deletedTo(topic: string, partition: number): number {
     return this.#of(topic, partition).deletedTo;
   }
