@@ -7,6 +7,8 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { Ottla } from "@ottla/client";
 import { systemClock } from "@ottla/runtime";
 import { OttlaCluster, type OttlaNode } from "@ottla/tests/support/ottla-cluster";
@@ -18,6 +20,7 @@ const RECORD_BYTES = 1_000;
 /** Of one client; another follows it, so connections come and go too. */
 const RECORDS_OF_A_CLIENT = 5_000_000;
 const SAMPLE_MS = 1_000;
+const PART_SECONDS = 30;
 const KEPT = { "retention.bytes": `${256 << 20}`, "segment.bytes": `${64 << 20}` };
 
 const lengthMs = Number(process.argv[2] ?? 150) * 1_000;
@@ -83,6 +86,28 @@ function sayMemory(node: OttlaNode, all: readonly Sample[]): void {
   say(`${node.name}: ${quarters} MB quarter by quarter, ${most} at the most, ${growth} MB a minute`);
 }
 
+/** Of the gateway, 30 seconds a line: medians, and the least of what is in use, which garbage does not blur. */
+function sayParts(watched: string): void {
+  const rows = watched
+    .trim()
+    .split("\n")
+    .map((line) => line.split(" ").map(Number));
+  const column = (of: readonly (readonly number[])[], index: number): number[] =>
+    of.map((row) => row[index] ?? Number.NaN).toSorted((a, b) => a - b);
+  const median = (of: readonly (readonly number[])[], index: number): string =>
+    (column(of, index)[of.length >> 1] ?? Number.NaN).toFixed(0);
+  const least = (of: readonly (readonly number[])[], index: number): string =>
+    (column(of, index)[0] ?? Number.NaN).toFixed(0);
+  say("gateway: seconds, resident, heap in use (least), heap, outside it (least), array buffers (least)");
+  for (let from = 0; from < rows.length; from += PART_SECONDS) {
+    const of = rows.slice(from, from + PART_SECONDS);
+    say(
+      `${from}: ${median(of, 0)}, ${median(of, 1)} (${least(of, 1)}), ${median(of, 2)}, ` +
+        `${median(of, 3)} (${least(of, 3)}), ${median(of, 4)} (${least(of, 4)})`,
+    );
+  }
+}
+
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
@@ -95,6 +120,12 @@ const cluster = await OttlaCluster.start({
   gateways: 1,
 });
 const gateway = cluster.node("gateway", 1);
+// Started again with a look at itself.
+const watchFile = join(cluster.directory, "gateway-memory");
+gateway.environment["NODE_OPTIONS"] = `--import ${join(root, "bench/memory-watch.ts")}`;
+gateway.environment["MEMORY_WATCH"] = watchFile;
+await gateway.end("SIGTERM");
+await gateway.launch();
 const client = new Ottla({ address: `127.0.0.1:${gateway.grpcPort}` });
 try {
   await client.admin().createTopic({ name: TOPIC, partitions: PARTITIONS, replicationFactor, configs: KEPT });
@@ -108,6 +139,7 @@ try {
   const seconds = (systemClock.monotonic() - startMs) / 1_000;
   say(`${(megabytes / 1e3).toFixed(0)} GB in ${seconds.toFixed(0)} s, ${replicationFactor} replicas`);
   for (const [node, all] of samples) sayMemory(node, all);
+  sayParts(await readFile(watchFile, "utf8"));
 } finally {
   await client.close();
   await cluster.stop();

@@ -25,6 +25,7 @@ const TURNS = 3;
 const GRPC_PORT = 15_961;
 const HTTP_PORT = 15_962;
 const TARGET_RATIO = 2;
+const SHOWN_PAUSES = 3;
 /** Half a second between two looks, and half a second of work for each 120 MB, with a third of the time. */
 const ROUND_SECONDS = 2;
 
@@ -112,17 +113,22 @@ async function metric(name: string): Promise<number> {
 interface Pause {
   readonly pauseMs: number;
   readonly ownMs: number;
+  readonly coreWaitMs: number;
+  readonly collectorMs: number;
+  readonly workMs: number;
 }
 
-/** Of the server's event loop, since this was asked last: see event-loop-watch.ts. */
-async function longestPause(): Promise<Pause> {
+/** What the server's event loop did since this was asked last: see event-loop-watch.ts. */
+async function takePauses(): Promise<string> {
   const lines = (await readFile(watchFile, "utf8").catch(() => "")).split("\n").filter((line) => line !== "");
   await rm(watchFile, { force: true });
-  const pauses = lines.map((line) => JSON.parse(line) as Pause);
-  return {
-    pauseMs: Math.max(0, ...pauses.map(({ pauseMs }) => pauseMs)),
-    ownMs: Math.max(0, ...pauses.map(({ ownMs }) => ownMs)),
-  };
+  const pauses = lines.map((line) => JSON.parse(line) as Pause).toSorted((a, b) => b.pauseMs - a.pauseMs);
+  const workMs = Math.max(0, ...pauses.map((pause) => pause.workMs));
+  const longest = pauses.slice(0, SHOWN_PAUSES).map(({ pauseMs, ownMs, coreWaitMs, collectorMs }) => {
+    const parts = [ownMs, coreWaitMs, collectorMs].map((ms) => ms.toFixed(0)).join(" + ");
+    return `${pauseMs.toFixed(0)} ms (${parts})`;
+  });
+  return `longest work ${workMs.toFixed(0)} ms, longest pauses (own + in line for a core; collector) ${longest.join(", ")}`;
 }
 
 async function processorMs(): Promise<number> {
@@ -151,10 +157,10 @@ try {
   await write(producer, "compacted");
   for (let turn = 0; turn < TURNS; turn += 1) {
     for (const topic of ["kept", "compacted"]) {
-      await longestPause();
+      await takePauses();
       const beforeMs = await processorMs();
       const { latenciesMs, megabytesPerSecond: rate } = await write(producer, topic);
-      const { pauseMs, ownMs } = await longestPause();
+      const pauses = await takePauses();
       const cores = ((await processorMs()) - beforeMs) / turnMs;
       const [p50, p99] = [percentile(latenciesMs, 0.5), percentile(latenciesMs, 0.99)];
       p99s[topic]?.push(p99);
@@ -163,8 +169,7 @@ try {
       const size = topic === "compacted" ? `, ${(bytes / 1e6).toFixed(0)} MB of log left` : "";
       say(
         `${topic}: ${rate.toFixed(1)} MB/s, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, ` +
-          `event loop: longest pause ${pauseMs.toFixed(0)} ms, longest work ${ownMs.toFixed(0)} ms; ` +
-          `${cores.toFixed(2)} cores${size}`,
+          `${cores.toFixed(2)} cores${size}; event loop: ${pauses}`,
       );
     }
   }

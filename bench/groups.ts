@@ -1,9 +1,10 @@
 /**
  * Consumer groups on one node, over Kafka's protocol: commits in a second; a rebalance of 100 members and
- * 1,000 partitions by both protocols; a scrape of 2,000 groups with 12,000 offsets. On a cluster: how long
- * groups wait whose group-coordinator is killed (needs etcd).
- * Run: `sh scripts/node.sh bench/groups.ts [commits|rebalance|scrape|takeover ...]`.
+ * 1,000 partitions by both protocols; a scrape of 2,000 groups with 12,000 offsets. On a cluster: commits with
+ * three replicas, and how long groups wait whose group-coordinator is killed (both need etcd).
+ * Run: `sh scripts/node.sh bench/groups.ts [commits|rebalance|scrape|cluster-commits|takeover ...]`.
  */
+import { BenchCluster } from "./groups/bench-cluster.ts";
 import { BenchNode } from "./groups/bench-node.ts";
 import { measureCommits } from "./groups/commits.ts";
 import { HEARTBEAT_MS, measureClassicRebalance, measureConsumerRebalance } from "./groups/rebalance.ts";
@@ -28,6 +29,14 @@ for (const [name, measure] of Object.entries(PARTS)) {
     await measure(node);
   } finally {
     await node.stop();
+  }
+}
+if (asked.length === 0 || asked.includes("cluster-commits")) {
+  const cluster = await BenchCluster.start();
+  try {
+    await measureCommits(cluster);
+  } finally {
+    await cluster.stop();
   }
 }
 if (asked.length === 0 || asked.includes("takeover")) await measureTakeover();

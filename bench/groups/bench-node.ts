@@ -1,7 +1,7 @@
-import { readFile } from "node:fs/promises";
 import { createTopics } from "@ottla/kafka-protocol";
 import { KafkaTestClient } from "@ottla/tests/support/kafka-client";
 import { OttlaServer } from "@ottla/tests/support/ottla-server";
+import { cpuMs } from "../kafka-subjects.ts";
 
 export const COMMIT_VERSION = 9;
 
@@ -25,11 +25,8 @@ export class BenchNode {
     return KafkaTestClient.connect(this.server.kafkaPort);
   }
 
-  /** Of all threads: on a shared machine it says more than rates do. */
-  async processorMs(): Promise<number> {
-    const stat = await readFile(`/proc/${this.server.processId}/stat`, "utf8");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return (Number(fields[11]) + Number(fields[12])) * 10;
+  processorMs(): Promise<ReadonlyMap<string, number>> {
+    return Promise.resolve(new Map([["the node", cpuMs(this.server.processId)]]));
   }
 
   async metricsPage(): Promise<string> {

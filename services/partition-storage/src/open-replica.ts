@@ -141,9 +141,10 @@ export class OpenReplica implements FollowedReplica {
   }
 
   onMetadata(term: PartitionTerm): void {
-    const { nodes } = this.#options.node;
+    const { leaderStreams, nodes } = this.#options.node;
     this.#handle((state, nowMs) => state.onMetadata(term, nodes, nowMs));
     this.leader?.onIsrChange();
+    leaderStreams.termChanged(this);
   }
 
   onRegistered(nodeEpoch: number): void {

@@ -116,6 +116,10 @@ export class PartitionLeader implements ReadableReplica, LedReplica {
     };
   }
 
+  isAwaited(nodeId: number): boolean {
+    return this.#state.maximalIsr.has(nodeId);
+  }
+
   head(): VisibleOffsets {
     return this.offsets();
   }

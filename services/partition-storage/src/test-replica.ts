@@ -38,6 +38,7 @@ const NO_LEADER_STREAMS = {
   follow: () => undefined,
   unfollow: () => undefined,
   sendUpdate: () => undefined,
+  termChanged: () => undefined,
 };
 
 /** A registered node without other nodes to talk to, which keeps what its replicas say. */

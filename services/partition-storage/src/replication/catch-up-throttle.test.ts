@@ -30,3 +30,23 @@ test("tiny pieces wait until they are worth a message, unless less is wanted", (
   expect(throttle.take(1_000 * KIBIBYTE)).toBe(0);
   expect(throttle.take(2 * KIBIBYTE)).toBe(2 * KIBIBYTE);
 });
+
+test("what was left unused for a moment is made up for, a little faster than the rate, and no more than that", async () => {
+  const clock = new VirtualClock();
+  const throttle = new CatchUpThrottle({ bytesPerSecond: 1_000 * KIBIBYTE, clock });
+  const takeFor = async (seconds: number): Promise<number> => {
+    let taken = 0;
+    for (let step = 0; step < seconds * 20; step += 1) {
+      taken += throttle.take(1_000_000_000);
+      await clock.advance(50);
+    }
+    return taken / KIBIBYTE;
+  };
+  // It has been as good as idle since its start, for longer than it may make up for.
+  await clock.advance(60_000);
+  const first = await takeFor(2);
+  expect(first).toBeGreaterThan(2_400);
+  expect(first).toBeLessThanOrEqual(2_000 * 1.25 + 125);
+  expect(first + (await takeFor(18))).toBeLessThanOrEqual(20_000 + 2_000);
+  expect(await takeFor(10)).toBeLessThanOrEqual(10_000);
+});

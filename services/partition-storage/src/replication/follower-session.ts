@@ -8,7 +8,7 @@ import type {
 } from "@ottla/proto/ottla/internal/v1/replication";
 import type { FollowerUpdate } from "@ottla/replication";
 import type { ClientStream } from "@ottla/rpc";
-import type { Clock, Timer } from "@ottla/runtime";
+import type { Clock } from "@ottla/runtime";
 import type { CatchUpThrottle } from "./catch-up-throttle.ts";
 import { FollowedPartition } from "./followed-partition.ts";
 import type { ReceiveWindow } from "./receive-window.ts";
@@ -47,9 +47,6 @@ export interface FollowerSessionOptions {
   readonly onEnded: (reason: OttlaError) => void;
 }
 
-/** How often replicas that catch up are looked at for having joined the ISR with nothing else to say. */
-const LOOK_AGAIN_MS = 250;
-
 /**
  * One stream to the node of leaders, on the follower's side. What is to be said in one turn of the event loop
  * travels together, and waits while the stream is full: of one partition, only the newest.
@@ -66,7 +63,6 @@ export class FollowerSession {
   #leaves: number[] = [];
   #updated = new Set<FollowedPartition>();
   readonly #catchingUp = new Set<FollowedPartition>();
-  #lookAgain: Timer | undefined;
   #flushScheduled = false;
   #blocked = false;
   #ended = false;
@@ -139,10 +135,19 @@ export class FollowerSession {
     this.#scheduleFlush();
   }
 
+  /** A replica that has joined the ISR must not wait for the throttle, even when it has nothing to say. */
+  termChanged(replica: FollowedReplica): void {
+    const member = this.#members.get(replica);
+    if (member === undefined || member.isCatchingUp === replica.isThrottled || !member.repeat()) return;
+    this.#updated.add(member);
+    this.#scheduleFlush();
+  }
+
   /** There may be bytes to grant. */
   creditChanged(): void {
     const { catchingUp, inSync } = this.#options.windows;
-    if (inSync.isWorthGranting || catchingUp.isWorthGranting) this.#scheduleFlush();
+    const feedsCatchUp = this.#catchingUp.size > 0 && catchingUp.isWorthGranting;
+    if (inSync.isWorthGranting || feedsCatchUp) this.#scheduleFlush();
   }
 
   /** Ends the stream from this side; nothing is called any more. */
@@ -154,7 +159,6 @@ export class FollowerSession {
 
   #finish(): void {
     this.#ended = true;
-    this.#lookAgain?.cancel();
     this.#options.throttle.stopWaiting(this.#onTokens);
   }
 
@@ -304,33 +308,17 @@ export class FollowerSession {
     if (update === undefined) return [];
     if (member.isCatchingUp) this.#catchingUp.add(member);
     else this.#catchingUp.delete(member);
-    if (this.#catchingUp.size > 0) this.#startLooking();
     return [updateFields(member.index, update, member.isCatchingUp)];
   }
 
   #catchUpBytes(): number {
     const { throttle, windows } = this.#options;
     const window = windows.catchingUp;
-    if (!window.isWorthGranting) return 0;
+    // A leader that has nothing to send on it would keep from others what the throttle allows.
+    if (this.#catchingUp.size === 0 || !window.isWorthGranting) return 0;
     const bytes = throttle.take(window.wantedBytes);
     window.grant(bytes);
     if (window.isWorthGranting) throttle.wait(this.#onTokens);
     return bytes;
-  }
-
-  /** A replica that has joined the ISR must not wait for the throttle, even when it has nothing to say. */
-  #startLooking(): void {
-    this.#lookAgain ??= this.#options.clock.setTimer(
-      LOOK_AGAIN_MS,
-      () => {
-        this.#lookAgain = undefined;
-        for (const member of this.#catchingUp) {
-          if (!member.replica.isThrottled && member.repeat()) this.#updated.add(member);
-        }
-        if (this.#updated.size > 0) this.#scheduleFlush();
-        if (this.#catchingUp.size > 0 && !this.#ended) this.#startLooking();
-      },
-      { background: true },
-    );
   }
 }

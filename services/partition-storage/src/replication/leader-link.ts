@@ -78,6 +78,10 @@ export class LeaderLink {
     this.#session?.leave(replica);
   }
 
+  termChanged(replica: FollowedReplica): void {
+    this.#session?.termChanged(replica);
+  }
+
   sendUpdate(replica: FollowedReplica, update: FollowerUpdate): void {
     this.#session?.sendUpdate(replica, update);
   }

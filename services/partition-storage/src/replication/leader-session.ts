@@ -126,6 +126,7 @@ export class LeaderSession implements PartitionSender {
 
   changed(partition: SentPartition): void {
     if (this.#ended || partition.sending === undefined) return;
+    if (partition.isCatchingUp && this.#isAwaited(partition)) this.#changeLane(partition, false);
     this.#news.add(partition);
     this.#laneOf(partition).queue(partition);
     this.#scheduleFlush();
@@ -183,12 +184,22 @@ export class LeaderSession implements PartitionSender {
     const partition = this.#partitions.get(message.index);
     if (partition === undefined) throw invalidRequest("updates", `${message.index} is not in the session`);
     const update = parseUpdate(message, this);
-    if (partition.isCatchingUp !== message.catchingUp) {
-      this.#laneOf(partition).remove(partition);
-      partition.isCatchingUp = message.catchingUp;
-      if (partition.sending !== undefined) this.#laneOf(partition).queue(partition);
-    }
+    const isCatchingUp = message.catchingUp && !this.#isAwaited(partition);
+    if (partition.isCatchingUp !== isCatchingUp) this.#changeLane(partition, isCatchingUp);
     this.#options.onUpdate(partition, update);
+    // By what it has just said.
+    if (partition.isCatchingUp && this.#isAwaited(partition)) this.#changeLane(partition, false);
+  }
+
+  /** From the moment in which its leader counts a replica in, producers would wait with it for the throttle. */
+  #isAwaited({ sending }: SentPartition): boolean {
+    return sending?.replica.isAwaited(this.nodeId) === true;
+  }
+
+  #changeLane(partition: SentPartition, isCatchingUp: boolean): void {
+    this.#laneOf(partition).remove(partition);
+    partition.isCatchingUp = isCatchingUp;
+    if (partition.sending !== undefined) this.#laneOf(partition).queue(partition);
   }
 
   #laneOf(partition: SentPartition): SendingLane {

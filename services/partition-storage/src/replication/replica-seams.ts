@@ -35,6 +35,11 @@ export interface LedReplica {
    * of more.
    */
   readForFollower(offset: number, maxBytes: number): Promise<ReadResult>;
+  /**
+   * Whether acknowledgements wait for the follower on that node (R4). What it is sent then is not catching up,
+   * whatever it knows of that itself.
+   */
+  isAwaited(nodeId: number): boolean;
   /** Of the present term. */
   head(): Omit<AnswerHead, "positionVersion">;
   /** The log could not be read there: CORRUPT_MESSAGE and the like (R12). */
@@ -68,6 +73,8 @@ export interface LeaderStreams {
   follow(replica: FollowedReplica, leaderNodeId: number, leaderNodeEpoch: number): void;
   /** Nothing of the replica is called any more, but what `release` was given for still is to be released. */
   unfollow(replica: FollowedReplica): void;
+  /** Whether the replica is throttled may have changed: its leader's node is to know at once. */
+  termChanged(replica: FollowedReplica): void;
   /** Effect of the follower's state. Dropped while there is no stream: `onConnected` makes up for it. */
   sendUpdate(replica: FollowedReplica, update: FollowerUpdate): void;
 }

@@ -70,9 +70,12 @@ export class ReplicationClient implements LeaderStreams {
     if (link?.isIdle === true) this.#options.clock.nextTurn(() => this.#dropIdle(leaderNodeId, link));
   }
 
+  termChanged(replica: FollowedReplica): void {
+    this.#linkOf(replica)?.termChanged(replica);
+  }
+
   sendUpdate(replica: FollowedReplica, update: FollowerUpdate): void {
-    const leaderNodeId = this.#followed.get(replica);
-    if (leaderNodeId !== undefined) this.#links.get(leaderNodeId)?.sendUpdate(replica, update);
+    this.#linkOf(replica)?.sendUpdate(replica, update);
   }
 
   /** This node has registered (again): its streams begin anew, as those of the new registration (R2). */
@@ -86,6 +89,11 @@ export class ReplicationClient implements LeaderStreams {
     this.#links.clear();
     this.#followed.clear();
     this.#troubles.close();
+  }
+
+  #linkOf(replica: FollowedReplica): LeaderLink | undefined {
+    const leaderNodeId = this.#followed.get(replica);
+    return leaderNodeId === undefined ? undefined : this.#links.get(leaderNodeId);
   }
 
   #linkTo(leaderNodeId: number): LeaderLink {

@@ -204,6 +204,32 @@ describe("the follower's side", () => {
   });
 });
 
+describe("the follower's side of the throttle", () => {
+  /** What node 1 grants in the request in which it asks for a position. */
+  async function catchUpCreditOf(isr: readonly number[]): Promise<bigint> {
+    cluster = await TestCluster.start({ transport: "in-process", nodes: 2, isr });
+    const { promise, resolve } = Promise.withResolvers<bigint>();
+    const registry = new ServiceRegistry().add(ReplicationService, {
+      replicate: async (stream: MessageStream<Response, Request>) => {
+        for await (const { catchUpCreditBytes = 0n, hello, updates = [] } of stream.received) {
+          if (hello !== undefined) stream.send({ hello: { nodeId: 0, nodeEpoch: 100n, maxPartitions: 5 } });
+          if (updates.length > 0) resolve(catchUpCreditBytes);
+        }
+      },
+    });
+    cluster.replaceTransport(0, () => new InProcessTransport({ registry, clock: systemClock, copy: true }));
+    cluster.node(1).client.close();
+    cluster.restartClient(1);
+    return promise;
+  }
+
+  test("a leader gets of what it allows only while there is something to catch up with", async () => {
+    expect(await catchUpCreditOf([0])).toBeGreaterThan(0n);
+    await cluster.close();
+    expect(await catchUpCreditOf([0, 1])).toBe(0n);
+  });
+});
+
 describe("a follower that takes all it can get", () => {
   test("gets records of replicas that catch up between those of replicas in sync", async () => {
     cluster = await TestCluster.start({ transport: "in-process", nodes: 2, partitions: 2 });
@@ -230,6 +256,28 @@ describe("a follower that takes all it can get", () => {
     // Neither waits until nothing is left of the other.
     expect(order.slice(0, 40)).toContain(0);
     expect(order.slice(0, 40)).toContain(1);
+  });
+
+  test("waits for no throttle when acknowledgements wait for it, though it does not know that yet", async () => {
+    cluster = await TestCluster.start({ transport: "in-process", nodes: 2 });
+    cluster.node(1).client.close();
+    cluster.replica(0).append(batchOf(3));
+    const stream = createClient(ReplicationService, cluster.transportTo(0)).replicate();
+    const index = 0;
+    const position = { offset: 0n, lastEpoch: -1 };
+    const update = { leaderEpoch: 1, positionVersion: 9n, position, acknowledgement: ACKNOWLEDGEMENT };
+    stream.send({
+      hello: { ...HELLO, nodeId: 1, nodeEpoch: 101n },
+      creditBytes: 1_000_000n,
+      joins: [{ index, topicId: TOPIC, partition: 0 }],
+      updates: [{ ...update, index, catchingUp: true }],
+    });
+    for await (const { answers } of stream.received) {
+      const records = answers.find(({ outcome }) => outcome.case === "records");
+      if (records === undefined) continue;
+      expect(records.outcome.value).toMatchObject({ nextOffset: 3n, catchingUp: false });
+      break;
+    }
   });
 
   test("cannot fill the memory of its leader's node with questions", async () => {

@@ -164,9 +164,11 @@ export class TestCluster {
   tellAgain(nodeId: number, partition = 0): void {
     const term = this.terms.get(partition);
     const registered = new Map(this.nodes.map((node) => [node.nodeId, node.nodeEpoch]));
-    const { replicas } = this.node(nodeId);
+    const { client, replicas } = this.node(nodeId);
     const replica = replicas.get(partition);
-    if (term !== undefined) replica?.do(replica.state.onMetadata(term, registered, clock.monotonic()));
+    if (term === undefined || replica === undefined) return;
+    replica.do(replica.state.onMetadata(term, registered, clock.monotonic()));
+    client.termChanged(replica);
   }
 
   /** Follows again with another client, after the node's own was closed. */

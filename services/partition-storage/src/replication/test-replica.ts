@@ -120,6 +120,11 @@ export class TestReplica implements FollowedReplica, LedReplica {
     return this.log.read(offset, { maxBytes, endOffset: this.log.writtenEndOffset });
   }
 
+  isAwaited(nodeId: number): boolean {
+    const { role } = this.state;
+    return role.kind === "leader" && role.leader.maximalIsr.has(nodeId);
+  }
+
   head(): Omit<AnswerHead, "positionVersion"> {
     const { highWatermark, role, term } = this.state;
     const { logEndOffset, logStartOffset } = this.log;
