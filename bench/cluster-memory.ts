@@ -13,6 +13,7 @@ import { Ottla } from "@ottla/client";
 import { systemClock } from "@ottla/runtime";
 import { OttlaCluster, type OttlaNode } from "@ottla/tests/support/ottla-cluster";
 import { buildRdkafkaBench, residentBytes, root } from "./kafka-subjects.ts";
+import { percentile } from "./steady-load.ts";
 
 const TOPIC = "long";
 const PARTITIONS = 4;
@@ -86,26 +87,29 @@ function sayMemory(node: OttlaNode, all: readonly Sample[]): void {
   say(`${node.name}: ${quarters} MB quarter by quarter, ${most} at the most, ${growth} MB a minute`);
 }
 
-/** Of the gateway, 30 seconds a line: medians, and the least of what is in use, which garbage does not blur. */
+/**
+ * Of the gateway, 30 seconds a line. The least of what is in use has little garbage in it: if something leaks,
+ * that grows. The most is what the allocator has to have, and may keep.
+ */
 function sayParts(watched: string): void {
-  const rows = watched
-    .trim()
-    .split("\n")
-    .map((line) => line.split(" ").map(Number));
-  const column = (of: readonly (readonly number[])[], index: number): number[] =>
-    of.map((row) => row[index] ?? Number.NaN).toSorted((a, b) => a - b);
-  const median = (of: readonly (readonly number[])[], index: number): string =>
-    (column(of, index)[of.length >> 1] ?? Number.NaN).toFixed(0);
-  const least = (of: readonly (readonly number[])[], index: number): string =>
-    (column(of, index)[0] ?? Number.NaN).toFixed(0);
-  say("gateway: seconds, resident, heap in use (least), heap, outside it (least), array buffers (least)");
+  const rows = watched.trim().split("\n").map(toNumbers);
+  say("gateway, each 30 s: resident; heap in use, least; array buffers: least, median, most; MB");
   for (let from = 0; from < rows.length; from += PART_SECONDS) {
     const of = rows.slice(from, from + PART_SECONDS);
+    const [resident, heapUsed, arrayBuffers] = [0, 1, 4].map((index) =>
+      of.map((row) => row[index] ?? Number.NaN).toSorted((a, b) => a - b),
+    );
+    const at = (ascending: readonly number[] = [], fraction: number): string =>
+      percentile(ascending, fraction).toFixed(0);
     say(
-      `${from}: ${median(of, 0)}, ${median(of, 1)} (${least(of, 1)}), ${median(of, 2)}, ` +
-        `${median(of, 3)} (${least(of, 3)}), ${median(of, 4)} (${least(of, 4)})`,
+      `${from} s: ${at(resident, 0.5)}; ${at(heapUsed, 0)}; ` +
+        `${at(arrayBuffers, 0)}, ${at(arrayBuffers, 0.5)}, ${at(arrayBuffers, 1)}`,
     );
   }
+}
+
+function toNumbers(line: string): number[] {
+  return line.split(" ").map(Number);
 }
 
 function say(line: string): void {

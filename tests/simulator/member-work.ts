@@ -57,7 +57,7 @@ export class MemberWork {
     const transport = () => around.toController();
     const controller = new ControllerClient({ view, clock, transport, retryMs: CONTROLLER_RETRY_MS });
     const transportTo = (nodeId: number) => around.toGroupCoordinator(nodeId);
-    this.groups = new GroupRouter({ view, clock, controller, transportTo });
+    this.groups = new GroupRouter({ view, clock, controller, transportTo, commitTimeoutMs: CALL_TIMEOUT_MS });
     this.#router = new PartitionRouter({ view, clock, transportFor: (nodeId) => around.toStorage(nodeId) });
   }
 
@@ -134,9 +134,7 @@ export class MemberWork {
     const { memberId, generationOrEpoch } = identity;
     const request = { groupId: group, memberId, generationOrEpoch, retentionMs: -1n, offsets };
     try {
-      const { errors } = await this.groups.call(group, (owner) =>
-        owner.commitOffsets(request, { timeoutMs: CALL_TIMEOUT_MS }),
-      );
+      const { errors } = await this.groups.commitOffsets(request);
       const refused = errors.find(({ reason }) => reason !== "");
       if (refused !== undefined) return fromErrorMessage(refused);
       for (const [index, position] of done.entries()) {

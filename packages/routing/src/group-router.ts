@@ -1,12 +1,14 @@
 import { type ErrorCode, OttlaError, toOttlaError } from "@ottla/errors";
 import { type ClusterView, GROUPS_TOPIC } from "@ottla/metadata";
-import { GroupCoordinatorService } from "@ottla/proto/ottla/internal/v1/groups";
-import { createClient, NOT_SENT, type RpcClient, type Transport } from "@ottla/rpc";
+import { type CommitOffsetsResponse, GroupCoordinatorService } from "@ottla/proto/ottla/internal/v1/groups";
+import { type CallOptions, createClient, NOT_SENT, type RpcClient, type Transport } from "@ottla/rpc";
 import type { Clock } from "@ottla/runtime";
 import type { ControllerClient } from "./controller-client.ts";
+import { type CommitInit, GroupCommits } from "./group-commits.ts";
 import { groupPartition } from "./group-partition.ts";
 
 type GroupClient = RpcClient<typeof GroupCoordinatorService>;
+type CommitOptions = Pick<CallOptions, "metadata" | "signal">;
 
 export interface GroupRouterOptions {
   readonly view: ClusterView;
@@ -16,6 +18,8 @@ export interface GroupRouterOptions {
   readonly transportTo: (nodeId: number) => Transport;
   /** How long a call is tried again while its group changes owners. Default 5,000 ms. */
   readonly retryMs?: number;
+  /** Of one attempt to store offsets. Default: that of all calls. */
+  readonly commitTimeoutMs?: number;
 }
 
 /** The node asked does not serve the group now, and nothing was done: its owner may do it. */
@@ -35,6 +39,7 @@ interface Connection {
   readonly nodeEpoch: number;
   readonly transport: Transport;
   readonly client: GroupClient;
+  readonly commits: GroupCommits;
 }
 
 /**
@@ -55,12 +60,31 @@ export class GroupRouter {
   }
 
   /** Asks the group's owner, and looks for it again while there is none or it is loading. */
-  async call<T>(groupId: string, ask: (owner: GroupClient) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  call<T>(groupId: string, ask: (owner: GroupClient) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#retried(groupId, ({ client }) => ask(client), signal);
+  }
+
+  /** CommitOffsets; commits of groups that share a log travel together, where they are not traced. */
+  commitOffsets(request: CommitInit, options: CommitOptions = {}): Promise<CommitOffsetsResponse> {
+    const { signal } = options;
+    const commit = ({ client, commits }: Connection, partition: number): Promise<CommitOffsetsResponse> =>
+      options.metadata === undefined
+        ? commits.add(partition, request, signal)
+        : client.commitOffsets(request, options);
+    return this.#retried(request.groupId, commit, signal);
+  }
+
+  async #retried<T>(
+    groupId: string,
+    ask: (owner: Connection, partition: number) => Promise<T>,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
     const { clock, view, retryMs = 5_000 } = this.#options;
     const deadlineMs = clock.monotonic() + retryMs;
     for (let backoffMs = FIRST_BACKOFF_MS; ; backoffMs = Math.min(MAX_BACKOFF_MS, backoffMs * 2)) {
       try {
-        return await ask(await this.#ownerOf(groupId));
+        const { owner, partition } = await this.#ownerOf(groupId);
+        return await ask(owner, partition);
       } catch (thrown) {
         const error = toOttlaError(thrown);
         const isLate = clock.monotonic() + backoffMs > deadlineMs;
@@ -80,37 +104,41 @@ export class GroupRouter {
     for (const { partition, nodeId } of view.groupOwners()) {
       if (partition < topic.partitionCount) nodeIds.add(nodeId);
     }
-    return Promise.all([...nodeIds].map((nodeId) => ask(this.#clientOf(nodeId))));
+    return Promise.all([...nodeIds].map((nodeId) => ask(this.#connectionTo(nodeId).client)));
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     const connections = [...this.#connections.values()];
     this.#connections.clear();
-    await Promise.all(connections.map(({ transport }) => transport.close()));
+    await Promise.all(connections.map((connection) => closeConnection(connection)));
   }
 
-  async #ownerOf(groupId: string): Promise<GroupClient> {
+  async #ownerOf(groupId: string): Promise<{ owner: Connection; partition: number }> {
     const { view } = this.#options;
     if (view.topicByName(GROUPS_TOPIC) === undefined) await this.#createTopic();
     const topic = view.topicByName(GROUPS_TOPIC);
-    const owner = topic && view.groupOwner(groupPartition(groupId, topic.partitionCount));
-    if (owner === undefined) throw notAvailable("no node owns the group yet");
-    return this.#clientOf(owner.nodeId);
+    const partition = topic && groupPartition(groupId, topic.partitionCount);
+    const owner = partition === undefined ? undefined : view.groupOwner(partition);
+    if (partition === undefined || owner === undefined) throw notAvailable("no node owns the group yet");
+    return { owner: this.#connectionTo(owner.nodeId), partition };
   }
 
-  #clientOf(nodeId: number): GroupClient {
-    const { view, transportTo } = this.#options;
+  #connectionTo(nodeId: number): Connection {
+    const { clock, commitTimeoutMs, view, transportTo } = this.#options;
     if (this.#closed) throw new OttlaError("UNAVAILABLE", "the gateway is shutting down");
     const node = view.node("group-coordinator", nodeId);
     if (node === undefined) throw notAvailable(`group-coordinator ${nodeId}, the group's owner, is away`);
     const known = this.#connections.get(nodeId);
-    if (known?.nodeEpoch === node.nodeEpoch) return known.client;
+    if (known?.nodeEpoch === node.nodeEpoch) return known;
     this.#dropStale(nodeId);
     const transport = transportTo(nodeId);
     const client = createClient(GroupCoordinatorService, transport);
-    this.#connections.set(nodeId, { nodeEpoch: node.nodeEpoch, transport, client });
-    return client;
+    const timeout = commitTimeoutMs === undefined ? {} : { timeoutMs: commitTimeoutMs };
+    const commits = new GroupCommits({ client, clock, ...timeout });
+    const connection = { nodeEpoch: node.nodeEpoch, transport, client, commits };
+    this.#connections.set(nodeId, connection);
+    return connection;
   }
 
   /** Connections lead to one registration of a node: after it, the same address may be another process. */
@@ -119,7 +147,7 @@ export class GroupRouter {
     if (known === undefined) return;
     if (this.#options.view.node("group-coordinator", nodeId)?.nodeEpoch === known.nodeEpoch) return;
     this.#connections.delete(nodeId);
-    void known.transport.close();
+    void closeConnection(known);
   }
 
   #createTopic(): Promise<void> {
@@ -141,6 +169,11 @@ export class GroupRouter {
       if (error.code !== "TOPIC_ALREADY_EXISTS") throw notAvailable(error.message);
     }
   }
+}
+
+function closeConnection({ commits, transport }: Connection): Promise<void> {
+  commits.close();
+  return transport.close();
 }
 
 function mayAskAgain(error: OttlaError): boolean {

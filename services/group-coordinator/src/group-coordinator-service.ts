@@ -1,5 +1,5 @@
-import { OttlaError } from "@ottla/errors";
-import type { GroupCoordinatorService } from "@ottla/proto/ottla/internal/v1/groups";
+import { OttlaError, toOttlaError } from "@ottla/errors";
+import type { CommitOffsetsRequest, GroupCoordinatorService } from "@ottla/proto/ottla/internal/v1/groups";
 import type { ServiceImplementation } from "@ottla/rpc";
 import { errorToMessage } from "@ottla/rpc";
 import type { Random } from "@ottla/runtime";
@@ -60,20 +60,7 @@ export function groupCoordinatorService(options: GroupCoordinatorServiceOptions)
       const { assignment, ...rest } = answer;
       return { ...rest, ...(assignment && { assignment: { topics: topicMessages(assignment) } }) };
     },
-    commitOffsets: async (request, { span }) => {
-      const offsets = request.offsets.map((offset) => ({ ...offset, offset: Number(offset.offset) }));
-      const { groupId, memberId, instanceId, generationOrEpoch } = request;
-      const refusals = await commitOffsets(tableOf(groupId), {
-        groupId,
-        memberId,
-        instanceId,
-        generationOrEpoch,
-        offsets,
-        retentionMs: Number(request.retentionMs),
-        traceparent: span?.traceparent,
-      });
-      return { errors: refusals.map(messageOf) };
-    },
+    ...commitMethods(tableOf),
     fetchOffsets: async (request) => ({ offsets: fetchOffsets(tableOf(request.groupId), request) }),
     deleteOffsets: async ({ groupId, partitions: places }) => {
       const refusals = await deleteOffsets(tableOf(groupId), groupId, places);
@@ -94,6 +81,39 @@ export function groupCoordinatorService(options: GroupCoordinatorServiceOptions)
 }
 
 type Methods = ServiceImplementation<typeof GroupCoordinatorService>;
+
+function commitMethods(
+  tableOf: (groupId: string) => GroupTable,
+): Pick<Methods, "commitOffsets" | "commitOffsetsOfMany"> {
+  const commit = async (request: CommitOffsetsRequest, traceparent: string | undefined) => {
+    const offsets = request.offsets.map((offset) => ({ ...offset, offset: Number(offset.offset) }));
+    const { groupId, memberId, instanceId, generationOrEpoch } = request;
+    const refusals = await commitOffsets(tableOf(groupId), {
+      groupId,
+      memberId,
+      instanceId,
+      generationOrEpoch,
+      offsets,
+      retentionMs: Number(request.retentionMs),
+      traceparent,
+    });
+    return { errors: refusals.map(messageOf) };
+  };
+  return {
+    commitOffsets: (request, { span }) => commit(request, span?.traceparent),
+    commitOffsetsOfMany: async ({ commits }, { span }) => {
+      // All are in line for the partition's log before the first is waited for, so they share an append.
+      const outcomes = commits.map(async (request) => {
+        try {
+          return { outcome: { case: "response", value: await commit(request, span?.traceparent) } } as const;
+        } catch (thrown) {
+          return { outcome: { case: "error", value: errorToMessage(toOttlaError(thrown)) } } as const;
+        }
+      });
+      return { outcomes: await Promise.all(outcomes) };
+    },
+  };
+}
 
 /** The requests of members of classic groups. */
 function classicMethods({

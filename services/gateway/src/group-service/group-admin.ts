@@ -93,7 +93,7 @@ export async function commitOffsets(
   );
   const request = { groupId, memberId: "", generationOrEpoch: -1, retentionMs: -1n, offsets: checked };
   const options = { signal, ...traceMetadata(span) };
-  const { errors } = await groups.call(groupId, (owner) => owner.commitOffsets(request, options), signal);
+  const { errors } = await groups.commitOffsets(request, options);
   return { outcomes: errors.map((error) => (error.reason === "" ? {} : { error })) };
 }
 

@@ -126,7 +126,7 @@ export class GroupOffsets {
     });
     const options = { signal, ...traceMetadata(span) };
     try {
-      const { errors } = await groups.call(group, (owner) => owner.commitOffsets(request, options), signal);
+      const { errors } = await groups.commitOffsets(request, options);
       span?.end();
       const failed = errors.find(({ reason }) => reason !== "");
       // What is wrong with one offset does not get better: the others are stored.

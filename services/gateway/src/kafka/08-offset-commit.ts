@@ -97,8 +97,7 @@ async function commit(
     offsets,
     retentionMs: BigInt(retentionTimeMs),
   };
-  const { signal } = options;
-  const { errors } = await groups.call(groupId, (owner) => owner.commitOffsets(message, options), signal);
+  const { errors } = await groups.commitOffsets(message, options);
   return errors;
 }
 

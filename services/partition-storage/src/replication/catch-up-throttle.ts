@@ -34,7 +34,8 @@ export class CatchUpThrottle {
     this.#burstBytes = Math.max(SMALLEST_PIECE_BYTES, bytesPerSecond * BURST_SECONDS);
     this.#maxOwedBytes = Math.max(this.#burstBytes, bytesPerSecond * OWED_SECONDS);
     this.#savedBytes = this.#burstBytes;
-    this.#owedBytes = this.#burstBytes;
+    // Nothing has been fetched in the seconds before the start either.
+    this.#owedBytes = this.#maxOwedBytes;
     this.#countedAtMs = clock.monotonic();
   }
 
