@@ -88,8 +88,8 @@ function sayMemory(node: OttlaNode, all: readonly Sample[]): void {
 }
 
 /**
- * Of the gateway, 30 seconds a line. The least of what is in use has little garbage in it: if something leaks,
- * that grows. The most is what the allocator has to have, and may keep.
+ * Of the gateway, 30 seconds a line. The least of what is in use has little garbage in it: if something
+ * leaks, that grows. The most is what the allocator has to have, and may keep.
  */
 function sayParts(watched: string): void {
   const rows = watched.trim().split("\n").map(toNumbers);

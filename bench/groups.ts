@@ -1,7 +1,7 @@
 /**
  * Consumer groups on one node, over Kafka's protocol: commits in a second; a rebalance of 100 members and
- * 1,000 partitions by both protocols; a scrape of 2,000 groups with 12,000 offsets. On a cluster: commits with
- * three replicas, and how long groups wait whose group-coordinator is killed (both need etcd).
+ * 1,000 partitions by both protocols; a scrape of 2,000 groups with 12,000 offsets. On a cluster: commits
+ * with three replicas, and how long groups wait whose group-coordinator is killed (both need etcd).
  * Run: `sh scripts/node.sh bench/groups.ts [commits|rebalance|scrape|cluster-commits|takeover ...]`.
  */
 import { BenchCluster } from "./groups/bench-cluster.ts";

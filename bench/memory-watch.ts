@@ -1,6 +1,7 @@
 /**
  * Loaded into a server with `--import`: once a second it appends what its memory consists of to the file
- * MEMORY_WATCH, in megabytes: resident, V8's heap in use and in all, bytes outside it, of which array buffers.
+ * MEMORY_WATCH, in megabytes: resident, V8's heap in use and in all, bytes outside it, of which array
+ * buffers.
  */
 import { writeFileSync } from "node:fs";
 

@@ -141,10 +141,10 @@ export class OpenReplica implements FollowedReplica {
   }
 
   onMetadata(term: PartitionTerm): void {
-    const { leaderStreams, nodes } = this.#options.node;
-    this.#handle((state, nowMs) => state.onMetadata(term, nodes, nowMs));
+    const { node } = this.#options;
+    this.#handle((state, nowMs) => state.onMetadata(term, node.nodes, nowMs));
     this.leader?.onIsrChange();
-    leaderStreams.termChanged(this);
+    node.leaderStreams.termChanged(this);
   }
 
   onRegistered(nodeEpoch: number): void {
@@ -276,14 +276,11 @@ export class OpenReplica implements FollowedReplica {
         if (roles.leader === undefined) return;
         return node.followerStreams.answerPosition(roles.leader, nodeId, nodeEpoch, fromOffset, answer);
       }
-      case "refuseUpdate":
+      case "refuseUpdate": {
+        const { nodeId, nodeEpoch, answer } = effect;
         if (roles.leader === undefined) return;
-        return node.followerStreams.refuseUpdate(
-          roles.leader,
-          effect.nodeId,
-          effect.nodeEpoch,
-          effect.answer,
-        );
+        return node.followerStreams.refuseUpdate(roles.leader, nodeId, nodeEpoch, answer);
+      }
       case "resign":
         return this.#resigned(effect.leaderEpoch, effect.reason);
       case "sendUpdate":

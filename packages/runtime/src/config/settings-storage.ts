@@ -43,7 +43,8 @@ export const storage = z.strictObject({
     ...STORAGE_ONLY,
     documentation:
       "Bytes that this node fetches in a second for replicas that are not in sync, all of them together: after " +
-      "an outage, or when partitions move here. Replicas in sync are never throttled.",
+      "an outage, or when partitions move here. What was left unused in the last two seconds is made up for, at " +
+      "1.25 times the rate. Replicas in sync are never throttled.",
   }),
   maxOpenSegments: wholeNumber({
     min: 16,

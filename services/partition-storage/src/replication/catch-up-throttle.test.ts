@@ -31,7 +31,7 @@ test("tiny pieces wait until they are worth a message, unless less is wanted", (
   expect(throttle.take(2 * KIBIBYTE)).toBe(2 * KIBIBYTE);
 });
 
-test("what was left unused for a moment is made up for, a little faster than the rate, and no more than that", async () => {
+test("what was left unused for a moment is made up for, a little faster than the rate", async () => {
   const clock = new VirtualClock();
   const throttle = new CatchUpThrottle({ bytesPerSecond: 1_000 * KIBIBYTE, clock });
   const takeFor = async (seconds: number): Promise<number> => {

@@ -10,9 +10,9 @@ const CATCHING_UP_FACTOR = 1.25;
 const SHORTEST_WAIT_MS = 5;
 
 /**
- * How fast the replicas of this node that are outside their ISR may fetch, all of them together. What they
- * could not fetch in the last seconds, because partitions were being opened or moves were being decided on,
- * they make up for at a somewhat higher rate, so that the rate is what comes of it, not a bound never reached.
+ * How fast the replicas of this node that are outside their ISR may fetch, all of them together. What
+ * they could not fetch in the last seconds, because partitions were being opened or moves were being decided
+ * on, they make up for at a somewhat higher rate: the rate is what comes of it, not a bound never reached.
  */
 export class CatchUpThrottle {
   readonly #clock: Clock;

@@ -191,7 +191,7 @@ export class LeaderSession implements PartitionSender {
     if (partition.isCatchingUp && this.#isAwaited(partition)) this.#changeLane(partition, false);
   }
 
-  /** From the moment in which its leader counts a replica in, producers would wait with it for the throttle. */
+  /** From when its leader counts a replica in, producers would wait with it for the throttle. */
   #isAwaited({ sending }: SentPartition): boolean {
     return sending?.replica.isAwaited(this.nodeId) === true;
   }

@@ -36,8 +36,8 @@ export interface LedReplica {
    */
   readForFollower(offset: number, maxBytes: number): Promise<ReadResult>;
   /**
-   * Whether acknowledgements wait for the follower on that node (R4). What it is sent then is not catching up,
-   * whatever it knows of that itself.
+   * Whether acknowledgements wait for the follower on that node (R4). What it is sent then is not catching
+   * up, whatever it knows of that itself.
    */
   isAwaited(nodeId: number): boolean;
   /** Of the present term. */

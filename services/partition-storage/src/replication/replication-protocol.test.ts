@@ -258,7 +258,7 @@ describe("a follower that takes all it can get", () => {
     expect(order.slice(0, 40)).toContain(1);
   });
 
-  test("waits for no throttle when acknowledgements wait for it, though it does not know that yet", async () => {
+  test("waits for no throttle when acknowledgements wait for it", async () => {
     cluster = await TestCluster.start({ transport: "in-process", nodes: 2 });
     cluster.node(1).client.close();
     cluster.replica(0).append(batchOf(3));
