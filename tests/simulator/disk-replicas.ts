@@ -181,7 +181,7 @@ export class DiskReplicas {
     return true;
   }
 
-  /** Its disk is lost, and the coordinator has not dealt with that: it counts on it in new partitions, too. */
+  /** Its disk is lost, and the coordinator has not dealt with that: it counts on it in new partitions. */
   #isLossUnknown(nodeId: number): boolean {
     const lost = this.#lostDirectories.get(nodeId);
     return lost !== undefined && this.#options.metadata.knownDirectoryOf(nodeId) === lost;
