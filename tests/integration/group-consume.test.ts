@@ -12,8 +12,8 @@ function textOf({ value }: ConsumedRecord): string {
   return Buffer.from(value ?? []).toString();
 }
 
-async function startGroups(partitions = 4) {
-  const node = await startTestNode({ settings: { groups: { consumerHeartbeatIntervalMs: 100 } } });
+async function startGroups(partitions = 4, consumerHeartbeatIntervalMs = 100) {
+  const node = await startTestNode({ settings: { groups: { consumerHeartbeatIntervalMs } } });
   const ottla = new Ottla({ address: node.address });
   clients.push(ottla);
   await ottla.admin().createTopic({ name: "orders", partitions });
@@ -92,6 +92,15 @@ describe("consuming in a group over gRPC", () => {
     await second.close();
     const all = [...first.values, ...second.values].toSorted((left, right) => left - right);
     expect(all).toEqual(Array.from({ length: 88 }, (_, index) => index));
+  });
+
+  test("members that change ask soon again, however seldom the group wants to hear of them", async () => {
+    const { ottla } = await startGroups(4, 30_000);
+    const first = collect(ottla, "g");
+    await first.until(() => first.consumer.assignment().length === 4);
+    const second = collect(ottla, "g");
+    await second.until(() => second.consumer.assignment().length === 2);
+    await Promise.all([first.close(), second.close()]);
   });
 
   test("who leaves while it still joins leaves no member behind", async () => {

@@ -4,15 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { OttlaServer, treeRoot } from "../support/ottla-server.ts";
+import { OttlaServer, ottlaCommand, treeRoot } from "../support/ottla-server.ts";
 import { haveTools } from "../support/tools.ts";
 
 const run = promisify(execFile);
 const MARK = "<!-- run by tests/integration/readme.test.ts -->";
 
-/** The marked block of that language in the README. */
-async function block(language: string): Promise<string> {
-  const readme = await readFile(join(treeRoot, "README.md"), "utf8");
+/** The marked block of that language in the page. */
+async function block(language: string, page = "README.md"): Promise<string> {
+  const readme = await readFile(join(treeRoot, page), "utf8");
   const start = readme.indexOf(`${MARK}\n\`\`\`${language}\n`);
   expect(start).toBeGreaterThan(0);
   const from = readme.indexOf("\n", readme.indexOf("```", start)) + 1;
@@ -75,6 +75,30 @@ describe.runIf(haveTools("python3"))("in Python", () => {
     const { stdout } = await run(python, [path], { env: environment, maxBuffer: 64 << 20 });
     expect(stdout).toContain("base_offset");
     expect(stdout).toContain("b'user-");
+  });
+
+  test("the member of a group reads everything and has it stored", { timeout: 180_000 }, async () => {
+    await run("sh", ["tests/python/setup.sh"], { cwd: treeRoot });
+    const env = { ...process.env, OTTLA_ADDRESS: server.address };
+    const ottla = (...argv: string[]) => run(ottlaCommand, argv, { env });
+    await ottla("topic", "create", "groups-in-python", "-p", "1");
+    await ottla("produce", "groups-in-python", join(treeRoot, "LICENSE"));
+    const path = join(directory, "member.py");
+    const code = await block("python", "docs/consumer-groups.md");
+    const here = code.replace("localhost:50051", server.address);
+    await writeFile(path, here.replace("greetings", "groups-in-python"));
+    const child = spawn(join(treeRoot, ".cache/python/bin/python"), ["-u", path], {
+      env: { ...process.env, PYTHONPATH: join(treeRoot, ".cache/python/stubs") },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let stdout = "";
+    for await (const chunk of child.stdout.setEncoding("utf8")) {
+      stdout += String(chunk);
+      if (stdout.includes("stored")) break;
+    }
+    child.kill();
+    expect(stdout).toMatch(/^0 0 b'/);
+    expect((await ottla("group", "describe", "billing")).stdout).toMatch(/lag 0$/m);
   });
 });
 

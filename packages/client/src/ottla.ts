@@ -30,7 +30,10 @@ export interface ClientLogger {
 export type ConnectionUse = "produce" | "read" | "calls";
 
 export interface OttlaOptions {
-  /** "host:port" of any gateway. Default "localhost:50051". */
+  /**
+   * "host:port" of any gateway, or of what stands before them. Several gateways without such are
+   * "ipv4:10.0.0.1:50051,10.0.0.2:50051": where one is lost, the next is tried. Default "localhost:50051".
+   */
   readonly address?: string | undefined;
   /** Sent with every call, for the server's logs. Default "ottla-client". */
   readonly clientId?: string | undefined;

@@ -33,6 +33,10 @@ const LEAVE_EPOCH = -1;
 const LEAVE_FOR_A_WHILE_EPOCH = -2;
 const RETRY_MS = 250;
 const LEAVE_TIMEOUT_MS = 2_000;
+/** After a change more is to come, such as partitions that another member has still to give up: ask soon. */
+const EAGER_INTERVAL_MS = 1_000;
+/** For so many intervals that the group asks for: by then every other member has heard of the change. */
+const EAGER_INTERVALS = 2;
 
 /** The member is out: it joins again, and what it had may be others' already. */
 const OUT: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["FENCED_MEMBER_EPOCH", "UNKNOWN_MEMBER_ID"]);
@@ -52,6 +56,8 @@ export class GroupMember {
   #mustSay = true;
   /** The group may have answered what was never heard: who says everything is told everything. */
   #mustSayAll = true;
+  /** When it joined, or what it has changed. */
+  #changedMs = 0;
   #wake: () => void = () => undefined;
 
   constructor(options: GroupMemberOptions) {
@@ -107,7 +113,8 @@ export class GroupMember {
   }
 
   async #beat(signal: AbortSignal): Promise<number> {
-    const { groups, group, memberId, topics, topicPattern, assignor, rebalanceTimeoutMs } = this.#options;
+    const { groups, clock, group, memberId, topics, topicPattern, assignor, rebalanceTimeoutMs } =
+      this.#options;
     const saysAll = this.#mustSayAll || this.#epoch === JOIN_EPOCH;
     const says = this.#mustSay || saysAll;
     const request = {
@@ -131,8 +138,11 @@ export class GroupMember {
         signal,
       );
       this.#epoch = answer.memberEpoch;
+      if (saysAll || answer.assignment !== undefined) this.#changedMs = clock.monotonic();
       if (answer.assignment !== undefined) await this.#take(answer.assignment.topics);
-      return answer.heartbeatIntervalMs;
+      const { heartbeatIntervalMs } = answer;
+      const isEager = clock.monotonic() - this.#changedMs < EAGER_INTERVALS * heartbeatIntervalMs;
+      return isEager ? Math.min(EAGER_INTERVAL_MS, heartbeatIntervalMs) : heartbeatIntervalMs;
     } catch (thrown) {
       this.#mustSayAll = true;
       throw thrown;
