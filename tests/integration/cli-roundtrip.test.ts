@@ -143,6 +143,22 @@ describe("the ottla command against a real server", () => {
     expect(deleted).toMatchObject({ code: 1, stdout: "deleted first\ndeleted second\n" });
   });
 
+  test("several topics at once, and in a group those that a pattern names", async () => {
+    for (const topic of ["many-a", "many-b"]) {
+      await ottla(["topic", "create", topic, "-p", "2"]);
+      await ottla(["produce", topic], { input: `${topic} 1\n${topic} 2\n` });
+    }
+    const all = ["many-a 1", "many-a 2", "many-b 1", "many-b 2"];
+    const sorted = ({ stdout }: CommandResult): string[] => stdout.trim().split("\n").toSorted();
+    expect(sorted(await ottla(["consume", "many-a", "many-b", "-o", "start", "-e"]))).toEqual(all);
+    expect(sorted(await ottla(["consume", "many-a", "many-b", "-g", "many", "-e"]))).toEqual(all);
+    const byPattern = ["consume", "-g", "by-pattern", "--pattern", "many-.*", "-n", "4"];
+    expect(sorted(await ottla(byPattern))).toEqual(all);
+    for (const wrong of [[], ["--pattern", "many-.*"], [...byPattern.slice(1), "-e"]]) {
+      expect(await ottla(["consume", ...wrong])).toMatchObject({ code: 64, stdout: "" });
+    }
+  });
+
   test("NDJSON carries keys, values, headers, partition and timestamp there and back", async () => {
     await ottla(["topic", "create", "json", "-p", "2"]);
     const input = [

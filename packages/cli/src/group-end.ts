@@ -4,8 +4,8 @@ import type { Clock } from "@ottla/runtime";
 
 export interface GroupEndOptions {
   readonly group: string;
-  readonly topic: string;
-  readonly partitions: readonly number[];
+  /** All partitions of its topics. */
+  readonly places: readonly TopicPartition[];
   /** Where the group starts in partitions in which it has no place. */
   readonly from: "earliest" | "latest";
   readonly clock: Clock;
@@ -19,7 +19,7 @@ interface End extends TopicPartition {
 const LOOK_MS = 200;
 
 /**
- * Resolves when the group, all its members together, is done with what its topic held when this was called;
+ * Resolves when the group, all its members together, is done with what its topics held when this was called;
  * rejects when the signal aborts.
  */
 export async function untilGroupHasRead(ottla: Ottla, options: GroupEndOptions): Promise<void> {
@@ -34,20 +34,13 @@ export async function untilGroupHasRead(ottla: Ottla, options: GroupEndOptions):
 }
 
 /** Partitions without records, and those where the group starts behind all there is, need no waiting. */
-async function endsToReach(
-  ottla: Ottla,
-  { group, topic, partitions, from }: GroupEndOptions,
-): Promise<End[]> {
+async function endsToReach(ottla: Ottla, { group, places, from }: GroupEndOptions): Promise<End[]> {
   const list = async (at: "earliest" | "latest") =>
-    ottla.admin().listOffsets(partitions.map((partition) => ({ topic, partition, at })));
-  const [starts, ends, places] = await Promise.all([
-    list("earliest"),
-    list("latest"),
-    placesOf(ottla, group),
-  ]);
-  return partitions.flatMap((partition, index) => {
-    const end = { topic, partition, offset: ends[index]?.offset ?? 0n };
-    const hasPlace = (placeIn(places, end)?.committedOffset ?? -1n) >= 0n;
+    ottla.admin().listOffsets(places.map((place) => ({ ...place, at })));
+  const [starts, ends, known] = await Promise.all([list("earliest"), list("latest"), placesOf(ottla, group)]);
+  return places.flatMap((place, index) => {
+    const end = { ...place, offset: ends[index]?.offset ?? 0n };
+    const hasPlace = (placeIn(known, end)?.committedOffset ?? -1n) >= 0n;
     const isEmpty = end.offset <= (starts[index]?.offset ?? 0n);
     return isEmpty || (from === "latest" && !hasPlace) ? [] : [end];
   });

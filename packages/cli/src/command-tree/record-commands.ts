@@ -42,12 +42,13 @@ export function addRecordCommands(program: Command, { environment, run }: Comman
     );
   withAddress(program.command("consume"))
     .description("read records and write them to standard output")
-    .argument("<topic>", "topic to read")
+    .argument("[topics...]", "topics to read")
     .option(
       "-o, --offset <position>",
       "start, end, an offset N, -N for the last N records, or @time (default: end; with -g: start)",
     )
-    .option("-g, --group <group>", "share the topic with the other members of this group, and keep its place")
+    .option("-g, --group <group>", "share topics with the other members of this group, and keep its place")
+    .option("--pattern <regex>", "with -g: all topics whose whole name matches, those that come later too")
     .option("-p, --partition <numbers>", "only these partitions, such as 0 or 0,3")
     .option("-n, --count <records>", "stop after so many records")
     .option(
@@ -65,13 +66,14 @@ export function addRecordCommands(program: Command, { environment, run }: Comman
         "ottla consume orders -o -10 -f '%t-%p@%o %k=%s\\n'",
         "ottla consume orders -o @2026-01-31T12:00:00Z -p 0,1 --json",
         "ottla consume orders -o @-15m -n 100",
-        "ottla consume orders -g billing",
+        "ottla consume orders refunds -g billing",
+        "ottla consume -g audit --pattern '(orders|refunds)-.*' --json",
       ]),
     )
     .action(
-      run(async (topic: string, flags: ConsumeFlags) => {
+      run(async (topics: string[], flags: ConsumeFlags) => {
         const { runConsume } = await import("../commands/consume.ts");
-        return runConsume(topic, flags, environment);
+        return runConsume(topics, flags, environment);
       }),
     );
 }

@@ -5,6 +5,7 @@ import type {
   Consumer,
   GroupConsumer,
   Ottla,
+  TopicPartition,
 } from "@ottla/client";
 import { withOttla } from "../connect.ts";
 import type { CliEnvironment } from "../environment.ts";
@@ -22,6 +23,7 @@ import { formatBytes, formatSeconds, parseCount, plural } from "../units.ts";
 export interface ConsumeFlags extends ConnectionFlags {
   readonly offset?: string;
   readonly group?: string;
+  readonly pattern?: string;
   readonly partition?: string;
   readonly count?: string;
   readonly exitAtEnd?: boolean;
@@ -33,7 +35,9 @@ export interface ConsumeFlags extends ConnectionFlags {
 type WriteRecord = (record: ConsumedRecord, out: ByteWriter) => void;
 
 interface ConsumeWork {
-  readonly topic: string;
+  readonly topics: readonly string[];
+  /** With a group: all topics whose name matches, too. */
+  readonly pattern: string | undefined;
   /** The group as whose member it reads; undefined when it reads for itself. */
   readonly group: string | undefined;
   readonly partitions: readonly number[] | undefined;
@@ -53,17 +57,19 @@ interface Tally {
   isWriting: boolean;
 }
 
-/** `ottla consume`: reads a topic and writes its records to standard output. */
+/** `ottla consume`: reads topics and writes its records to standard output. */
 export async function runConsume(
-  topic: string,
+  topics: readonly string[],
   flags: ConsumeFlags,
   environment: CliEnvironment,
 ): Promise<number> {
   const clock = await environment.clock();
   const group = checkedGroup(flags);
+  checkTopics(topics, flags);
   if (flags.json === true && flags.format !== undefined) throw usageError("--json and -f exclude each other");
   const work: ConsumeWork = {
-    topic,
+    topics: [...new Set(topics)],
+    pattern: flags.pattern,
     group,
     partitions: flags.partition?.split(",").map((text) => parseCount("-p", text)),
     start: parseStartPosition(flags.offset ?? (group === undefined ? "end" : "start"), clock.now()),
@@ -88,6 +94,13 @@ function checkedGroup({ group, partition, offset }: ConsumeFlags): string | unde
   );
 }
 
+function checkTopics(topics: readonly string[], { group, pattern, exitAtEnd }: ConsumeFlags): void {
+  if (topics.length === 0 && pattern === undefined) throw usageError("missing required argument 'topics'");
+  if (pattern === undefined) return;
+  if (group === undefined) throw usageError("--pattern needs -g: a group follows topics that come later");
+  if (exitAtEnd === true) throw usageError("--pattern and -e exclude each other: more topics may come");
+}
+
 function recordWriter(flags: ConsumeFlags): WriteRecord {
   if (flags.json === true) return (record, out) => out.text(jsonLine(record));
   if (flags.format !== undefined) return compileFormat(flags.format);
@@ -101,10 +114,11 @@ async function consumeAll(ottla: Ottla, work: ConsumeWork): Promise<number> {
   const { environment } = work;
   const clock = await environment.clock();
   const tally: Tally = { records: 0, bytes: 0, interrupted: false, isWriting: false };
-  const { group, topic } = work;
+  const { group, topics, pattern: topicPattern } = work;
   const assignments = group === undefined ? await assignmentsOf(ottla, work) : [];
   const from = work.start.kind === "latest" ? "latest" : "earliest";
-  const consumer = group === undefined ? ottla.consumer() : ottla.consumer({ group, topics: [topic], from });
+  const consumer =
+    group === undefined ? ottla.consumer() : ottla.consumer({ group, topics, topicPattern, from });
   const removeHandler = environment.onInterrupt(() => {
     if (tally.interrupted) process.exit(ExitCode.interrupted);
     tally.interrupted = true;
@@ -146,14 +160,14 @@ async function copyToGroupEnd(
   work: ConsumeWork,
   tally: Tally,
 ): Promise<void> {
-  const { environment, group = "", topic } = work;
+  const { environment, group = "", topics } = work;
   const from = work.start.kind === "latest" ? "latest" : "earliest";
-  const [clock, partitions] = await Promise.all([environment.clock(), allPartitions(ottla, topic)]);
+  const [clock, places] = await Promise.all([environment.clock(), allPlaces(ottla, topics)]);
   const over = new AbortController();
   let failure: { readonly reason: unknown } | undefined;
   const watch = async (): Promise<void> => {
     try {
-      await untilGroupHasRead(ottla, { group, topic, partitions, from, clock, signal: over.signal });
+      await untilGroupHasRead(ottla, { group, places, from, clock, signal: over.signal });
     } catch (thrown) {
       if (!over.signal.aborted) failure = { reason: thrown };
     } finally {
@@ -213,22 +227,21 @@ function sizeOf({ key, value, headers }: ConsumedRecord): number {
 }
 
 async function assignmentsOf(ottla: Ottla, work: ConsumeWork): Promise<AssignmentInput[]> {
-  const { topic, start } = work;
-  const partitions = work.partitions ?? (await allPartitions(ottla, topic));
+  const { topics, partitions, start } = work;
+  const places =
+    partitions === undefined
+      ? await allPlaces(ottla, topics)
+      : topics.flatMap((topic) => partitions.map((partition) => ({ topic, partition })));
   switch (start.kind) {
     case "earliest":
     case "latest":
-      return partitions.map((partition) => ({ topic, partition, offset: start.kind }));
+      return places.map((place) => ({ ...place, offset: start.kind }));
     case "offset":
-      return partitions.map((partition) => ({ topic, partition, offset: start.offset }));
+      return places.map((place) => ({ ...place, offset: start.offset }));
     case "time":
-      return partitions.map((partition) => ({
-        topic,
-        partition,
-        offset: { timestampMs: start.timestampMs },
-      }));
+      return places.map((place) => ({ ...place, offset: { timestampMs: start.timestampMs } }));
     case "before-end":
-      return beforeEnd(ottla, topic, partitions, start.count);
+      return beforeEnd(ottla, places, start.count);
     default:
       throw new Error(`unknown start ${JSON.stringify(start satisfies never)}`);
   }
@@ -236,25 +249,26 @@ async function assignmentsOf(ottla: Ottla, work: ConsumeWork): Promise<Assignmen
 
 async function beforeEnd(
   ottla: Ottla,
-  topic: string,
-  partitions: readonly number[],
+  places: readonly TopicPartition[],
   count: number,
 ): Promise<AssignmentInput[]> {
   const admin = ottla.admin();
-  const starts = await admin.listOffsets(
-    partitions.map((partition) => ({ topic, partition, at: "earliest" })),
-  );
-  const ends = await admin.listOffsets(partitions.map((partition) => ({ topic, partition, at: "latest" })));
-  return partitions.map((partition, index) => {
+  const starts = await admin.listOffsets(places.map((place) => ({ ...place, at: "earliest" })));
+  const ends = await admin.listOffsets(places.map((place) => ({ ...place, at: "latest" })));
+  return places.map((place, index) => {
     const start = starts[index]?.offset ?? 0n;
     const wanted = (ends[index]?.offset ?? 0n) - BigInt(count);
-    return { topic, partition, offset: wanted > start ? wanted : start };
+    return { ...place, offset: wanted > start ? wanted : start };
   });
 }
 
-async function allPartitions(ottla: Ottla, topic: string): Promise<number[]> {
-  const count = await onKnownTopic(topic, () => ottla.admin().countPartitions(topic));
-  return Array.from({ length: count }, (_, partition) => partition);
+async function allPlaces(ottla: Ottla, topics: readonly string[]): Promise<TopicPartition[]> {
+  const admin = ottla.admin();
+  const places = topics.map(async (topic) => {
+    const count = await onKnownTopic(topic, () => admin.countPartitions(topic));
+    return Array.from({ length: count }, (_, partition) => ({ topic, partition }));
+  });
+  return (await Promise.all(places)).flat();
 }
 
 function summary(tally: Tally, elapsedMs: number): string {
