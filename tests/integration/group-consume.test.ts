@@ -100,6 +100,8 @@ describe("consuming in a group over gRPC", () => {
     await first.until(() => first.consumer.assignment().length === 4);
     const second = collect(ottla, "g");
     await second.until(() => second.consumer.assignment().length === 2);
+    const places = [...first.consumer.assignment(), ...second.consumer.assignment()];
+    expect(places.map(({ partition }) => partition).toSorted()).toEqual([0, 1, 2, 3]);
     await Promise.all([first.close(), second.close()]);
   });
 
