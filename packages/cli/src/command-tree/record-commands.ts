@@ -5,7 +5,8 @@ import { collect, withAddress } from "../options.ts";
 import { FORMAT_LETTERS } from "../output/format-letters.ts";
 import { type CommandTree, examples } from "./command-tree.ts";
 
-export function addRecordCommands(program: Command, { environment, run }: CommandTree): void {
+export function addRecordCommands(program: Command, tree: CommandTree): void {
+  const { environment, run } = tree;
   withAddress(program.command("produce"))
     .description("send records, from files or standard input, and wait until they are acknowledged")
     .argument("<topic>", "topic to send to")
@@ -40,6 +41,10 @@ export function addRecordCommands(program: Command, { environment, run }: Comman
         return runProduce(topic, files, flags, environment);
       }),
     );
+  addConsume(program, tree);
+}
+
+function addConsume(program: Command, { environment, run }: CommandTree): void {
   withAddress(program.command("consume"))
     .description("read records and write them to standard output")
     .argument("[topics...]", "topics to read")
