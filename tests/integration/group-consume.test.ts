@@ -101,7 +101,7 @@ describe("consuming in a group over gRPC", () => {
     const second = collect(ottla, "g");
     await second.until(() => second.consumer.assignment().length === 2);
     const places = [...first.consumer.assignment(), ...second.consumer.assignment()];
-    expect(places.map(({ partition }) => partition).toSorted()).toEqual([0, 1, 2, 3]);
+    expect(new Set(places.map(({ partition }) => partition))).toEqual(new Set([0, 1, 2, 3]));
     await Promise.all([first.close(), second.close()]);
   });
 
