@@ -26,7 +26,7 @@ interface DiskReplica {
   /** The directory that was lost: until the coordinator knows another one, the node may still be taken in. */
   lostDirectory: string | undefined;
   /** The registration under which the partition's files were lost; the same. */
-  emptiedNodeEpoch: number | undefined;
+  emptiedNodeEpoch: number;
 }
 
 export interface OffsetRange {
@@ -145,7 +145,7 @@ export class DiskReplicas {
   emptied(nodeId: number, name: string): void {
     const disk = this.#refreshed(nodeId, name);
     disk.excuse = "emptied";
-    disk.emptiedNodeEpoch = this.#options.metadata.lastNodeEpochOf(nodeId);
+    disk.emptiedNodeEpoch = this.#options.metadata.newestNodeEpochOf(nodeId);
   }
 
   /** A bit of the replica is wrong. */
@@ -195,7 +195,7 @@ export class DiskReplicas {
       const isKnown = this.#options.metadata.knownDirectoryOf(nodeId) !== disk.lostDirectory;
       if (isKnown && !isMember) disk.excuse = undefined;
     } else if (disk.excuse === "emptied") {
-      const isKnown = this.#options.metadata.lastNodeEpochOf(nodeId) !== disk.emptiedNodeEpoch;
+      const isKnown = this.#options.metadata.lastNodeEpochOf(nodeId) > disk.emptiedNodeEpoch;
       if (isKnown && !isMember) disk.excuse = undefined;
     } else if (this.committed(name).endOffset < disk.damagedBelow) {
       return;
@@ -314,7 +314,7 @@ export class DiskReplicas {
         excuse: undefined,
         damagedBelow: 0,
         lostDirectory: undefined,
-        emptiedNodeEpoch: undefined,
+        emptiedNodeEpoch: -1,
       };
       disks.set(name, disk);
     }

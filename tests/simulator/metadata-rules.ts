@@ -75,9 +75,14 @@ export class MetadataRules {
     return this.#nodes.get(nodeId)?.knownDirectoryId;
   }
 
-  /** The registration that the coordinator has dealt with last; undefined for a new node. */
-  lastNodeEpochOf(nodeId: number): number | undefined {
-    return this.#nodes.get(nodeId)?.lastNodeEpoch;
+  /** The registration that the coordinator has dealt with last; -1 for a new node. */
+  lastNodeEpochOf(nodeId: number): number {
+    return this.#nodes.get(nodeId)?.lastNodeEpoch ?? -1;
+  }
+
+  /** The newest registration, whether the coordinator has dealt with it or not. */
+  newestNodeEpochOf(nodeId: number): number {
+    return Math.max(this.lastNodeEpochOf(nodeId), this.#nodes.get(nodeId)?.nodeEpoch ?? -1);
   }
 
   #onEvents(events: readonly WatchEvent[], revision: number): void {
