@@ -20,6 +20,8 @@ export class ClassicProtocolMember {
   #memberId = "";
   /** -1 while it is in none. */
   #generation = -1;
+  /** How many partitions it has shared out in this generation; undefined when it is not the leader. */
+  #sharedCount: number | undefined;
   #nextBeatMs = 0;
 
   constructor(options: MemberOptions) {
@@ -66,16 +68,19 @@ export class ClassicProtocolMember {
     const joined = await this.#work.groups.call(group, (owner) => owner.joinGroup(request, { timeoutMs }));
     this.#memberId = joined.memberId;
     const { generation } = joined;
-    const assignments = joined.leaderId === joined.memberId ? this.#share(joined) : [];
+    const isLeader = joined.leaderId === joined.memberId;
+    const places = isLeader ? this.#allPlaces() : [];
+    this.#sharedCount = isLeader ? places.length : undefined;
+    const assignments = isLeader ? share(joined, places) : [];
     const { assignment } = await this.#work.groups.call(group, (owner) =>
       owner.syncGroup({ groupId: group, memberId: this.#memberId, generation, assignments }, { timeoutMs }),
     );
     this.#generation = generation;
     this.#nextBeatMs = around.process.clock.monotonic() + BEAT_MS;
-    const places = decodePlaces(assignment);
+    const own = decodePlaces(assignment);
     history.operated();
-    history.gotInGeneration(group, generation, this.#memberId, places);
-    if (places.length > 0) await this.#work.begin(places, undefined);
+    history.gotInGeneration(group, generation, this.#memberId, own);
+    if (own.length > 0) await this.#work.begin(own, undefined);
   }
 
   async #beat(): Promise<void> {
@@ -84,6 +89,8 @@ export class ClassicProtocolMember {
     await this.#work.groups.call(group, (owner) => owner.heartbeat(request, { timeoutMs: CALL_TIMEOUT_MS }));
     history.operated();
     this.#nextBeatMs = around.process.clock.monotonic() + BEAT_MS;
+    // As clients do: the leader looks for new partitions, and joins again for them.
+    if (this.#sharedCount !== undefined && this.#sharedCount !== this.#allPlaces().length) this.#dropAll();
   }
 
   async #commit(): Promise<void> {
@@ -131,20 +138,24 @@ export class ClassicProtocolMember {
       .catch(() => undefined);
   }
 
-  /** The leader's part: each partition to one of those who have joined. */
-  #share({ members }: JoinGroupResponse) {
+  /** What the leader has to share out, as its node knows it now. */
+  #allPlaces(): MemberPlace[] {
     const { topics, around } = this.#options;
-    const places = topics.flatMap((topic): MemberPlace[] => {
+    return topics.flatMap((topic): MemberPlace[] => {
       const known = around.view.topicByName(topic);
       if (known === undefined) return [];
       const { topicId, partitionCount } = known;
       return Array.from({ length: partitionCount }, (_, partition) => ({ topicId, topic, partition }));
     });
-    return members.map(({ memberId }, index) => ({
-      memberId,
-      assignment: encodePlaces(places.filter((_, number) => number % members.length === index)),
-    }));
   }
+}
+
+/** The leader's part: each partition to one of those who have joined. */
+function share({ members }: JoinGroupResponse, places: readonly MemberPlace[]) {
+  return members.map(({ memberId }, index) => ({
+    memberId,
+    assignment: encodePlaces(places.filter((_, number) => number % members.length === index)),
+  }));
 }
 
 function encodePlaces(places: readonly MemberPlace[]): Uint8Array {
