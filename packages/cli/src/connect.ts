@@ -4,7 +4,8 @@ import type { CliEnvironment } from "./environment.ts";
 import { CliError, ExitCode } from "./exit-codes.ts";
 import { addressOf, type ConnectionFlags } from "./options.ts";
 
-const REACH_TIMEOUT_MS = 3000;
+/** Longer than a gateway waits for etcd (5 s by default): without it, too, it answers what it knows. */
+const REACH_TIMEOUT_MS = 8_000;
 const UNREACHABLE: ReadonlySet<string> = new Set(["UNAVAILABLE", "NETWORK_EXCEPTION", "REQUEST_TIMED_OUT"]);
 
 /**
