@@ -93,6 +93,22 @@ test("the log start offset is on disk before the call returns, and segments belo
   expect(await fixture.texts(reopened)).toHaveLength(3);
 });
 
+test("a large active segment goes too when all its records are deleted, on followers as well", async () => {
+  const fixture = new TestLog({ segmentBytes: 16 * 1024 * 1024 });
+  const log = await fixture.open();
+  for (let index = 0; index < 3; index += 1) fixture.append(log, ["x".repeat(400_000)]);
+  await log.flush();
+  await log.deleteRecordsBefore(2);
+  expect(log.sizeBytes).toBeGreaterThan(1_000_000);
+  await log.deleteRecordsBefore(3);
+  expect([log.logStartOffset, log.logEndOffset, log.sizeBytes]).toEqual([3, 3, 0]);
+  expect(fixture.append(log, ["next"])).toMatchObject({ baseOffset: 3 });
+  await log.flush();
+  fixture.disk.crash({ unsynced: "lost" });
+  await log.abandon();
+  expect(await fixture.texts(await fixture.open())).toEqual(["next"]);
+});
+
 test("deleted segments keep their files, renamed, for file.delete.delay.ms", async () => {
   const { fixture, log } = await filled({ fileDeleteDelayMs: 1000 });
   await log.deleteRecordsBefore(7);

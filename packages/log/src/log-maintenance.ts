@@ -10,7 +10,7 @@ import type { LogState } from "./log-state.ts";
 import { replayProducers } from "./producer-replay.ts";
 import { encodeProducerSnapshot } from "./producer-snapshot.ts";
 import { removeProducerSnapshots, writeProducerSnapshot } from "./producer-snapshots.ts";
-import { chooseDeletable } from "./retention.ts";
+import { chooseDeletable, closedBelow, isWorthLeaving } from "./retention.ts";
 import type { Segment } from "./segment.ts";
 import { refreshTimestamps } from "./segment-batches.ts";
 import { Serial } from "./serial.ts";
@@ -70,12 +70,10 @@ export class LogMaintenance implements SegmentSwapper {
       if (offset > endOffset) throw outOfRange(offset, logStartOffset, endOffset);
       if (offset > logStartOffset) {
         await this.#moveStart(offset);
-        const { all } = this.#state.segments;
-        await this.#delete(
-          all.filter(
-            (segment, index) => segment.isClosed && (all[index + 1]?.baseOffset ?? Infinity) <= offset,
-          ),
-        );
+        const { segments } = this.#state;
+        // On a full disk it may stay: its records are deleted all the same.
+        if (isWorthLeaving(segments.active, offset)) await this.#appender.roll().catch(() => undefined);
+        await this.#delete(closedBelow(segments.all, offset));
       }
       return this.#state.logStartOffset;
     });

@@ -18,6 +18,21 @@ export interface RetentionChoice {
   readonly includesActive: boolean;
 }
 
+/** A smaller segment that nobody reads any more may stay until it is full: a new one costs syncs. */
+const WORTH_LEAVING_BYTES = 1024 * 1024;
+
+/** Whether nothing in the active segment is at the offset or above, and it takes much space. */
+export function isWorthLeaving(active: Segment, offset: number): boolean {
+  return active.assignedEndOffset <= offset && active.assignedBytes >= WORTH_LEAVING_BYTES;
+}
+
+/** The segments that end by the offset. */
+export function closedBelow(segments: readonly Segment[], offset: number): Segment[] {
+  return segments.filter(
+    ({ isClosed }, index) => isClosed && (segments[index + 1]?.baseOffset ?? Infinity) <= offset,
+  );
+}
+
 /**
  * What `retention.ms`, `retention.bytes` and the log start offset allow to delete: only
  * whole segments, oldest first, and none that reaches above the high watermark.
