@@ -190,6 +190,8 @@ function whatToTry(directory: string, isKept: boolean): string {
 
 async function run(): Promise<number> {
   const memberCount = Number(process.env["ETCD_MEMBERS"] ?? "1");
+  // etcd takes ETCD_* for settings of its own.
+  delete process.env["ETCD_MEMBERS"];
   if (memberCount !== 1 && memberCount !== 3) throw new CannotStart("ETCD_MEMBERS must be 1 or 3");
   if (!Number.isSafeInteger(offset) || offset < 0 || offset > HIGHEST_OFFSET) {
     throw new CannotStart(`PORT_OFFSET must be a number from 0 to ${HIGHEST_OFFSET}`);

@@ -346,3 +346,14 @@ describe("a leader's term", () => {
     ]);
   });
 });
+
+describe("how far replicas are behind", () => {
+  it("counts for a replica that is being added from the moment that it was", () => {
+    const log = logOf(1, 1, 3);
+    const leader = lead(log, { replicas: [1, 2], isr: [1, 2] });
+    leader.onTerm({ ...TERM, isr: [1, 2], partitionEpoch: 8 }, 70_000);
+    leader.onFollowerUpdate(ask(log, 3, 1), 70_500);
+    const added = leader.replicaLags(71_000).find(({ nodeId }) => nodeId === 3);
+    expect([added?.syncedEndOffset, added?.lagMs]).toEqual([1, 1_000]);
+  });
+});

@@ -364,7 +364,7 @@ export class LeaderState {
     }
     for (const nodeId of term.replicas) {
       if (nodeId === this.#options.node.nodeId) continue;
-      const follower = this.#followers.get(nodeId) ?? new FollowerProgress(this.#beganAtMs);
+      const follower = this.#followers.get(nodeId) ?? new FollowerProgress(nowMs);
       this.#followers.set(nodeId, follower);
       follower.noteMember(term.isr.includes(nodeId), nowMs);
     }
