@@ -113,7 +113,14 @@ export class ConsumerProtocolMember {
     history.got(group, this.#memberId, added);
     this.#saysOwned = true;
     this.#nextBeatMs = 0;
-    await this.#work.begin(added, { memberId: this.#memberId, memberEpoch: this.#epoch });
+    try {
+      await this.#work.begin(added, { memberId: this.#memberId, memberEpoch: this.#epoch });
+    } catch (thrown) {
+      // It has them not, and says so; the group may give them to others before it has them again.
+      const missed = added.filter((place) => !this.#work.has(place));
+      history.gaveUp(group, this.#memberId, missed);
+      throw thrown;
+    }
   }
 
   /** What cannot be stored now is committed with what comes later, in the epoch of then. */
