@@ -79,7 +79,7 @@ export class ClassicProtocolMember {
     this.#nextBeatMs = around.process.clock.monotonic() + BEAT_MS;
     const own = decodePlaces(assignment);
     history.operated();
-    history.gotInGeneration(group, generation, this.#memberId, own);
+    history.gotInGeneration(group, generation, this.#memberId, { assignment, places: own });
     if (own.length > 0) await this.#work.begin(own, undefined);
   }
 

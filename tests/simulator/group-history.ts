@@ -1,3 +1,4 @@
+import { shareKey } from "./group-log.ts";
 import type { GroupRules } from "./group-rules.ts";
 import type { History } from "./history.ts";
 import type { MemberPlace } from "./member-work.ts";
@@ -12,6 +13,12 @@ export interface GroupHistoryOptions {
 
 /** By topic/partition, the index of a commit in the log of which a client knows. */
 export type Floors = ReadonlyMap<string, number>;
+
+/** What a member of a classic group is told, and what it reads from it. */
+export interface ClassicShare {
+  readonly assignment: Uint8Array;
+  readonly places: readonly MemberPlace[];
+}
 
 const NO_FLOORS: Floors = new Map();
 
@@ -108,12 +115,20 @@ export class GroupHistory {
     }
   }
 
-  /** A member of a classic group got its share of a generation. */
-  gotInGeneration(group: string, generation: number, memberId: string, places: readonly MemberPlace[]): void {
+  /** A member of a classic group got its share of a generation: it is in the log, and nobody else's. */
+  gotInGeneration(group: string, generation: number, memberId: string, share: ClassicShare): void {
+    const { assignment, places } = share;
+    const { rules, simulation } = this.#options;
+    simulation.checked("share durable");
+    const stored = rules.logOf(group)?.groups.get(group)?.shares.get(shareKey(generation, memberId));
+    if (stored === undefined || !Buffer.from(stored).equals(assignment)) {
+      const how = stored === undefined ? "is not committed" : "is not what is committed";
+      this.#fail("R13", `${memberId} was told its share of ${group} ${generation}, which ${how}`);
+    }
     for (const { topic, partition } of places) {
       const key = `${group} ${generation} ${topic}/${partition}`;
       const owner = this.#owners.get(key) ?? memberId;
-      this.#options.simulation.checked("one owner in a generation");
+      simulation.checked("one owner in a generation");
       if (owner !== memberId) {
         this.#fail(
           "one owner",

@@ -27,6 +27,8 @@ export interface LoggedGroup {
   /** By topic/partition, in the order of the log. */
   readonly commits: Map<string, LoggedCommit[]>;
   classic: GroupMetadataValue | null;
+  /** Of classic groups, by generation and member: all that were ever in force. */
+  readonly shares: Map<string, Uint8Array>;
   groupEpoch: number;
   readonly members: Map<string, LoggedMember>;
 }
@@ -73,7 +75,7 @@ export class GroupLog {
   groupOf(groupId: string): LoggedGroup {
     let group = this.groups.get(groupId);
     if (group === undefined) {
-      group = { commits: new Map(), classic: null, groupEpoch: 0, members: new Map() };
+      group = { commits: new Map(), classic: null, shares: new Map(), groupEpoch: 0, members: new Map() };
       this.groups.set(groupId, group);
     }
     return group;
@@ -122,6 +124,9 @@ export class GroupLog {
       case "group":
         this.#generation(record.groupId, group.classic, record.value);
         group.classic = record.value;
+        for (const { memberId, assignment } of record.value?.members ?? []) {
+          group.shares.set(shareKey(record.value?.generation ?? -1, memberId), assignment);
+        }
         return;
       case "consumer-group":
         group.groupEpoch = record.value?.epoch ?? 0;
@@ -197,6 +202,10 @@ export class GroupLog {
       }
     }
   }
+}
+
+export function shareKey(generation: number, memberId: string): string {
+  return `${generation} ${memberId}`;
 }
 
 function partitionsOf(

@@ -106,7 +106,27 @@ export class GroupRules {
       if (tableEpoch === log.ownerEpoch) this.#checkLoaded(who, log, table);
     }
     const nextFence = log.fences.find(({ ownerEpoch }) => ownerEpoch > tableEpoch)?.logOffset;
+    if (nextFence !== undefined && owned.newestOffset > nextFence) {
+      broken(
+        "R13",
+        `${who}, fenced at ${nextFence} of groups ${partition}, has stored something at ${owned.newestOffset}`,
+      );
+    }
     this.#checkOffsets(who, log, table, nextFence);
+    if (nextFence === undefined && owned.isSettled) this.#checkSettled(who, log, table);
+  }
+
+  /**
+   * The one who writes has no other members than the log while nothing is on its way there (R13): what it could
+   * not store, or does not know to be stored, it must not go on with. A classic group's members join in memory.
+   */
+  #checkSettled(who: string, log: GroupLog, table: GroupTable): void {
+    this.#options.simulation.checked("R13 settled");
+    for (const [groupId, logged] of log.groups) {
+      const known = table.find(groupId)?.membership.describe();
+      const why = known?.type === "consumer" ? differs(logged, known) : undefined;
+      if (why !== undefined) broken("R13", `${who} serves ${groupId}, nothing is on its way, and it ${why}`);
+    }
   }
 
   /** A new owner knows all that is in the log, and nothing else. */

@@ -1,6 +1,6 @@
 import type { SegmentedLog } from "@ottla/log";
 import type { PartitionReplica } from "@ottla/partition-storage";
-import type { LeaderState } from "@ottla/replication";
+import type { LeaderState, ReplicaState } from "@ottla/replication";
 import type { StorageMachine } from "./cluster.ts";
 import type { DiskReplicas } from "./disk-replicas.ts";
 import type { MetadataRules } from "./metadata-rules.ts";
@@ -48,17 +48,43 @@ export class LeaderRules {
     this.#seen.set(leader, seen);
     this.#checkLease(nodeId, name, { leader, log, seen });
     const proposalId = leader.isr.attempt?.proposalId;
-    if (proposalId !== undefined && proposalId !== seen.proposalId) this.#options.onProposal(nodeId);
+    const isNew = proposalId !== undefined && proposalId !== seen.proposalId;
+    if (isNew) this.#options.onProposal(nodeId);
     seen.proposalId = proposalId;
     const state = this.#options.metadata.partition(name);
     // One that was replaced and has not heard of it counts what does not count any more.
     if (state?.leaderEpoch !== leader.leaderEpoch || state.leader !== nodeId) return;
+    if (isNew) this.#checkAdded(nodeId, name, leader, log);
     for (const member of state.isr) {
       if (leader.maximalIsr.has(member)) continue;
       broken("R4", `node ${nodeId} leads ${name} and does not count ${member}, which is in the ISR`);
     }
     for (const follower of state.replicas) {
       if (follower !== nodeId) this.#checkAcknowledged(nodeId, follower, name, { leader, log, seen });
+    }
+  }
+
+  /**
+   * R7, R14: who is to join the ISR has come to the high watermark, to the start of the epoch and to the log
+   * start, and the registration as which it is to join is the one that has come there.
+   */
+  #checkAdded(nodeId: number, name: string, leader: LeaderState, log: SegmentedLog): void {
+    const { disks, simulation } = this.#options;
+    for (const { nodeId: added, nodeEpoch } of leader.isr.attempt?.added ?? []) {
+      simulation.checked("R7 proposed");
+      const who = `node ${nodeId} leads ${name} and asks for ${added} in the ISR`;
+      const acknowledged = leader.acknowledgedEndOffset(added) ?? -1;
+      const needed = Math.max(leader.highWatermark, leader.epochStartOffset);
+      if (acknowledged < needed) broken("R7", `${who}, which is at ${acknowledged} and not at ${needed}`);
+      const { node, term } = this.#stateOf(added, name) ?? {};
+      if (node?.nodeEpoch === nodeEpoch && (term?.leaderEpoch ?? -1) < leader.leaderEpoch) {
+        broken("R7", `${who} as of ${nodeEpoch}, as which it is in epoch ${term?.leaderEpoch ?? "none"}`);
+      }
+      if (disks.isExcused(added, name) || disks.isExcused(nodeId, name)) continue;
+      const logStart = disks.logStart(added, name);
+      if (logStart < log.logStartOffset) {
+        broken("R14", `${who}, which begins at ${logStart} and not at ${log.logStartOffset}`);
+      }
     }
   }
 
@@ -91,7 +117,7 @@ export class LeaderRules {
     const toOffset = Math.min(acknowledged ?? 0, log.writtenEndOffset);
     if (acknowledged === undefined || toOffset <= verified) return;
     const { disks, simulation } = this.#options;
-    const epoch = this.#epochOf(follower, name);
+    const epoch = this.#stateOf(follower, name)?.term?.leaderEpoch;
     if (epoch !== undefined && epoch < leader.leaderEpoch) {
       broken(
         "R2",
@@ -114,10 +140,10 @@ export class LeaderRules {
     seen.verified.set(follower, toOffset);
   }
 
-  /** The leader epoch in which a node takes part now. */
-  #epochOf(nodeId: number, name: string): number | undefined {
+  /** What a node that runs knows of its replica. */
+  #stateOf(nodeId: number, name: string): ReplicaState | undefined {
     for (const replica of this.#options.machines[nodeId]?.node.replicas() ?? []) {
-      if (`${replica.topicId}-${replica.partition}` === name) return replica.open?.state.term?.leaderEpoch;
+      if (`${replica.topicId}-${replica.partition}` === name) return replica.open?.state;
     }
     return undefined;
   }

@@ -146,6 +146,8 @@ export class MetadataRules {
     this.#wellFormed(name, state);
     if (before === undefined) return;
     this.#epochs(name, before, state);
+    this.#takenAway(name, before, state);
+    this.#minChanged(name, before, state);
     if (state.leader !== before.leader || state.leaderNodeEpoch !== before.leaderNodeEpoch) {
       this.#elected(name, before, state);
     }
@@ -195,6 +197,27 @@ export class MetadataRules {
     const known = this.#leaders.get(term) ?? leader;
     if (known !== leader) broken("R2", `${term} is led by ${known} and by ${leader} (node/nodeEpoch)`);
     this.#leaders.set(term, leader);
+  }
+
+  /** R3: what a node acknowledged before its replica was taken away does not count for the one that it gets. */
+  #takenAway(name: string, before: PartitionState, state: PartitionState): void {
+    const gone = before.replicas.filter((nodeId) => !state.replicas.includes(nodeId));
+    if (gone.length === 0) return;
+    this.#simulation.checked("R3 metadata");
+    if (state.leaderEpoch > before.leaderEpoch) return;
+    broken("R3", `${name}: ${gone.join()} is taken away, and the leader epoch ${state.leaderEpoch} goes on`);
+  }
+
+  /** R4: who was eligible under another min.insync.replicas is not any more; without an ISR it is all there is. */
+  #minChanged(name: string, before: PartitionState, state: PartitionState): void {
+    if (state.minInsyncReplicas === before.minInsyncReplicas || before.isr.length === 0) return;
+    this.#simulation.checked("R4 min changed");
+    const kept = before.eligibleReplicas.filter((nodeId) => state.eligibleReplicas.includes(nodeId));
+    if (kept.length === 0) return;
+    broken(
+      "R4",
+      `${name}: min.insync.replicas is ${state.minInsyncReplicas} now, and ${kept.join()} are eligible still`,
+    );
   }
 
   /** R8: from the ISR, then from the eligible replicas, then the sole last known leader. */

@@ -48,6 +48,7 @@ export class OwnedPartition {
   readonly #closing = new AbortController();
   readonly #running: Promise<void>;
   #table: GroupTable | undefined;
+  #journal: PartitionJournal | undefined;
   #tableEpoch = -1;
   #loadings = 0;
 
@@ -72,6 +73,16 @@ export class OwnedPartition {
   /** The owner epoch in the log under which the present groups were loaded. */
   get tableEpoch(): number {
     return this.#tableEpoch;
+  }
+
+  /** Where the log has the newest change of these groups; -1 while there is none. */
+  get newestOffset(): number {
+    return this.#journal?.newestOffset ?? -1;
+  }
+
+  /** Whether all that these groups have changed is durable. */
+  get isSettled(): boolean {
+    return this.#journal?.isIdle === true;
   }
 
   /** Throws COORDINATOR_LOAD_IN_PROGRESS while the groups are being read. */
@@ -143,6 +154,7 @@ export class OwnedPartition {
       });
       table.loaded();
       this.#table = table;
+      this.#journal = journal;
       this.#tableEpoch = ownerEpoch;
       this.#options.onLoaded(clock.monotonic() - startedMs, records);
       logger.debug({ partition, records, groups: table.size }, "groups are loaded");
@@ -151,6 +163,7 @@ export class OwnedPartition {
       signal.throwIfAborted();
     } finally {
       this.#table = undefined;
+      this.#journal = undefined;
       const reason = notOwner();
       journal.end(reason);
       table.close(reason);

@@ -48,9 +48,20 @@ export class PartitionJournal implements GroupJournal {
   /** The newest append, while it is not durable. */
   #last: Promise<void> | undefined;
   #ended: OttlaError | undefined;
+  #newestOffset = -1;
 
   constructor(options: PartitionJournalOptions) {
     this.#options = options;
+  }
+
+  /** Where the log has the newest batch that was stored for it; -1 before that. */
+  get newestOffset(): number {
+    return this.#newestOffset;
+  }
+
+  /** Whether all that was given to it has been answered. */
+  get isIdle(): boolean {
+    return this.#waiting.length === 0 && !this.#isAppending;
   }
 
   append(records: readonly GroupRecord[], traceparent?: string): Promise<void> {
@@ -124,7 +135,7 @@ export class PartitionJournal implements GroupJournal {
     for (const { records } of group) {
       for (const { key, value } of records) builder.append({ timestampMs, key, value });
     }
-    await router.append({
+    const { baseOffset } = await router.append({
       topicId,
       partition,
       batch: builder.build(),
@@ -136,6 +147,7 @@ export class PartitionJournal implements GroupJournal {
       // Many changes share the append: it belongs to the first one that is traced.
       traceparent: group.find((waiting) => waiting.traceparent !== undefined)?.traceparent,
     });
+    this.#newestOffset = baseOffset;
   }
 }
 
