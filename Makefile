@@ -39,10 +39,10 @@ test-etcd: install ## Run what stands on etcd with another version of it: ETCD=3
 		tests/integration/cluster-recovery $(VITEST_FLAGS)
 
 simulate: install ## Run a whole cluster on virtual time: SEEDS=1000, or SEED=7 LOG=1 to replay one
-	@SEED=$(SEED) SEEDS=$(SEEDS) LOG=$(LOG) $(NODE) tests/simulator/main.ts
+	@SEED='$(SEED)' SEEDS='$(SEEDS)' LOG='$(LOG)' $(NODE) tests/simulator/main.ts
 
 simulate-mutants: install ## Prove that the simulator bites: deliberate bugs, each to be found (MUTANT=name)
-	@MUTANT=$(MUTANT) SEEDS=$(SEEDS) QUICK=$(QUICK) $(NODE) tests/simulator/mutants-main.ts
+	@MUTANT='$(MUTANT)' SEEDS='$(SEEDS)' QUICK='$(QUICK)' EACH='$(EACH)' $(NODE) tests/simulator/mutants-main.ts
 
 simulate-short: install ## What continuous integration runs of it: some seeds, and mutants found soon
 	$(NODE) $(BIN)/vitest/vitest.mjs run --project simulator $(VITEST_FLAGS)

@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { cliReference } from "../packages/cli/src/cli-reference.ts";
 import { settingsReference } from "../packages/runtime/src/config/settings-reference.ts";
 import { kafkaProtocolPage } from "./kafka-protocol-page.ts";
+import { mutantsPage } from "./mutants-page.ts";
 
 /**
  * Writes the pages of docs/ that are generated from the code. With --check it writes nothing and exits with 1
@@ -12,6 +13,7 @@ const PAGES: Readonly<Record<string, () => string | Promise<string>>> = {
   "docs/configuration.md": settingsReference,
   "docs/kafka-protocol.md": kafkaProtocolPage,
   "docs/cli.md": cliReference,
+  "docs/mutants.md": mutantsPage,
 };
 
 const { values } = parseArgs({ options: { check: { type: "boolean", default: false } } });

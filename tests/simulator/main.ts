@@ -1,3 +1,4 @@
+import { givenNumber, orRefused } from "./given-number.ts";
 import { describeFailure, summaryOf, Totals } from "./report.ts";
 import { runSimulation } from "./run-simulation.ts";
 
@@ -7,13 +8,16 @@ import { runSimulation } from "./run-simulation.ts";
 //     SEEDS=n       how many (default 1 with SEED, else 20)
 //     LOG=1         the event log of each run
 
-const first = numberOf("SEED") ?? 1;
-const count = numberOf("SEEDS") ?? (process.env["SEED"] === undefined || process.env["SEED"] === "" ? 20 : 1);
+const DEFAULT_SEEDS = 20;
+
 const logs = (process.env["LOG"] ?? "") !== "";
 
-process.exitCode = (await runSeeds()) ? 0 : 1;
+await orRefused(runSeeds);
 
 async function runSeeds(): Promise<boolean> {
+  const seedGiven = givenNumber("SEED", 0);
+  const first = seedGiven ?? 1;
+  const count = givenNumber("SEEDS", 1) ?? (seedGiven === undefined ? DEFAULT_SEEDS : 1);
   const totals = new Totals();
   const failed: number[] = [];
   const trace = logs ? say : undefined;
@@ -29,14 +33,6 @@ async function runSeeds(): Promise<boolean> {
   for (const line of totals.lines()) say(line);
   say(failed.length === 0 ? `${count} seeds, none failed` : `${count} seeds, failed: ${failed.join(" ")}`);
   return failed.length === 0;
-}
-
-function numberOf(name: string): number | undefined {
-  const text = process.env[name];
-  if (text === undefined || text === "") return undefined;
-  const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 0) throw new Error(`${name}=${text} is no number of a seed`);
-  return number;
 }
 
 function say(line: string): void {

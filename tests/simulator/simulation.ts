@@ -1,6 +1,6 @@
 import { ModelServer } from "@ottla/metadata";
 import { createLogger, type Logger, nullLogger, type SeededRandom } from "@ottla/runtime";
-import type { Mutant } from "./mutants.ts";
+import type { Mutant } from "./mutants-to-find.ts";
 import { SimulatedNetwork } from "./network.ts";
 import { Scheduler } from "./scheduler.ts";
 

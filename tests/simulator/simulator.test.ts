@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { MUTANTS, seedsFor } from "./mutants.ts";
+import { seedsFor } from "./mutants.ts";
+import { MUTANTS } from "./mutants-to-find.ts";
 import { RuleBroken } from "./rule-broken.ts";
 import { runSimulation } from "./run-simulation.ts";
 

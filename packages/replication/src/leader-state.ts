@@ -98,6 +98,10 @@ export class LeaderState {
     return this.#mutants.has("former-owner-accepted");
   }
 
+  get awaitsDeletions(): boolean {
+    return !this.#mutants.has("deletion-not-awaited");
+  }
+
   get highWatermark(): number {
     return this.#highWatermark;
   }

@@ -41,10 +41,14 @@ export type Mutant =
   | "unknown-outcome-forgotten"
   /** DeleteRecords is answered while too few are in sync (R14). */
   | "low-watermark-early"
+  /** DeleteRecords is answered when the leader alone has deleted (R14). */
+  | "deletion-not-awaited"
   /** A replica joins the ISR before it has followed the leader's log start (R14). */
   | "joins-below-log-start"
   /** A replica with a hole leads (R12). */
   | "damaged-leads"
+  /** A partition whose files went while its node was down is taken for a new one (R9). */
+  | "lost-directory-unnoticed"
   /** A log takes what an owner appends whose epoch is over (R13). */
   | "former-owner-accepted";
 

@@ -14,7 +14,9 @@ export type CoordinatorMutant =
   /** Who is to join the ISR is not compared with its registration (R7). */
   | "joins-unregistered"
   /** A new owner of groups gets the owner epoch of the one before (R13). */
-  | "owner-epoch-kept";
+  | "owner-epoch-kept"
+  /** A replica that is taken away does not end the leader epoch (R3). */
+  | "epoch-survives-replica";
 
 export type CoordinatorMutants = ReadonlySet<CoordinatorMutant>;
 

@@ -200,11 +200,15 @@ function withoutLeader<S extends PartitionState>(state: S): S {
  * partition again, nothing that it acknowledged before may count for the empty one (R3). Kafka's controller
  * does the same. Undefined when nothing changed.
  */
-export function changedState<S extends PartitionState>(before: S, after: S): S | undefined {
+export function changedState<S extends PartitionState>(
+  before: S,
+  after: S,
+  survivesReplica = false,
+): S | undefined {
   if (after === before) return undefined;
   const sameLeader = before.leader === after.leader && before.leaderNodeEpoch === after.leaderNodeEpoch;
   const isTakenAway = before.replicas.some((nodeId) => !after.replicas.includes(nodeId));
-  if (!sameLeader || isTakenAway) return withNewTerm(before, after);
+  if (!sameLeader || (isTakenAway && !survivesReplica)) return withNewTerm(before, after);
   return { ...after, leaderEpoch: before.leaderEpoch, partitionEpoch: before.partitionEpoch + 1 };
 }
 

@@ -136,7 +136,8 @@ export class Reassignments {
   }
 
   #put(before: ClusterPartition, after: ClusterPartition): PartitionDecision {
-    const state = changedState(before, this.#nodes.elect(after));
+    const survivesReplica = this.#term.mutants.has("epoch-survives-replica");
+    const state = changedState(before, this.#nodes.elect(after), survivesReplica);
     return state === undefined ? undefined : { kind: "put", state };
   }
 

@@ -1,10 +1,12 @@
 import { type DataDirectory, type LogResources, SegmentedLog } from "@ottla/log";
+import type { Mutants } from "@ottla/replication";
 import type { PartitionDirectories } from "./partition-directories.ts";
 
 /** The partitions of a data directory, as the store uses them. */
 export function partitionDirectories(
   directory: DataDirectory,
   resources: LogResources,
+  mutants: Mutants | undefined,
 ): PartitionDirectories {
   const openedOnce = new Set<string>();
   return {
@@ -22,7 +24,7 @@ export function partitionDirectories(
         config,
         topicId,
         cleanShutdown,
-        wasThere: directory.wasOpened(name),
+        wasThere: directory.wasOpened(name) && mutants?.has("lost-directory-unnoticed") !== true,
         refuseAppends: () => directory.refusal(),
         ...(cutFrom === undefined ? {} : { cutFrom }),
       });

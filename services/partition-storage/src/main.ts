@@ -50,7 +50,7 @@ export async function startPartitionStorage(options: PartitionStorageOptions): P
   const { client, node, server } = replication;
   const store: PartitionStore = new PartitionStore({
     view,
-    directories: partitionDirectories(directory, resources),
+    directories: partitionDirectories(directory, resources, options.mutants),
     node,
     topicDefaults,
     clock,

@@ -329,6 +329,7 @@ export class PartitionLeader implements ReadableReplica, LedReplica {
     });
     this.#options.events.logStartMoved();
     this.#checkLeading();
+    if (!this.#state.awaitsDeletions) return this.#log.logStartOffset;
     if (this.#state.lowWatermark < target) await this.#waitingDeletions.wait(target, timeoutMs);
     // Not this log's own start: an earlier deletion, not answered yet, may have moved that one further.
     return this.#state.lowWatermark;

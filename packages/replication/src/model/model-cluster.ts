@@ -6,7 +6,10 @@ import { LAG_TIME_MAX_MS, type ModelMessage, ModelNode, type ModelWorld } from "
 import { SeededChoices } from "./seeded-choices.ts";
 
 /** The model's logs have no owners (R13). */
-export type ModelMutant = Exclude<Mutant, "former-owner-accepted"> | CoordinatorMutant;
+export type ModelMutant = Exclude<Mutant, OfStorage> | CoordinatorMutant;
+
+/** Bugs in what uses the state machines: the model has no owners, no answers to deletions, no directories. */
+type OfStorage = "former-owner-accepted" | "deletion-not-awaited" | "lost-directory-unnoticed";
 
 const NODE_IDS = [1, 2, 3];
 
