@@ -30,7 +30,7 @@ export async function mutantsPage(): Promise<string> {
     "<!-- Made by scripts/generate-docs.ts from the lists of mutants in the sources: change them there. -->",
     "",
     "What shows that [the simulator](../tests/simulator/README.md) bites: each of these is planted by a switch that only tests can set, and has to be",
-    "found within its number of seeds, from 1 on. The last column is the seed that found it when all were run last. `make simulate-mutants` runs all, with",
+    "found within its number of seeds, from 1 on. The last column is the seed that found it when it was run last. `make simulate-mutants` runs all, with",
     "`MUTANT=name` one, and with `EACH=1` it tells how many of the seeds find it. Those of at most 10 seeds are run by `make simulate-short`, too.",
     "",
     "| name | what it breaks | rule | within seeds | found by |",

@@ -94,12 +94,8 @@ export class LeaderState {
     return this.isr.term;
   }
 
-  get acceptsFormerOwners(): boolean {
-    return this.#mutants.has("former-owner-accepted");
-  }
-
-  get awaitsDeletions(): boolean {
-    return !this.#mutants.has("deletion-not-awaited");
+  get mutants(): Mutants {
+    return this.#mutants;
   }
 
   get highWatermark(): number {

@@ -329,7 +329,7 @@ export class PartitionLeader implements ReadableReplica, LedReplica {
     });
     this.#options.events.logStartMoved();
     this.#checkLeading();
-    if (!this.#state.awaitsDeletions) return this.#log.logStartOffset;
+    if (this.#state.mutants.has("deletion-not-awaited")) return this.#log.logStartOffset;
     if (this.#state.lowWatermark < target) await this.#waitingDeletions.wait(target, timeoutMs);
     // Not this log's own start: an earlier deletion, not answered yet, may have moved that one further.
     return this.#state.lowWatermark;
@@ -356,7 +356,7 @@ export class PartitionLeader implements ReadableReplica, LedReplica {
 
   /** R2: a request that carries another epoch comes from, or is meant for, another term. */
   #ownerOf(ownerEpoch: number, beginsOwnership: boolean) {
-    const isForgiven = this.#state.acceptsFormerOwners && !beginsOwnership;
+    const isForgiven = this.#state.mutants.has("former-owner-accepted") && !beginsOwnership;
     return { ownerEpoch: isForgiven ? this.#log.ownerEpoch : ownerEpoch, beginsOwnership };
   }
 

@@ -5,7 +5,6 @@ import { type CoordinatorMutant, ModelCoordinator } from "./model-coordinator.ts
 import { LAG_TIME_MAX_MS, type ModelMessage, ModelNode, type ModelWorld } from "./model-node.ts";
 import { SeededChoices } from "./seeded-choices.ts";
 
-/** The model's logs have no owners (R13). */
 export type ModelMutant = Exclude<Mutant, OfStorage> | CoordinatorMutant;
 
 /** Bugs in what uses the state machines: the model has no owners, no answers to deletions, no directories. */
