@@ -117,8 +117,9 @@ export class GroupRules {
   }
 
   /**
-   * The one who writes has no other members than the log while nothing is on its way there (R13): what it could
-   * not store, or does not know to be stored, it must not go on with. A classic group's members join in memory.
+   * The one who writes has no other members than the log while nothing is on its way there (R13): what it
+   * could not store, or does not know to be stored, it must not go on with. Members of classic groups join in
+   * memory.
    */
   #checkSettled(who: string, log: GroupLog, table: GroupTable): void {
     this.#options.simulation.checked("R13 settled");

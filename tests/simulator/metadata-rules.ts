@@ -199,7 +199,7 @@ export class MetadataRules {
     this.#leaders.set(term, leader);
   }
 
-  /** R3: what a node acknowledged before its replica was taken away does not count for the one that it gets. */
+  /** R3: what a node acknowledged before its replica was taken away must not count for another. */
   #takenAway(name: string, before: PartitionState, state: PartitionState): void {
     const gone = before.replicas.filter((nodeId) => !state.replicas.includes(nodeId));
     if (gone.length === 0) return;
@@ -208,7 +208,7 @@ export class MetadataRules {
     broken("R3", `${name}: ${gone.join()} is taken away, and the leader epoch ${state.leaderEpoch} goes on`);
   }
 
-  /** R4: who was eligible under another min.insync.replicas is not any more; without an ISR it is all there is. */
+  /** R4: who was eligible under another min.insync.replicas is so no more, unless nobody is in sync. */
   #minChanged(name: string, before: PartitionState, state: PartitionState): void {
     if (state.minInsyncReplicas === before.minInsyncReplicas || before.isr.length === 0) return;
     this.#simulation.checked("R4 min changed");
