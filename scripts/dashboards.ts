@@ -154,6 +154,10 @@ const GROUPS: Dashboard = {
       "{{instance}}": "ottla_group_coordinator_owned_partitions",
       "loading on {{instance}}": "ottla_group_coordinator_loading_partitions",
     }),
+    panel("What members of groups hold, by node", "bytes", {
+      "{{instance}}": "ottla_group_coordinator_member_bytes",
+      "limit of {{instance}}": "ottla_group_coordinator_member_limit_bytes",
+    }),
   ],
 };
 

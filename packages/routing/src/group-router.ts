@@ -35,6 +35,9 @@ const MAX_BACKOFF_MS = 250;
 /** Key of an error's metadata: the call may have taken effect, so that its caller alone can repeat it. */
 export const OUTCOME_UNKNOWN = "outcome_unknown";
 
+/** Key of an error's metadata: the owner has no room for what is asked; its caller may ask again later. */
+export const ASK_LATER = "ask_later";
+
 interface Connection {
   readonly nodeEpoch: number;
   readonly transport: Transport;
@@ -177,7 +180,7 @@ function closeConnection({ commits, transport }: Connection): Promise<void> {
 }
 
 function mayAskAgain(error: OttlaError): boolean {
-  if (error.metadata[OUTCOME_UNKNOWN] === "true") return false;
+  if (error.metadata[OUTCOME_UNKNOWN] === "true" || error.metadata[ASK_LATER] === "true") return false;
   return NOT_DONE.has(error.code) || error.metadata[NOT_SENT] === "true";
 }
 

@@ -2,7 +2,7 @@ export type { PartitionRef } from "./ask-leaders.ts";
 export { ControllerClient, type ControllerClientOptions } from "./controller-client.ts";
 export type { FetchOutcome } from "./fetch-stream.ts";
 export { groupPartition } from "./group-partition.ts";
-export { GroupRouter, type GroupRouterOptions, OUTCOME_UNKNOWN } from "./group-router.ts";
+export { ASK_LATER, GroupRouter, type GroupRouterOptions, OUTCOME_UNKNOWN } from "./group-router.ts";
 export type { LeaderChange, LeaderView, PartitionPlacement } from "./leader-view.ts";
 export { PartitionRouter } from "./partition-router.ts";
 export type { AppendOptions, AppendOutcome } from "./pending-append.ts";

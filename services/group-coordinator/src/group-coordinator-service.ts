@@ -22,6 +22,7 @@ import { fetchOffsets } from "./fetch-offsets.ts";
 import type { GroupLimits } from "./group-limits.ts";
 import type { DescribedMember } from "./group-membership.ts";
 import { checkGroupId, type GroupTable } from "./group-table.ts";
+import { requireRoomToJoin, requireRoomToSubscribe } from "./member-room.ts";
 import {
   heartbeatMixedGroup,
   joinMixedGroup,
@@ -56,6 +57,7 @@ export function groupCoordinatorService(options: GroupCoordinatorServiceOptions)
       };
       // Before anything of the group changes: who joins may change its protocol.
       checkHeartbeat(said);
+      requireRoomToSubscribe(table.find(request.groupId)?.consumers, said, table.options.budget);
       const answer = await consumerHeartbeat(consumersOf(table, request), said);
       const { assignment, ...rest } = answer;
       return { ...rest, ...(assignment && { assignment: { topics: topicMessages(assignment) } }) };
@@ -129,6 +131,7 @@ function classicMethods({
     joinGroup: async (request) => {
       const table = tableOf(request.groupId);
       checkJoin(request, limits);
+      requireRoomToJoin(table.find(request.groupId), request, table.options.budget);
       const context = { random, limits, journal: table.options.journal };
       table.prepareForClassic(request);
       const mixed = mixedGroup(table, request);

@@ -5,6 +5,7 @@ export interface GroupLimits {
   readonly initialRebalanceDelayMs: number;
   readonly maxSize: number;
   readonly maxGroups: number;
+  readonly maxMemberBytes: number;
   readonly offsetsRetentionMs: number;
   readonly offsetsRetentionCheckIntervalMs: number;
   readonly offsetMetadataMaxBytes: number;

@@ -1,4 +1,5 @@
-import { Gauge, Histogram, LATENCY_BUCKETS_SECONDS, type MetricsRegistry } from "@ottla/runtime";
+import { Counter, Gauge, Histogram, LATENCY_BUCKETS_SECONDS, type MetricsRegistry } from "@ottla/runtime";
+import type { MemberBudget } from "./member-budget.ts";
 import type { OwnedPartitions } from "./owned-partitions.ts";
 
 const PREFIX = "ottla_group_coordinator";
@@ -7,6 +8,7 @@ const PREFIX = "ottla_group_coordinator";
 export class GroupMetrics {
   readonly #registry: MetricsRegistry;
   readonly #loading: Histogram;
+  readonly #refused: Counter;
 
   constructor(registry: MetricsRegistry) {
     this.#registry = registry;
@@ -16,6 +18,15 @@ export class GroupMetrics {
       buckets: [...LATENCY_BUCKETS_SECONDS],
       registers: [registry],
     });
+    this.#refused = new Counter({
+      name: `${PREFIX}_refused_members_total`,
+      help: "Requests of members that were refused because there was no room for what they brought",
+      registers: [registry],
+    });
+  }
+
+  refused(): void {
+    this.#refused.inc();
   }
 
   loaded(durationMs: number): void {
@@ -23,7 +34,7 @@ export class GroupMetrics {
   }
 
   /** Adds the gauges; once for each registry. */
-  observe(partitions: OwnedPartitions): void {
+  observe(partitions: OwnedPartitions, budget: MemberBudget): void {
     this.#gauge("owned_partitions", "Partitions of the groups' topic that this node owns", () => {
       return partitions.owned.size;
     });
@@ -31,6 +42,10 @@ export class GroupMetrics {
       return [...partitions.owned.values()].filter(({ table }) => table === undefined).length;
     });
     this.#gauge("groups", "Groups that this node keeps", () => partitions.groupCount);
+    this.#gauge("member_bytes", "What members of groups have brought and this node holds", () => {
+      return budget.heldBytes;
+    });
+    this.#gauge("member_limit_bytes", "How much of that there may be", () => budget.limitBytes);
   }
 
   #gauge(name: string, help: string, read: () => number): void {

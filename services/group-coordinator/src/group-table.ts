@@ -11,6 +11,7 @@ import { type GroupLimits, MAX_ID_BYTES } from "./group-limits.ts";
 import { GroupLoading } from "./group-loading.ts";
 import type { GroupMembership } from "./group-membership.ts";
 import type { GroupRecord, ReadRecord } from "./group-record.ts";
+import type { MemberBudget } from "./member-budget.ts";
 import { toClassicGroup, toConsumerGroup, usesClassicOnly } from "./migration/convert-groups.ts";
 import type { GroupMutants } from "./mutants.ts";
 import type { TopicCatalog } from "./topic-catalog.ts";
@@ -21,6 +22,8 @@ export interface GroupTableOptions {
   readonly random: Random;
   readonly deadlines: Deadlines;
   readonly limits: GroupLimits;
+  /** Of the node, in all its partitions. */
+  readonly budget: MemberBudget;
   readonly logger: Logger;
   readonly catalog: TopicCatalog;
   /** How many groups this node keeps in all its partitions. */

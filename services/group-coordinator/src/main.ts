@@ -5,6 +5,7 @@ import { ServiceRegistry } from "@ottla/rpc";
 import {
   type Clock,
   Deadlines,
+  LimitedLogger,
   type Logger,
   type MetricsRegistry,
   type Random,
@@ -14,6 +15,7 @@ import { groupCoordinatorService } from "./group-coordinator-service.ts";
 import type { GroupLimits } from "./group-limits.ts";
 import { GroupMetrics } from "./group-metrics.ts";
 import { addLagExporter } from "./lag-exporter.ts";
+import { MemberBudget } from "./member-budget.ts";
 import { type GroupMutants, NO_MUTANTS } from "./mutants.ts";
 import type { OwnedPartition } from "./owned-partition.ts";
 import { OwnedPartitions } from "./owned-partitions.ts";
@@ -56,7 +58,13 @@ export async function startGroupCoordinator(options: GroupCoordinatorOptions): P
   const { nodeId, zone, address, leaseTtlMs, store, view, clock, random, logger, limits, signal } = options;
   const router = new PartitionRouter({ view, transportFor: options.transportFor, clock });
   const deadlines = new Deadlines({ clock });
+  const limited = new LimitedLogger({ logger, clock });
   const metrics = new GroupMetrics(options.metrics);
+  const budget = new MemberBudget({
+    limitBytes: limits.maxMemberBytes,
+    logger: limited,
+    onRefused: () => metrics.refused(),
+  });
   const partitions = new OwnedPartitions({
     view,
     nodeId,
@@ -65,11 +73,12 @@ export async function startGroupCoordinator(options: GroupCoordinatorOptions): P
     random,
     deadlines,
     limits,
+    budget,
     logger,
     mutants: options.mutants ?? NO_MUTANTS,
     onLoaded: (durationMs) => metrics.loaded(durationMs),
   });
-  metrics.observe(partitions);
+  metrics.observe(partitions, budget);
   const tables = () => partitions.tables();
   addLagExporter({ registry: options.metrics, clock, view, router, tables, maxOffsets: MAX_LAG_SERIES });
   const registry = new ServiceRegistry();
@@ -104,6 +113,7 @@ export async function startGroupCoordinator(options: GroupCoordinatorOptions): P
       // A fence that is under way ends with the router.
       await Promise.all([partitions.close(), router.close()]);
       deadlines.clear();
+      limited.close();
     },
   };
 }

@@ -8,6 +8,7 @@ import { expireOffsets } from "./expire-offsets.ts";
 import type { GroupLimits } from "./group-limits.ts";
 import type { ReadRecord } from "./group-record.ts";
 import { GroupTable } from "./group-table.ts";
+import type { MemberBudget } from "./member-budget.ts";
 import type { GroupMutants } from "./mutants.ts";
 import { PartitionJournal } from "./partition-journal.ts";
 import { replayLog } from "./replay-log.ts";
@@ -19,6 +20,7 @@ export interface PartitionOwnerOptions {
   readonly random: Random;
   readonly deadlines: Deadlines;
   readonly limits: GroupLimits;
+  readonly budget: MemberBudget;
   readonly logger: Logger;
   readonly groupCount: () => number;
   readonly isDeleted: (topicId: string) => boolean;

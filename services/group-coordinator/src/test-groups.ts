@@ -1,4 +1,5 @@
-import { Deadlines, nullLogger, SeededRandom, VirtualClock } from "@ottla/runtime";
+import { OttlaError } from "@ottla/errors";
+import { Deadlines, LimitedLogger, nullLogger, SeededRandom, VirtualClock } from "@ottla/runtime";
 import type { JoinOutcome, SyncOutcome } from "./classic/classic-member.ts";
 import type { ClassicRebalance } from "./classic/classic-rebalance.ts";
 import { checkJoin, type JoinRequest, joinGroup } from "./classic/join-group.ts";
@@ -13,6 +14,8 @@ import {
   type GroupRecord,
 } from "./group-record.ts";
 import { GroupTable } from "./group-table.ts";
+import { MemberBudget } from "./member-budget.ts";
+import { requireRoomToJoin } from "./member-room.ts";
 import { NO_MUTANTS } from "./mutants.ts";
 import type { CatalogTopic, TopicCatalog } from "./topic-catalog.ts";
 
@@ -24,6 +27,7 @@ export const TEST_LIMITS: GroupLimits = {
   initialRebalanceDelayMs: 0,
   maxSize: 10,
   maxGroups: 100,
+  maxMemberBytes: 64 << 20,
   offsetsRetentionMs: 604_800_000,
   offsetsRetentionCheckIntervalMs: 600_000,
   offsetMetadataMaxBytes: 100,
@@ -104,17 +108,21 @@ export class TestGroups {
   readonly limits: GroupLimits;
   readonly catalog = new TestCatalog();
   readonly deletedTopics = new Set<string>();
+  readonly budget: MemberBudget;
   readonly #random = new SeededRandom(1);
   table: GroupTable;
 
   constructor(limits: Partial<GroupLimits> = {}) {
     this.limits = { ...TEST_LIMITS, ...limits };
+    const logger = new LimitedLogger({ logger: nullLogger, clock: this.clock });
+    this.budget = new MemberBudget({ limitBytes: this.limits.maxMemberBytes, logger });
     this.table = this.#openTable();
     this.table.loaded();
   }
 
   /** Another owner takes over: it knows what is in the journal and nothing else. */
   takeOver(): void {
+    this.table.close(new OttlaError("NOT_COORDINATOR", "another owner has taken over"));
     this.table = this.#openTable();
     for (const { key, value } of this.journal.records) {
       const record = decodeGroupRecord(key, value);
@@ -142,6 +150,7 @@ export class TestGroups {
       ...request,
     };
     checkJoin(full, this.limits);
+    requireRoomToJoin(this.table.find(full.groupId), full, this.budget);
     return joinGroup(this.table.classicGroup(full.groupId), full, {
       random: this.#random,
       limits: this.limits,
@@ -178,13 +187,14 @@ export class TestGroups {
   }
 
   #openTable(): GroupTable {
-    const { clock, journal, limits } = this;
+    const { clock, journal, limits, budget } = this;
     return new GroupTable({
       journal,
       clock,
       random: this.#random,
       deadlines: new Deadlines({ clock }),
       limits,
+      budget,
       logger: nullLogger,
       catalog: this.catalog,
       groupCount: () => this.table?.size ?? 0,

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { durationMs, optionalDurationMs, wholeNumber } from "./setting-kinds.ts";
+import { bytes, durationMs, optionalDurationMs, wholeNumber } from "./setting-kinds.ts";
 
 /** The settings of consumer groups: a part of the schema in settings-schema.ts. */
 
@@ -53,6 +53,15 @@ export const groups = z.strictObject({
     default: 100_000,
     ...GROUPS_ONLY,
     documentation: "Groups that one group-coordinator keeps. Further ones are refused.",
+  }),
+  maxMemberBytes: bytes({
+    min: 1024 * 1024,
+    max: 64 * 1024 ** 3,
+    default: 256 * 1024 ** 2,
+    ...GROUPS_ONLY,
+    documentation:
+      "What the members of all groups of one group-coordinator bring: subscriptions and assignments. New " +
+      "members are refused above four fifths of it, until there is room; the rest is for those that are members.",
   }),
   offsetsRetentionMs: durationMs({
     min: 60_000,

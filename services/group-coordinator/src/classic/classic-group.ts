@@ -1,6 +1,7 @@
 import { consumerProtocolSubscription } from "@ottla/kafka-protocol";
 import type { GroupMetadataValue, GroupRecord } from "../group-record.ts";
-import { ClassicMember, type JoinedMember, type MemberProtocol } from "./classic-member.ts";
+import { MemberBytes } from "../member-budget.ts";
+import { ClassicMember, type JoinedMember, type MemberProtocol, protocolsBytes } from "./classic-member.ts";
 
 /** Kafka's names. "Dead" is a group that is gone: its object is used by nobody any more. */
 export type ClassicState = "Empty" | "PreparingRebalance" | "CompletingRebalance" | "Stable" | "Dead";
@@ -23,8 +24,11 @@ export class ClassicGroup {
   leaderId: string | undefined;
   readonly #members = new Map<string, ClassicMember>();
   readonly #staticMembers = new Map<string, string>();
+  /** Of members, and of the ids of those that may become members. */
+  readonly bytes = new MemberBytes();
+  readonly #pendingMembers = new Set<string>();
   /** Were given an id and have not joined with it yet (KIP-394). */
-  readonly pendingMembers = new Set<string>();
+  readonly pendingMembers: ReadonlySet<string> = this.#pendingMembers;
   /** Of the present generation, and have not asked for their assignment yet. */
   readonly pendingSync = new Set<string>();
   /** While the first members of a group gather: whether another has come. */
@@ -76,15 +80,39 @@ export class ClassicGroup {
 
   add(member: ClassicMember, protocolType: string): void {
     if (this.isEmpty) this.protocolType = protocolType;
+    this.bytes.change(member.bytes - (this.#members.get(member.memberId)?.bytes ?? 0));
     this.#members.set(member.memberId, member);
     if (member.instanceId !== undefined) this.#staticMembers.set(member.instanceId, member.memberId);
     this.leaderId ??= member.memberId;
-    this.pendingMembers.delete(member.memberId);
+    this.removePending(member.memberId);
+  }
+
+  addPending(memberId: string): void {
+    if (!this.#pendingMembers.has(memberId)) this.bytes.change(memberId.length);
+    this.#pendingMembers.add(memberId);
+  }
+
+  /** Whether it was pending. */
+  removePending(memberId: string): boolean {
+    const isKnown = this.#pendingMembers.delete(memberId);
+    if (isKnown) this.bytes.change(-memberId.length);
+    return isKnown;
+  }
+
+  setProtocols(member: ClassicMember, protocols: readonly MemberProtocol[]): void {
+    this.bytes.change(protocolsBytes(protocols) - protocolsBytes(member.protocols));
+    member.protocols = protocols;
+  }
+
+  setAssignment(member: ClassicMember, assignment: Uint8Array): void {
+    this.bytes.change(assignment.byteLength - member.assignment.byteLength);
+    member.assignment = assignment;
   }
 
   remove(memberId: string): void {
     const member = this.#members.get(memberId);
     if (member === undefined) return;
+    this.bytes.change(-member.bytes);
     this.#members.delete(memberId);
     this.pendingSync.delete(memberId);
     const { instanceId } = member;
@@ -97,6 +125,7 @@ export class ClassicGroup {
   /** A static member has come back under a new id: it takes the old one's place, the leader's too. */
   replaceStatic(oldMemberId: string, replacement: ClassicMember): void {
     const wasLeader = this.leaderId === oldMemberId;
+    this.bytes.change(replacement.bytes - (this.#members.get(oldMemberId)?.bytes ?? 0));
     this.#members.delete(oldMemberId);
     this.pendingSync.delete(oldMemberId);
     this.#members.set(replacement.memberId, replacement);

@@ -48,6 +48,11 @@ export interface ClassicMemberOptions {
 
 const NO_BYTES = new Uint8Array(0);
 
+/** How much a member says about itself. */
+export function protocolsBytes(protocols: readonly MemberProtocol[]): number {
+  return protocols.reduce((bytes, { name, metadata }) => bytes + name.length + metadata.byteLength, 0);
+}
+
 /** A member of a classic group, and the requests of its that wait. */
 export class ClassicMember {
   readonly memberId: string;
@@ -72,6 +77,13 @@ export class ClassicMember {
     this.sessionTimeoutMs = options.sessionTimeoutMs;
     this.rebalanceTimeoutMs = options.rebalanceTimeoutMs;
     this.protocols = options.protocols;
+  }
+
+  /** What it has brought, and what its leader has brought for it. */
+  get bytes(): number {
+    const { memberId, instanceId = "", clientId, clientHost } = this;
+    const names = memberId.length + instanceId.length + clientId.length + clientHost.length;
+    return names + protocolsBytes(this.protocols) + this.assignment.byteLength;
   }
 
   get isJoining(): boolean {

@@ -2,6 +2,7 @@ import { type OttlaError, toOttlaError } from "@ottla/errors";
 import type { Clock, Deadline, Deadlines, Logger } from "@ottla/runtime";
 import type { GroupJournal } from "../group-journal.ts";
 import type { GroupLimits } from "../group-limits.ts";
+import type { MemberBudget } from "../member-budget.ts";
 import type { GroupMutants } from "../mutants.ts";
 import { Session } from "../session.ts";
 import { fencedInstance, rebalanceInProgress, unknownMember } from "./classic-errors.ts";
@@ -14,6 +15,7 @@ export interface ClassicRebalanceOptions {
   readonly clock: Clock;
   readonly deadlines: Deadlines;
   readonly limits: GroupLimits;
+  readonly budget: MemberBudget;
   readonly logger: Logger;
   readonly mutants: GroupMutants;
 }
@@ -40,6 +42,7 @@ export class ClassicRebalance {
   constructor(options: ClassicRebalanceOptions) {
     this.#options = options;
     this.group = options.group;
+    this.group.bytes.countIn(options.budget);
     // Members read from the log have as long as a session from now on.
     for (const member of this.group.members()) this.#beginSession(member, member.sessionTimeoutMs);
   }
@@ -58,7 +61,7 @@ export class ClassicRebalance {
 
   /** A member that may join with that id for a session's time. */
   addPending(memberId: string, timeoutMs: number): void {
-    this.group.pendingMembers.add(memberId);
+    this.group.addPending(memberId);
     const forget = (): void => {
       this.#pendingDeadlines.delete(memberId);
       this.removePending(memberId);
@@ -68,7 +71,7 @@ export class ClassicRebalance {
 
   removePending(memberId: string): void {
     this.#cancelPending(memberId);
-    if (this.group.pendingMembers.delete(memberId)) this.completeIfAllJoined();
+    if (this.group.removePending(memberId)) this.completeIfAllJoined();
   }
 
   /** Adds a member, which then waits for the next generation. */
@@ -116,8 +119,9 @@ export class ClassicRebalance {
     );
     const isStillAsked = (): boolean =>
       group.state === "CompletingRebalance" && group.generation === generation;
-    const { journal, mutants } = this.#options;
+    const { budget, journal, mutants } = this.#options;
     try {
+      budget.requireRoom(growthBy(complete, group), "member");
       const stored = journal.append([group.record(complete)]);
       if (mutants.has("assignment-answered-early")) stored.catch(() => undefined);
       else await stored;
@@ -130,7 +134,7 @@ export class ClassicRebalance {
     if (!isStillAsked()) return;
     group.moveTo("Stable", this.#options.clock.now());
     for (const member of group.members()) {
-      member.assignment = complete.get(member.memberId) ?? NO_BYTES;
+      group.setAssignment(member, complete.get(member.memberId) ?? NO_BYTES);
       if (!member.isSyncing) continue;
       member.session?.heard();
       member.answerSync(this.assignmentOf(member));
@@ -170,6 +174,7 @@ export class ClassicRebalance {
     for (const deadline of this.#pendingDeadlines.values()) deadline.cancel();
     this.#pendingDeadlines.clear();
     for (const member of this.group.members()) member.end(reason);
+    this.group.bytes.end();
     this.group.moveTo("Dead", this.#options.clock.now());
   }
 
@@ -262,7 +267,7 @@ export class ClassicRebalance {
 
   #failSyncs(error: OttlaError): void {
     for (const member of this.group.members()) {
-      member.assignment = NO_BYTES;
+      this.group.setAssignment(member, NO_BYTES);
       if (!member.isSyncing) continue;
       member.session?.heard();
       member.failSync(error);
@@ -286,4 +291,12 @@ export class ClassicRebalance {
     this.#pendingDeadlines.get(memberId)?.cancel();
     this.#pendingDeadlines.delete(memberId);
   }
+}
+
+/** How much larger the assignments are than those of before. */
+function growthBy(assignments: ReadonlyMap<string, Uint8Array>, group: ClassicGroup): number {
+  let bytes = 0;
+  for (const assignment of assignments.values()) bytes += assignment.byteLength;
+  for (const { assignment } of group.members()) bytes -= assignment.byteLength;
+  return bytes;
 }

@@ -3,7 +3,7 @@ import type { Random } from "@ottla/runtime";
 import type { GroupJournal } from "../group-journal.ts";
 import { type GroupLimits, MAX_ID_BYTES, MAX_PROTOCOLS_BYTES } from "../group-limits.ts";
 import { groupIsGone, unknownMember } from "./classic-errors.ts";
-import { ClassicMember, type JoinOutcome, type MemberProtocol } from "./classic-member.ts";
+import { ClassicMember, type JoinOutcome, type MemberProtocol, protocolsBytes } from "./classic-member.ts";
 import type { ClassicRebalance } from "./classic-rebalance.ts";
 import { requireMember } from "./require-member.ts";
 
@@ -44,7 +44,7 @@ export function checkJoin(request: JoinRequest, limits: GroupLimits): void {
       throw invalidRequest("protocols", `a name is longer than ${MAX_ID_BYTES} bytes`, MAX_ID_BYTES);
     }
   }
-  if (sizeOf(protocols) > MAX_PROTOCOLS_BYTES) {
+  if (protocolsBytes(protocols) > MAX_PROTOCOLS_BYTES) {
     throw invalidRequest(
       "protocols",
       `have more than ${MAX_PROTOCOLS_BYTES} bytes together`,
@@ -103,21 +103,19 @@ function checkProtocolsSize(
   { memberId, instanceId, protocols }: JoinRequest,
   { maxSize }: GroupLimits,
 ): void {
-  let bytes = sizeOf(protocols);
+  let bytes = protocolsBytes(protocols);
   // Small ones are bounded by the count of members: most joins need not look at all the others.
   if (bytes <= MAX_PROTOCOLS_BYTES / maxSize) return;
   const replacedId = instanceId === undefined ? memberId : group.staticMemberId(instanceId);
-  for (const member of group.members()) if (member.memberId !== replacedId) bytes += sizeOf(member.protocols);
+  for (const member of group.members()) {
+    if (member.memberId !== replacedId) bytes += protocolsBytes(member.protocols);
+  }
   if (bytes <= MAX_PROTOCOLS_BYTES) return;
   throw new OttlaError(
     "GROUP_MAX_SIZE_REACHED",
     `the members' protocols have more than ${MAX_PROTOCOLS_BYTES} bytes together: subscribe to fewer topics`,
     { metadata: { limit: String(MAX_PROTOCOLS_BYTES) } },
   );
-}
-
-function sizeOf(protocols: readonly MemberProtocol[]): number {
-  return protocols.reduce((bytes, { name, metadata }) => bytes + name.length + metadata.byteLength, 0);
 }
 
 function joinNewMember(
@@ -174,7 +172,7 @@ function rejoin(
   request: JoinRequest,
 ): Promise<JoinOutcome> {
   const before = rebalance.group.state;
-  update(member, request);
+  update(rebalance, member, request);
   member.session?.heard();
   const joined = member.waitForGeneration();
   if (before !== "PreparingRebalance") rebalance.prepareIfPossible(`member ${member.memberId} joins again`);
@@ -221,10 +219,10 @@ function newMember(memberId: string, request: JoinRequest): ClassicMember {
   });
 }
 
-function update(member: ClassicMember, request: JoinRequest): void {
+function update({ group }: ClassicRebalance, member: ClassicMember, request: JoinRequest): void {
   member.sessionTimeoutMs = request.sessionTimeoutMs;
   member.rebalanceTimeoutMs = rebalanceTimeoutOf(request);
-  member.protocols = copied(request.protocols);
+  group.setProtocols(member, copied(request.protocols));
 }
 
 /** Old clients have one timeout for both. */

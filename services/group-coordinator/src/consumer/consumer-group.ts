@@ -1,4 +1,6 @@
 import type { ReadRecord } from "../group-record.ts";
+import { MemberBytes } from "../member-budget.ts";
+import { memberBytes, namesBytes, partitionsBytes } from "./consumer-bytes.ts";
 import { type ConsumerMember, MemberState, newMember, withCurrent, withMetadata } from "./consumer-member.ts";
 import { fromLists, NO_PARTITIONS, type TopicPartitions } from "./topic-partitions.ts";
 
@@ -28,6 +30,7 @@ export class ConsumerGroup {
   /** As of which version of the catalog each was resolved here; not stored. */
   readonly regexVersions = new Map<string, number>();
   /** Who holds a partition: it is assigned to the member, or the member has yet to give it up. */
+  readonly bytes = new MemberBytes();
   readonly #holders = new Map<string, Map<number, string>>();
 
   constructor(groupId: string) {
@@ -120,21 +123,36 @@ export class ConsumerGroup {
         this.targetEpoch = record.value?.assignmentEpoch ?? 0;
         return;
       case "consumer-target-member":
-        if (record.value === null) this.#target.delete(record.memberId);
-        else this.#target.set(record.memberId, fromLists(record.value.topicPartitions));
+        this.#applyTarget(record.memberId, record.value && fromLists(record.value.topicPartitions));
         return;
       case "consumer-regex":
-        if (record.value === null) this.#regexes.delete(record.regularExpression);
-        else this.#regexes.set(record.regularExpression, { topics: new Set(record.value.topics) });
+        this.#applyRegex(record.regularExpression, record.value && new Set(record.value.topics));
         return;
       default:
         return;
     }
   }
 
+  #applyTarget(memberId: string, target: TopicPartitions | null): void {
+    this.bytes.change(-partitionsBytes(this.targetOf(memberId)));
+    if (target === null) this.#target.delete(memberId);
+    else this.#target.set(memberId, target);
+    this.bytes.change(partitionsBytes(this.targetOf(memberId)));
+  }
+
+  #applyRegex(regularExpression: string, topics: ReadonlySet<string> | null): void {
+    this.bytes.change(-namesBytes(this.#regexes.get(regularExpression)?.topics ?? []));
+    if (topics === null) this.#regexes.delete(regularExpression);
+    else this.#regexes.set(regularExpression, { topics });
+    this.bytes.change(namesBytes(topics ?? []));
+  }
+
   #applyMember(memberId: string, change: ((member: ConsumerMember) => ConsumerMember) | null): void {
     const before = this.#members.get(memberId);
-    if (before !== undefined) this.#release(before);
+    if (before !== undefined) {
+      this.#release(before);
+      this.bytes.change(-memberBytes(before));
+    }
     if (change === null) {
       this.#members.delete(memberId);
       const instanceId = before?.instanceId ?? null;
@@ -145,6 +163,7 @@ export class ConsumerGroup {
     }
     const after = change(before ?? newMember(memberId));
     this.#members.set(memberId, after);
+    this.bytes.change(memberBytes(after));
     if (after.instanceId !== null) this.#staticMembers.set(after.instanceId, memberId);
     this.#hold(after);
   }
@@ -155,7 +174,9 @@ export class ConsumerGroup {
     const { assigned: _, pendingRevocation: __, ...rest } = before;
     const { assigned, pendingRevocation } = newMember(memberId);
     this.#release(before);
-    this.#members.set(memberId, { ...rest, assigned, pendingRevocation });
+    const after = { ...rest, assigned, pendingRevocation };
+    this.#members.set(memberId, after);
+    this.bytes.change(memberBytes(after) - memberBytes(before));
   }
 
   #hold(member: ConsumerMember): void {

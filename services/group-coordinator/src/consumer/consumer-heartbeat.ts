@@ -146,7 +146,8 @@ function replaced(
   return back;
 }
 
-function withHeartbeat(member: ConsumerMember, heartbeat: ConsumerHeartbeat): ConsumerMember {
+/** The member with what it says; what it does not say stays as it was. */
+export function withHeartbeat(member: ConsumerMember, heartbeat: ConsumerHeartbeat): ConsumerMember {
   const { instanceId, rackId, client, rebalanceTimeoutMs, serverAssignor } = heartbeat;
   const { subscribedTopicNames: names, subscribedTopicRegex: regex } = heartbeat;
   return {

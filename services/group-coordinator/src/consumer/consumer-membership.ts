@@ -5,6 +5,7 @@ import type { GroupJournal } from "../group-journal.ts";
 import type { GroupLimits } from "../group-limits.ts";
 import type { DescribedGroup, DescribedTopic, GroupMembership, OffsetClient } from "../group-membership.ts";
 import type { GroupRecord } from "../group-record.ts";
+import type { MemberBudget } from "../member-budget.ts";
 import type { GroupMutants } from "../mutants.ts";
 import { Session } from "../session.ts";
 import type { TopicCatalog } from "../topic-catalog.ts";
@@ -20,6 +21,7 @@ export interface ConsumerMembershipOptions {
   readonly clock: Clock;
   readonly deadlines: Deadlines;
   readonly limits: GroupLimits;
+  readonly budget: MemberBudget;
   readonly logger: Logger;
   readonly catalog: TopicCatalog;
   readonly mutants: GroupMutants;
@@ -49,6 +51,7 @@ export class ConsumerMembership implements GroupMembership {
   constructor(options: ConsumerMembershipOptions) {
     this.options = options;
     this.group = options.group;
+    this.group.bytes.countIn(options.budget);
     for (const member of this.group.members()) this.watch(member);
   }
 
@@ -241,6 +244,7 @@ export class ConsumerMembership implements GroupMembership {
 
   close(_reason: OttlaError): void {
     this.#isClosed = true;
+    this.group.bytes.end();
     for (const memberId of this.#timers.keys()) this.unwatch(memberId);
   }
 
