@@ -80,7 +80,14 @@ export class ClassicProtocolMember {
     const own = decodePlaces(assignment);
     history.operated();
     history.gotInGeneration(group, generation, this.#memberId, { assignment, places: own });
-    if (own.length > 0) await this.#work.begin(own, undefined);
+    if (own.length === 0) return;
+    try {
+      await this.#work.begin(own, undefined);
+    } catch (thrown) {
+      // It does not know where to begin: it joins again.
+      this.#dropAll();
+      throw thrown;
+    }
   }
 
   async #beat(): Promise<void> {
