@@ -96,6 +96,20 @@ describe.runIf(haveClients("java"))("Apache Kafka's command-line tools", () => {
     expect(all).toContain(`All configs for broker ${broker} are:`);
   });
 
+  test("kafka-configs describes and alters settings of groups", async () => {
+    const group = "--entity-type groups --entity-name tools-group";
+    const add = "--alter --add-config consumer.session.timeout.ms=50000,consumer.heartbeat.interval.ms=6000";
+    expect(await run("kafka-configs", `${group} ${add}`)).toContain("Completed updating config");
+    const described = await run("kafka-configs", `${group} --describe`);
+    expect(described).toContain("consumer.session.timeout.ms=50000");
+    expect(described).toContain("consumer.heartbeat.interval.ms=6000");
+    await run("kafka-configs", `${group} --alter --delete-config consumer.session.timeout.ms`);
+    const after = await run("kafka-configs", `${group} --describe`);
+    expect(after).not.toContain("consumer.session.timeout.ms=50000");
+    const bad = "--alter --add-config consumer.session.timeout.ms=10";
+    expect(await runFailing("kafka-configs", `${group} ${bad}`)).toContain("45000 to 60000");
+  });
+
   test("kafka-get-offsets and kafka-delete-records", async () => {
     await produceLines(
       "tools-offsets",

@@ -96,6 +96,7 @@ export function gatewayService(
       groupTransport: (node) => around.toGroupCoordinator(node),
       metrics: createMetricsRegistry(),
       topicDefaults: settings.topicDefaults,
+      groupDefaults: settings.groups,
       maxUnansweredBytesPerStream: settings.grpc.maxUnansweredBytesPerStream,
       kafka: {
         network: NO_NETWORK,

@@ -11,7 +11,9 @@ import {
   controllerStateCodec,
   type FeatureLevelState,
   featureLevelStateCodec,
+  type GroupConfigState,
   type GroupOwnerState,
+  groupConfigStateCodec,
   groupOwnerStateCodec,
   type NodeRegistration,
   nodeRegistrationCodec,
@@ -52,6 +54,8 @@ export interface ClusterStorageNode extends StorageNodeState, Versioned {
 export interface ClusterGroupOwner extends GroupOwnerState, Versioned {
   readonly partition: number;
 }
+
+export interface ClusterGroupConfig extends GroupConfigState, Versioned {}
 
 export interface ClusterFeatureLevel extends FeatureLevelState, Versioned {}
 
@@ -129,6 +133,7 @@ export class ClusterState {
   readonly nodes = new Map<NodeRole, Map<number, ClusterNode>>();
   readonly storageNodes = new Map<number, ClusterStorageNode>();
   readonly groupOwners = new Map<number, ClusterGroupOwner>();
+  readonly groupConfigs = new Map<string, ClusterGroupConfig>();
   readonly awaiting = new Map<number, ClusterAwaitingNode>();
   controller: ClusterController | undefined;
   clusterId: string | undefined;
@@ -174,6 +179,9 @@ export class ClusterState {
       case "group-owner":
         this.groupOwners.delete(key.partition);
         change.groupPartitions.push(key.partition);
+        return;
+      case "group-config":
+        this.groupConfigs.delete(key.groupId);
         return;
       case "controller":
         this.controller = undefined;
@@ -241,6 +249,11 @@ export class ClusterState {
           modRevision,
         });
         change.groupPartitions.push(partition);
+        return;
+      }
+      case "group-config": {
+        const state = groupConfigStateCodec.parse(value, entry.key);
+        this.groupConfigs.set(key.groupId, { ...state, modRevision });
         return;
       }
       case "controller": {

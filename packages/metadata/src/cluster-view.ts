@@ -6,6 +6,7 @@ import {
   type ClusterAwaitingNode,
   type ClusterChange,
   type ClusterController,
+  type ClusterGroupConfig,
   type ClusterGroupOwner,
   type ClusterNode,
   type ClusterPartition,
@@ -218,6 +219,11 @@ export class ClusterView {
 
   groupOwners(): Iterable<ClusterGroupOwner> {
     return this.#state.groupOwners.values();
+  }
+
+  /** What was set on groups, by their ids; who sets nothing is not among them. */
+  get groupConfigs(): ReadonlyMap<string, ClusterGroupConfig> {
+    return this.#state.groupConfigs;
   }
 
   /** All storage nodes that the coordinator remembers, in order. */

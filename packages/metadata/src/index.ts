@@ -36,6 +36,13 @@ export {
   type FencedWriterOptions,
   MAX_FENCED_OPERATIONS,
 } from "./fenced-writer.ts";
+export {
+  checkGroupConfig,
+  GROUP_SETTINGS,
+  type GroupConfig,
+  type GroupDefaults,
+  groupConfig,
+} from "./group-config.ts";
 export type { OnHeld } from "./held-node-id.ts";
 export { type KeepRegisteredOptions, type KeptRegistration, keepRegistered } from "./keep-registered.ts";
 export { isNodeRole, MetadataKeys, NODE_ROLES, type NodeRole, type ParsedKey } from "./keys.ts";
@@ -102,6 +109,7 @@ export {
   type FeatureLevelState,
   featureLevelStateCodec,
   type GroupOwnerState,
+  groupConfigStateCodec,
   groupOwnerStateCodec,
   type NodeRegistration,
   nodeRegistrationCodec,

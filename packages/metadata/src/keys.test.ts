@@ -18,6 +18,7 @@ describe("MetadataKeys", () => {
     [keys.topic(topicId), { kind: "topic", topicId }],
     [keys.partition(topicId, 12), { kind: "partition", topicId, partition: 12 }],
     [keys.groupOwner(3), { kind: "group-owner", partition: 3 }],
+    [keys.groupConfig("orders/€ ü"), { kind: "group-config", groupId: "orders/€ ü" }],
   ])("reads back what it wrote: %s", (key, parsed) => {
     expect(key.startsWith("/ottla/c1/")).toBe(true);
     expect(keys.parse(key)).toEqual(parsed);

@@ -34,6 +34,7 @@ export class MetadataKeys {
   readonly topicsPrefix: string;
   readonly partitionsPrefix: string;
   readonly groupOwnersPrefix: string;
+  readonly groupConfigsPrefix: string;
   /** Who has coordinated lately: tells the store's history from another one with the same revisions. */
   readonly terms: string;
   /** Which recovery from a restored backup was the last. */
@@ -64,6 +65,7 @@ export class MetadataKeys {
     this.topicsPrefix = `${this.root}topics/`;
     this.partitionsPrefix = `${this.root}partitions/`;
     this.groupOwnersPrefix = `${this.root}group-owners/`;
+    this.groupConfigsPrefix = `${this.root}group-configs/`;
     this.terms = `${this.root}terms`;
     this.recovery = `${this.root}recovery`;
     this.awaitingPrefix = `${this.root}awaiting-recovery/`;
@@ -101,6 +103,11 @@ export class MetadataKeys {
     return `${this.groupOwnersPrefix}${partition}`;
   }
 
+  /** What was set on a group; its id may hold any characters, slashes too. */
+  groupConfig(groupId: string): string {
+    return `${this.groupConfigsPrefix}${Buffer.from(groupId).toString("base64url")}`;
+  }
+
   /** Leased: a storage node that does not follow this store, because it has seen a later state of it. */
   awaiting(nodeId: number): string {
     return `${this.awaitingPrefix}${nodeId}`;
@@ -129,6 +136,7 @@ export type ParsedKey =
   | { readonly kind: "topic"; readonly topicId: string }
   | { readonly kind: "partition"; readonly topicId: string; readonly partition: number }
   | { readonly kind: "group-owner"; readonly partition: number }
+  | { readonly kind: "group-config"; readonly groupId: string }
   | { readonly kind: "awaiting"; readonly nodeId: number };
 
 type SingleKind =
@@ -162,6 +170,9 @@ function parseSingleKey(kind: string): ParsedKey | undefined {
 function parsePairKey(kind: string, name: string): ParsedKey | undefined {
   if (kind === "topics") return { kind: "topic", topicId: name };
   if (kind === "topic-names") return { kind: "topic-name", name };
+  if (kind === "group-configs") {
+    return { kind: "group-config", groupId: Buffer.from(name, "base64url").toString() };
+  }
   const number = parseNumber(name);
   if (number === undefined) return undefined;
   if (kind === "storage") return { kind: "storage-node", nodeId: number };

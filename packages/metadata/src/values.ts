@@ -141,6 +141,11 @@ export interface GroupOwnerState {
   readonly ownerEpoch: number;
 }
 
+/** What was set on a group, by Kafka's names. Versions that do not know these records pass over them. */
+export interface GroupConfigState {
+  readonly configs: Readonly<Record<string, string>>;
+}
+
 /** One coordinator's term. */
 export interface TermEntry {
   /** Random for each term. */
@@ -262,6 +267,10 @@ export const groupOwnerStateCodec: ValueCodec<GroupOwnerState> = valueCodec("gro
   fields.integer("nodeId", -1);
   fields.integer("nodeEpoch", -1);
   fields.integer("ownerEpoch", 0);
+});
+
+export const groupConfigStateCodec: ValueCodec<GroupConfigState> = valueCodec("group settings", (fields) => {
+  fields.textMap("configs");
 });
 
 export const termsStateCodec: ValueCodec<TermsState> = valueCodec("terms", (fields) => {

@@ -8,6 +8,7 @@ import {
 } from "@ottla/metadata";
 import { ClusterRecovery } from "./cluster-recovery.ts";
 import { ensureFeatureLevel, type LevelChange, raiseFeatureLevel } from "./feature-level.ts";
+import { GroupConfigs } from "./group-configs.ts";
 import { GroupOwners } from "./group-owners.ts";
 import { LeaderBalance } from "./leader-balance.ts";
 import { LeaderElections } from "./leader-elections.ts";
@@ -45,6 +46,7 @@ export class ActiveTerm {
   readonly reassignments: Reassignments;
   readonly records: StorageNodeRecords;
   readonly recovery: ClusterRecovery;
+  readonly groupConfigs: GroupConfigs;
   readonly #topics: Topics;
   readonly #queue: SerialQueue;
   readonly #producerIdQueue: SerialQueue;
@@ -64,6 +66,7 @@ export class ActiveTerm {
     this.#topics = new Topics(term, nodes, this.#nodeRounds, partitions);
     this.elections = new LeaderElections(term, nodes, partitions);
     this.reassignments = new Reassignments(term, nodes, partitions);
+    this.groupConfigs = new GroupConfigs(term, this.#newQueue());
     this.recovery = new ClusterRecovery(term, term.storageTransport);
     const leaders = new LeaderBalance(term, nodes, partitions);
     const { records, reassignments } = this;

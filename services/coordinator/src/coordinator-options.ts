@@ -1,4 +1,11 @@
-import type { ClusterView, LevelRange, MetadataStore, OnHeld, TopicConfigMap } from "@ottla/metadata";
+import type {
+  ClusterView,
+  GroupDefaults,
+  LevelRange,
+  MetadataStore,
+  OnHeld,
+  TopicConfigMap,
+} from "@ottla/metadata";
 import type { ServiceRegistry, Transport } from "@ottla/rpc";
 import type { Clock, Logger, MetricsRegistry, Random } from "@ottla/runtime";
 import type { CoordinatorMutants } from "./mutants.ts";
@@ -13,13 +20,15 @@ export interface TopicDefaults {
   /** The feature level of a cluster that is new; undefined: the highest that the program supports. */
   readonly initialFeatureLevel?: number | undefined;
   /** How the internal topic of consumer groups is created. */
-  readonly groups?: { readonly offsetsTopicPartitions: number };
+  readonly groups?: { readonly offsetsTopicPartitions: number } & GroupDefaults;
 }
 
 export interface CoordinatorLimits {
   readonly maxPartitionsPerTopic: number;
   /** Over all topics; the partitions of topics that are being deleted count until they are gone. */
   readonly maxPartitions: number;
+  /** Groups that have settings of their own; they are kept whether the groups are there or not. */
+  readonly maxGroupConfigs: number;
   /** How long a tombstone stays for storage nodes that are away. */
   readonly tombstoneRetentionMs: number;
   /** Beyond this many the oldest tombstones go early. */
@@ -49,6 +58,7 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 export const DEFAULT_LIMITS: CoordinatorLimits = {
   maxPartitionsPerTopic: 10_000,
   maxPartitions: 100_000,
+  maxGroupConfigs: 10_000,
   tombstoneRetentionMs: 7 * DAY_MS,
   maxTombstones: 10_000,
   absentNodeGraceMs: 2000,

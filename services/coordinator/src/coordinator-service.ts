@@ -63,6 +63,12 @@ function forGateways(answer: Answer) {
         const { name, set, remove, validateOnly } = request;
         return { revision: BigInt(await active.alterConfig(name, { set, remove }, validateOnly, signal)) };
       }),
+    alterGroupConfig: (request, { signal }) =>
+      answer("AlterGroupConfig", async (active) => {
+        const { groupId, set, remove, validateOnly } = request;
+        const change = { set, remove };
+        return { revision: BigInt(await active.groupConfigs.alter(groupId, change, validateOnly, signal)) };
+      }),
     createPartitions: (request, { signal }) =>
       answer("CreatePartitions", async (active) => {
         const { name, totalPartitions, validateOnly } = request;

@@ -1,5 +1,6 @@
 import {
   type ClusterView,
+  type GroupConfig,
   type KeptRegistration,
   keepRegistered,
   type MetadataStore,
@@ -54,6 +55,8 @@ export interface GatewayOptions {
   readonly tracer?: Tracer | undefined;
   /** The node's own values for topic settings that a topic does not set. */
   readonly topicDefaults: Readonly<Record<string, string>>;
+  /** The node's own values for settings of groups that a group does not set. */
+  readonly groupDefaults: GroupConfig;
   readonly maxUnansweredBytesPerStream: number;
   /** Where Kafka's clients come in. */
   readonly kafka: KafkaListenOptions;

@@ -1,4 +1,5 @@
 import { OttlaError } from "@ottla/errors";
+import type { GroupConfig } from "@ottla/metadata";
 import type { Clock, Deadlines, Logger, Random } from "@ottla/runtime";
 import { ClassicGroup } from "./classic/classic-group.ts";
 import { ClassicMembership } from "./classic/classic-membership.ts";
@@ -26,6 +27,8 @@ export interface GroupTableOptions {
   readonly budget: MemberBudget;
   readonly logger: Logger;
   readonly catalog: TopicCatalog;
+  /** The effective settings of a group, which may change at any time. */
+  readonly configOf: (groupId: string) => GroupConfig;
   /** How many groups this node keeps in all its partitions. */
   readonly groupCount: () => number;
   /** Whether a topic was deleted: only when that is known for sure. */

@@ -1,5 +1,5 @@
 import { OttlaError, toOttlaError } from "@ottla/errors";
-import { OWNER_LOADINGS } from "@ottla/metadata";
+import { type GroupConfig, OWNER_LOADINGS } from "@ottla/metadata";
 import { Acks } from "@ottla/proto/ottla/v1/record";
 import { encodeControlBatch } from "@ottla/records";
 import type { PartitionRouter } from "@ottla/routing";
@@ -22,6 +22,7 @@ export interface PartitionOwnerOptions {
   readonly limits: GroupLimits;
   readonly budget: MemberBudget;
   readonly logger: Logger;
+  readonly configOf: (groupId: string) => GroupConfig;
   readonly groupCount: () => number;
   readonly isDeleted: (topicId: string) => boolean;
   readonly catalog: TopicCatalog;

@@ -1,5 +1,5 @@
 import { OttlaError } from "@ottla/errors";
-import { type ClusterView, GROUPS_TOPIC } from "@ottla/metadata";
+import { type ClusterView, GROUPS_TOPIC, type GroupConfig, groupConfig } from "@ottla/metadata";
 import { groupPartition } from "@ottla/routing";
 import { expireOffsets } from "./expire-offsets.ts";
 import type { GroupTable } from "./group-table.ts";
@@ -7,7 +7,7 @@ import { OwnedPartition, type PartitionOwnerOptions } from "./owned-partition.ts
 import { ViewCatalog } from "./view-catalog.ts";
 
 export interface OwnedPartitionsOptions
-  extends Omit<PartitionOwnerOptions, "groupCount" | "isDeleted" | "catalog"> {
+  extends Omit<PartitionOwnerOptions, "groupCount" | "configOf" | "isDeleted" | "catalog"> {
   readonly view: ClusterView;
   readonly nodeId: number;
 }
@@ -96,11 +96,17 @@ export class OwnedPartitions {
           partition,
           ownerEpoch,
           catalog: this.#catalog,
+          configOf: (groupId) => this.#configOf(groupId),
           groupCount: () => this.groupCount,
           isDeleted: (topicId) => this.#isDeleted(topicId),
         }),
       );
     }
+  }
+
+  #configOf(groupId: string): GroupConfig {
+    const { view, limits } = this.#options;
+    return groupConfig(view.groupConfigs.get(groupId)?.configs ?? {}, limits);
   }
 
   #concerns(topicIds: ReadonlySet<string>): boolean {

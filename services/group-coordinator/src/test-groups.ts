@@ -1,4 +1,5 @@
 import { OttlaError } from "@ottla/errors";
+import { groupConfig } from "@ottla/metadata";
 import { Deadlines, LimitedLogger, nullLogger, SeededRandom, VirtualClock } from "@ottla/runtime";
 import type { JoinOutcome, SyncOutcome } from "./classic/classic-member.ts";
 import type { ClassicRebalance } from "./classic/classic-rebalance.ts";
@@ -107,6 +108,8 @@ export class TestGroups {
   readonly journal = new MemoryJournal();
   readonly limits: GroupLimits;
   readonly catalog = new TestCatalog();
+  /** What was set on groups. */
+  readonly configs = new Map<string, Record<string, string>>();
   readonly deletedTopics = new Set<string>();
   readonly budget: MemberBudget;
   readonly #random = new SeededRandom(1);
@@ -197,6 +200,7 @@ export class TestGroups {
       budget,
       logger: nullLogger,
       catalog: this.catalog,
+      configOf: (groupId) => groupConfig(this.configs.get(groupId) ?? {}, limits),
       groupCount: () => this.table?.size ?? 0,
       mutants: NO_MUTANTS,
       isDeleted: (topicId) => this.deletedTopics.has(topicId),

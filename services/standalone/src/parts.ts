@@ -158,6 +158,7 @@ export async function startGatewayPart(wiring: Wiring): Promise<OpenDoors> {
     metrics: wiring.metrics,
     tracer: wiring.tracer,
     topicDefaults: settings.topicDefaults,
+    groupDefaults: settings.groups,
     maxUnansweredBytesPerStream: settings.grpc.maxUnansweredBytesPerStream,
     kafka: {
       network: wiring.network ?? new NodeNetwork(),

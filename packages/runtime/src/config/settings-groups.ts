@@ -4,6 +4,9 @@ import { bytes, durationMs, optionalDurationMs, wholeNumber } from "./setting-ki
 /** The settings of consumer groups: a part of the schema in settings-schema.ts. */
 
 const GROUPS_ONLY = { targets: ["group-coordinator"] } as const;
+/** A group may have its own: the coordinator checks it, and gateways describe it. */
+const OF_GROUPS = { targets: ["gateway", "coordinator", "group-coordinator"] } as const;
+const BOUNDS = { targets: ["coordinator"] } as const;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
@@ -90,18 +93,50 @@ export const groups = z.strictObject({
     min: 1_000,
     max: DAY_MS,
     default: 45_000,
-    ...GROUPS_ONLY,
+    ...OF_GROUPS,
     documentation:
       "How long a member of the consumer protocol (KIP-848) may be silent (Kafka's " +
-      "group.consumer.session.timeout.ms).",
+      "group.consumer.session.timeout.ms). A group may have its own (consumer.session.timeout.ms).",
+  }),
+  consumerMinSessionTimeoutMs: durationMs({
+    min: 1_000,
+    max: DAY_MS,
+    default: 45_000,
+    ...BOUNDS,
+    documentation:
+      "Shortest that may be set on a group (Kafka's group.consumer.min.session.timeout.ms, its default too).",
+  }),
+  consumerMaxSessionTimeoutMs: durationMs({
+    min: 1_000,
+    max: DAY_MS,
+    default: 60_000,
+    ...BOUNDS,
+    documentation:
+      "Longest that may be set on a group (Kafka's group.consumer.max.session.timeout.ms, its default too).",
   }),
   consumerHeartbeatIntervalMs: durationMs({
     min: 100,
     max: HOUR_MS,
     default: 5_000,
-    ...GROUPS_ONLY,
+    ...OF_GROUPS,
     documentation:
       "How often members of the consumer protocol say that they live (Kafka's " +
-      "group.consumer.heartbeat.interval.ms).",
+      "group.consumer.heartbeat.interval.ms). A group may have its own (consumer.heartbeat.interval.ms).",
+  }),
+  consumerMinHeartbeatIntervalMs: durationMs({
+    min: 100,
+    max: HOUR_MS,
+    default: 5_000,
+    ...BOUNDS,
+    documentation:
+      "Shortest that may be set on a group (Kafka's group.consumer.min.heartbeat.interval.ms, its default too).",
+  }),
+  consumerMaxHeartbeatIntervalMs: durationMs({
+    min: 100,
+    max: HOUR_MS,
+    default: 15_000,
+    ...BOUNDS,
+    documentation:
+      "Longest that may be set on a group (Kafka's group.consumer.max.heartbeat.interval.ms, its default too).",
   }),
 });

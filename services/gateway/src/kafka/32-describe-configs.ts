@@ -1,21 +1,28 @@
 /**
- * DescribeConfigs (32), versions 1 to 4: settings of topics and brokers, with their sources.
+ * DescribeConfigs (32), versions 1 to 4: settings of topics, brokers and groups, with their sources.
  *
  * - Topics: all settings that are served. Brokers: the virtual broker's, under Kafka's names,
  *   read-only; an empty name asks for what was changed on all brokers at run time, which is nothing.
+ * - Groups: the settings of their own that they may have, whether the group exists or not.
  * - `configuration_keys` null or empty asks for all settings; names that do not exist are
  *   left out, as in Kafka.
  * - A resource named twice is answered once. More than 10,000 resources are INVALID_REQUEST; so is each
  *   that would make the answer larger than 64 MiB.
  * - Synonyms on request, types and documentation from version 3 on. Nothing is sensitive.
  *
- * Deliberately not here: loggers of brokers, client metrics and groups: INVALID_REQUEST.
+ * Deliberately not here: loggers of brokers and client metrics: INVALID_REQUEST.
  */
 import { OttlaError } from "@ottla/errors";
 import { describeConfigs, type RequestOf, type ResponseOf } from "@ottla/kafka-protocol";
 import { describedBrokerConfigs } from "./broker-configs.ts";
-import { type DescribedConfig, describedTopicConfigs } from "./config-entries.ts";
-import { checkBrokerResource, keyOfResource, ResourceType, topicOfResource } from "./config-resources.ts";
+import { type DescribedConfig, describedGroupConfigs, describedTopicConfigs } from "./config-entries.ts";
+import {
+  checkBrokerResource,
+  configsOfGroup,
+  keyOfResource,
+  ResourceType,
+  topicOfResource,
+} from "./config-resources.ts";
 import { type AnyKafkaHandler, type KafkaRequestContext, kafkaHandler } from "./handler.ts";
 import { type KafkaFailure, NO_ERROR } from "./kafka-failures.ts";
 import type { KafkaServices } from "./kafka-services.ts";
@@ -65,6 +72,10 @@ async function describe(
     const { configs, replicationFactor } = topic.state;
     const described = describedTopicConfigs(configs, services.topicDefaults, replicationFactor);
     return { configs: described, readOnly: false };
+  }
+  if (resourceType === ResourceType.GROUP) {
+    const configs = configsOfGroup(services, resourceName);
+    return { configs: describedGroupConfigs(configs, services.groupDefaults), readOnly: false };
   }
   if (resourceType === ResourceType.BROKER) {
     const all = services.brokers.all(connection);

@@ -1,9 +1,9 @@
 /**
- * AlterConfigs (33), versions 0 to 2: replaces all settings of a topic. Kafka has
+ * AlterConfigs (33), versions 0 to 2: replaces all settings of a topic or group. Kafka has
  * deprecated it for IncrementalAlterConfigs.
  *
  * - What the request does not name goes back to its default; a setting without a value is INVALID_REQUEST.
- * - All settings of a topic change, or none.
+ * - All settings of a topic or group change, or none.
  *
  * Deliberately not here: settings of brokers, which are configured where the gateway runs.
  */
@@ -19,7 +19,7 @@ export function alterConfigsHandler(services: KafkaServices): AnyKafkaHandler {
     versions: { min: 0, max: 2 },
     async handle({ resources, validateOnly }) {
       const options = { validateOnly, api: alterConfigs.name };
-      const responses = await alterResources(services, resources, options, (topic, { configs }) => {
+      const responses = await alterResources(services, resources, options, (altered, { configs }) => {
         const set = Object.fromEntries(
           configs.map(({ name, value }) => {
             if (value !== null) return [name, value] as const;
@@ -27,7 +27,7 @@ export function alterConfigsHandler(services: KafkaServices): AnyKafkaHandler {
             throw new OttlaError("INVALID_REQUEST", message);
           }),
         );
-        return { set, remove: Object.keys(topic.state.configs).filter((name) => !Object.hasOwn(set, name)) };
+        return { set, remove: Object.keys(altered.configs).filter((name) => !Object.hasOwn(set, name)) };
       });
       return { throttleTimeMs: 0, responses };
     },

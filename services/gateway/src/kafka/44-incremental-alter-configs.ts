@@ -1,20 +1,21 @@
 /**
- * IncrementalAlterConfigs (44), versions 0 and 1: changes single settings of a topic.
+ * IncrementalAlterConfigs (44), versions 0 and 1: changes single settings of a topic or group.
  *
  * - SET, DELETE (back to the default), and for lists APPEND and SUBTRACT, which start
  *   from the effective value.
- * - All settings of a topic change, or none. A setting named twice, or one without a
+ * - All settings of a topic or group change, or none. A setting named twice, or one without a
  *   value where there must be one, is INVALID_REQUEST.
  * - Settings of brokers may only be taken away, which changes nothing, because none is set: tools do so at
  *   the end of what they set before.
+ * - Groups need not exist, and keep their settings when they are deleted, as in Kafka. At most 10,000
+ *   groups have settings of their own.
  *
  * Deliberately not here: settings of brokers, which are configured where the gateway runs.
  */
 import { OttlaError } from "@ottla/errors";
 import { incrementalAlterConfigs, type RequestOf } from "@ottla/kafka-protocol";
 import { describeTopicConfig, servedSetting } from "@ottla/metadata";
-import type { Topic } from "../topics.ts";
-import { alterResources, type ConfigChange, refusedResource } from "./altered-configs.ts";
+import { type Alterable, alterResources, type ConfigChange, refusedResource } from "./altered-configs.ts";
 import { type AnyKafkaHandler, kafkaHandler } from "./handler.ts";
 import type { KafkaServices } from "./kafka-services.ts";
 
@@ -34,8 +35,8 @@ export function incrementalAlterConfigsHandler(services: KafkaServices): AnyKafk
       const isVoid = ({ configs }: Resource): boolean =>
         configs.every(({ configOperation }) => configOperation === DELETE);
       const options = { validateOnly, api: incrementalAlterConfigs.name, isVoid };
-      const responses = await alterResources(services, resources, options, (topic, { configs }) =>
-        changeOf(services, topic, configs),
+      const responses = await alterResources(services, resources, options, (altered, { configs }) =>
+        changeOf(services, altered, configs),
       );
       return { throttleTimeMs: 0, responses };
     },
@@ -46,13 +47,17 @@ export function incrementalAlterConfigsHandler(services: KafkaServices): AnyKafk
   });
 }
 
-function changeOf(services: KafkaServices, topic: Topic, alterations: readonly Alteration[]): ConfigChange {
+function changeOf(
+  services: KafkaServices,
+  altered: Alterable,
+  alterations: readonly Alteration[],
+): ConfigChange {
   const set: [string, string][] = [];
   const remove: string[] = [];
   for (const { name, configOperation, value } of alterations) {
     if (configOperation === DELETE) {
       // A name that nobody knows is not set: there is nothing to take away.
-      if (Object.hasOwn(topic.state.configs, name)) remove.push(name);
+      if (Object.hasOwn(altered.configs, name)) remove.push(name);
       continue;
     }
     if (configOperation < SET || configOperation > SUBTRACT) {
@@ -66,7 +71,7 @@ function changeOf(services: KafkaServices, topic: Topic, alterations: readonly A
     }
     set.push([
       name,
-      configOperation === SET ? value : listAfter(services, topic, { name, configOperation, value }),
+      configOperation === SET ? value : listAfter(services, altered, { name, configOperation, value }),
     ]);
   }
   return { set: Object.fromEntries(set), remove };
@@ -74,18 +79,19 @@ function changeOf(services: KafkaServices, topic: Topic, alterations: readonly A
 
 function listAfter(
   { topicDefaults }: KafkaServices,
-  topic: Topic,
+  { topic, configs }: Alterable,
   {
     name,
     configOperation,
     value,
   }: { readonly name: string; readonly configOperation: number; readonly value: string },
 ): string {
-  if (servedSetting(name).type.kind !== "list") {
+  // No setting of groups is a list.
+  if (topic === undefined || servedSetting(name).type.kind !== "list") {
     const operation = configOperation === APPEND ? "APPEND" : "SUBTRACT";
     throw new OttlaError("INVALID_CONFIG", `Can't ${operation} to key ${name} because its type is not LIST.`);
   }
-  const entries = describeTopicConfig(topic.state.configs, topicDefaults);
+  const entries = describeTopicConfig(configs, topicDefaults);
   const present = wordsOf(entries.find((entry) => entry.name === name)?.value ?? "");
   const words = wordsOf(value);
   if (configOperation === SUBTRACT) return present.filter((word) => !words.includes(word)).join(",");

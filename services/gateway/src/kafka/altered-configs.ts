@@ -1,9 +1,11 @@
 import { OttlaError } from "@ottla/errors";
+import type { TopicConfigMap } from "@ottla/metadata";
 import type { Topic } from "../topics.ts";
 import { refuseInternal } from "../topics.ts";
 import {
   type ConfigResource,
   checkBrokerResource,
+  configsOfGroup,
   keyOfResource,
   ResourceType,
   topicOfResource,
@@ -13,7 +15,16 @@ import { failureOf, type KafkaFailure, NO_ERROR } from "./kafka-failures.ts";
 import type { KafkaServices } from "./kafka-services.ts";
 import { checkItemCount, firstOfEach, inSlices } from "./request-items.ts";
 
-/** What becomes of one topic's settings. */
+/** What has settings that can be changed. */
+export interface Alterable {
+  /** Undefined for a group. */
+  readonly topic: Topic | undefined;
+  readonly name: string;
+  /** What was set on it. */
+  readonly configs: TopicConfigMap;
+}
+
+/** What becomes of its settings. */
 export interface ConfigChange {
   readonly set: Readonly<Record<string, string>>;
   readonly remove: readonly string[];
@@ -41,7 +52,7 @@ export async function alterResources<
     /** Whether what is asked of a broker changes nothing. */
     readonly isVoid?: (resource: R) => boolean;
   },
-  changeOf: (topic: Topic, resource: R) => ConfigChange,
+  changeOf: (altered: Alterable, resource: R) => ConfigChange,
 ): Promise<AlteredResource[]> {
   checkItemCount("resources", resources.length);
   const duplicates = duplicatesOf(resources.map(keyOfResource));
@@ -55,14 +66,15 @@ export async function alterResources<
         checkBrokerResource(services, resource.resourceName, knownBrokerIds(services));
         return refusedResource(resource, { errorCode: NO_ERROR, errorMessage: null });
       }
-      const topic = await alterable(services, resource);
+      const altered = await alterable(services, resource);
       const [twice] = duplicatesOf(resource.configs.map(({ name }) => name));
       if (twice !== undefined) throw new OttlaError("INVALID_REQUEST", `configs: ${twice} is given twice`);
-      const change = changeOf(topic, resource);
+      const change = changeOf(altered, resource);
       const isEmpty = change.remove.length === 0 && Object.keys(change.set).length === 0;
       if (!isEmpty) {
-        const { validateOnly } = options;
-        await services.changes.alterConfig(topic.name, change, { timeoutMs: TIMEOUT_MS, validateOnly });
+        const terms = { timeoutMs: TIMEOUT_MS, validateOnly: options.validateOnly };
+        if (altered.topic !== undefined) await services.changes.alterConfig(altered.name, change, terms);
+        else await services.changes.alterGroupConfig(altered.name, change, terms);
       }
       return refusedResource(resource, { errorCode: NO_ERROR, errorMessage: null });
     } catch (thrown) {
@@ -79,14 +91,17 @@ function knownBrokerIds({ brokers, view }: KafkaServices): number[] {
 async function alterable(
   services: KafkaServices,
   { resourceType, resourceName }: ConfigResource,
-): Promise<Topic> {
+): Promise<Alterable> {
   if (resourceType === ResourceType.TOPIC) {
     if (resourceName === "") {
       throw new OttlaError("INVALID_REQUEST", "Default topic resources are not allowed.");
     }
     const topic = await topicOfResource(services, resourceName);
     refuseInternal(topic);
-    return topic;
+    return { topic, name: topic.name, configs: topic.state.configs };
+  }
+  if (resourceType === ResourceType.GROUP) {
+    return { topic: undefined, name: resourceName, configs: configsOfGroup(services, resourceName) };
   }
   if (resourceType === ResourceType.BROKER) {
     const message =

@@ -1,5 +1,7 @@
 import {
   describeTopicConfig,
+  GROUP_SETTINGS,
+  type GroupConfig,
   TOPIC_SETTINGS,
   type TopicConfigMap,
   type TopicConfigSource,
@@ -7,7 +9,7 @@ import {
 } from "@ottla/metadata";
 
 /** Where a value comes from, by Kafka's numbers. */
-export const ConfigSource = { TOPIC: 1, STATIC_BROKER: 4, DEFAULT: 5 } as const;
+export const ConfigSource = { TOPIC: 1, STATIC_BROKER: 4, DEFAULT: 5, GROUP: 8 } as const;
 
 /** Types of values, by Kafka's numbers. */
 export const ConfigType = { BOOLEAN: 1, STRING: 2, INT: 3, LONG: 5, DOUBLE: 6, LIST: 7 } as const;
@@ -82,6 +84,25 @@ export function describedTopicConfigs(
       documentation,
       synonyms:
         own === undefined ? synonyms : [{ name, value: own, source: ConfigSource.TOPIC }, ...synonyms],
+    };
+  });
+}
+
+/** The settings of a group, those it does not set among them. */
+export function describedGroupConfigs(configs: TopicConfigMap, defaults: GroupConfig): DescribedConfig[] {
+  return GROUP_SETTINGS.map(({ name, brokerName, defaultMs, default: field, documentation }) => {
+    const broker = defaults[field];
+    const source = broker === defaultMs ? ConfigSource.DEFAULT : ConfigSource.STATIC_BROKER;
+    const own = configs[name];
+    const synonyms = [{ name: brokerName, value: String(broker), source }];
+    return {
+      name,
+      value: own ?? String(broker),
+      source: own === undefined ? source : ConfigSource.GROUP,
+      type: ConfigType.INT,
+      documentation,
+      synonyms:
+        own === undefined ? synonyms : [{ name, value: own, source: ConfigSource.GROUP }, ...synonyms],
     };
   });
 }

@@ -1,5 +1,5 @@
 import { OttlaError } from "@ottla/errors";
-import type { ClusterView, TopicConfigMap } from "@ottla/metadata";
+import type { ClusterView, GroupConfig, TopicConfigMap } from "@ottla/metadata";
 import type { ControllerClient, GroupRouter, PartitionRouter } from "@ottla/routing";
 import {
   behindProxy,
@@ -52,6 +52,7 @@ export interface KafkaDoorOptions {
   readonly producerIds: ProducerIds;
   readonly gatewayMetrics: GatewayMetrics;
   readonly topicDefaults: TopicConfigMap;
+  readonly groupDefaults: GroupConfig;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -99,6 +100,7 @@ export async function startKafkaDoor(options: KafkaDoorOptions): Promise<KafkaDo
     readBuffers: listen.readBuffers ?? new ReadBuffers(),
     fetchBudget: new FetchBudget(settings.maxFetchBytes),
     topicDefaults: options.topicDefaults,
+    groupDefaults: options.groupDefaults,
     limits: { maxFetchBytes: MAX_FETCH_BYTES, maxWaitMs: MAX_WAIT_MS },
     cluster: {
       autoCreateTopics: listen.autoCreateTopics,

@@ -1,5 +1,5 @@
 import { toOttlaError } from "@ottla/errors";
-import type { ClusterView, TopicConfigMap } from "@ottla/metadata";
+import type { ClusterView, GroupConfig, TopicConfigMap } from "@ottla/metadata";
 import type { GroupRouter, PartitionRouter } from "@ottla/routing";
 import type { Clock, Random, ReadBuffers } from "@ottla/runtime";
 import type { ByteBudget } from "../byte-budget.ts";
@@ -33,6 +33,8 @@ export interface KafkaServices {
   /** Gets back what was read in this process and has left it. */
   readonly readBuffers: ReadBuffers;
   readonly topicDefaults: TopicConfigMap;
+  /** What holds for groups that set nothing. */
+  readonly groupDefaults: GroupConfig;
   readonly limits: KafkaServiceLimits;
   readonly cluster: KafkaClusterSettings;
 }

@@ -147,6 +147,19 @@ export class TopicChanges {
     );
   }
 
+  async alterGroupConfig(
+    groupId: string,
+    change: { readonly set: TopicConfigMap; readonly remove: readonly string[] },
+    terms: ChangeTerms,
+  ): Promise<void> {
+    checkConfigs("configs", change.set);
+    const { validateOnly } = terms;
+    const { set, remove } = change;
+    await this.#change(terms, (client) =>
+      client.alterGroupConfig({ groupId, set: { ...set }, remove: [...remove], validateOnly }),
+    );
+  }
+
   async #change<T extends { readonly revision: bigint }>(
     { timeoutMs, validateOnly }: ChangeTerms,
     ask: (client: Controller) => Promise<T>,

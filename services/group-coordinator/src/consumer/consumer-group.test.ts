@@ -144,6 +144,23 @@ describe("a group of the consumer protocol", () => {
     expect(stateOf(groups)).toBe("Empty");
   });
 
+  test("settings of a group's own hold from the next heartbeats of its members on", async () => {
+    const groups = newGroups();
+    const member = new TestMember(groups, "a");
+    await member.beat();
+    groups.configs.set(GROUP, {
+      "consumer.session.timeout.ms": "60000",
+      "consumer.heartbeat.interval.ms": "15000",
+    });
+    expect(await member.ping()).toMatchObject({ heartbeatIntervalMs: 15_000 });
+    await groups.clock.advance(59_000);
+    expect(stateOf(groups)).toBe("Stable");
+    groups.configs.clear();
+    expect(await member.ping()).toMatchObject({ heartbeatIntervalMs: 5_000 });
+    await groups.clock.advance(45_020);
+    expect(stateOf(groups)).toBe("Empty");
+  });
+
   test("a member that gives nothing up is out after its rebalance timeout", async () => {
     const groups = newGroups();
     const clinging = new TestMember(groups, "a");

@@ -60,7 +60,7 @@ export async function consumerHeartbeat(
   return {
     memberId: reconciled.memberId,
     memberEpoch: reconciled.memberEpoch,
-    heartbeatIntervalMs: limits.consumerHeartbeatIntervalMs,
+    heartbeatIntervalMs: membership.config.consumerHeartbeatIntervalMs,
     assignment: isTold ? toLists(reconciled.assigned) : undefined,
   };
 }
@@ -188,7 +188,7 @@ async function leave(
     membership.watch({ ...away, state: MemberState.STABLE });
     await changes.store(options.journal);
   }
-  const { consumerHeartbeatIntervalMs: heartbeatIntervalMs } = options.limits;
+  const { consumerHeartbeatIntervalMs: heartbeatIntervalMs } = membership.config;
   return { memberId, memberEpoch, heartbeatIntervalMs, assignment: undefined };
 }
 

@@ -1,4 +1,5 @@
 import { OttlaError } from "@ottla/errors";
+import type { GroupConfig } from "@ottla/metadata";
 import type { Clock, Deadline, Deadlines, Logger } from "@ottla/runtime";
 import { wrongGeneration } from "../classic/classic-errors.ts";
 import type { GroupJournal } from "../group-journal.ts";
@@ -24,6 +25,7 @@ export interface ConsumerMembershipOptions {
   readonly budget: MemberBudget;
   readonly logger: Logger;
   readonly catalog: TopicCatalog;
+  readonly configOf: (groupId: string) => GroupConfig;
   readonly mutants: GroupMutants;
   /** A member is out. What this brings about is stored behind that. */
   readonly onMemberGone?: () => void;
@@ -57,6 +59,10 @@ export class ConsumerMembership implements GroupMembership {
 
   get state(): string {
     return this.#isClosed ? "Dead" : this.group.state;
+  }
+
+  get config(): GroupConfig {
+    return this.options.configOf(this.group.groupId);
   }
 
   get memberCount(): number {
@@ -98,8 +104,8 @@ export class ConsumerMembership implements GroupMembership {
   }
 
   #timersOf({ memberId, classic }: ConsumerMember): Timers {
-    const { clock, deadlines, limits } = this.options;
-    const sessionTimeoutMs = classic?.sessionTimeoutMs ?? limits.consumerSessionTimeoutMs;
+    const { clock, deadlines } = this.options;
+    const sessionTimeoutMs = classic?.sessionTimeoutMs ?? this.config.consumerSessionTimeoutMs;
     const known = this.#timers.get(memberId);
     if (known?.sessionTimeoutMs === sessionTimeoutMs) return known;
     this.unwatch(memberId);
