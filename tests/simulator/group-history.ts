@@ -99,8 +99,8 @@ export class GroupHistory {
       this.#holders.set(key, holders);
       simulation.checked("one member");
       for (const other of holders) {
-        // Who is out of the group does not know it yet, perhaps, or hears what was said before: its commits are
-        // refused.
+        // Who is out of the group does not know it yet, perhaps, or hears what was said before: its commits
+        // are refused.
         const members = rules.logOf(group)?.groups.get(group)?.members;
         if (other === memberId || members?.has(other) !== true || !members.has(memberId)) continue;
         this.#fail("one owner", `${memberId} got ${key}, which ${other} has not given up`);
