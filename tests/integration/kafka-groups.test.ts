@@ -39,6 +39,7 @@ interface Join {
   readonly memberId?: string;
   readonly groupInstanceId?: string;
   readonly sessionTimeoutMs?: number;
+  readonly protocols?: { name: string; metadata: Buffer }[];
 }
 
 function joinWith(kafka: KafkaTestClient, version: number, join: Join = {}) {
@@ -265,3 +266,15 @@ async function untilNot(code: number, ask: () => Promise<number>): Promise<numbe
     if (answer !== code) return answer;
   }
 }
+
+test("a member that the node has no room for is told to come back, at once", async () => {
+  const { kafka, node } = await startKafkaNode({ groups: { maxMemberBytes: 1024 * 1024 } });
+  const joinLarge = (kibibytes: number) =>
+    joinWith(kafka, 3, { protocols: [{ name: "range", metadata: Buffer.alloc(kibibytes * 1024) }] });
+  expect(await joinLarge(900)).toMatchObject({ errorCode: 15 });
+  expect(await joinLarge(800)).toMatchObject({ errorCode: CODES.none });
+  const metrics = await (await fetch(`${node.httpUrl}/metrics`)).text();
+  // The gateway does not ask again in its place.
+  expect(metrics).toMatch(/^ottla_group_coordinator_refused_members_total 1$/m);
+  expect(Number(/^ottla_group_coordinator_member_bytes (\d+)$/m.exec(metrics)?.[1])).toBeGreaterThan(819_200);
+});
