@@ -7,7 +7,7 @@ import type {
   FetchResponse,
 } from "@ottla/proto/ottla/internal/v1/storage";
 import type { ClientStream } from "@ottla/rpc";
-import type { Clock } from "@ottla/runtime";
+import type { Clock, Timer } from "@ottla/runtime";
 import { fromErrorMessage } from "./retry.ts";
 
 type FetchCall = ClientStream<MessageInitShape<typeof FetchRequestSchema>, FetchResponse>;
@@ -41,6 +41,8 @@ export interface FetchOutcome {
 
 interface PendingFetch {
   readonly query: FetchQuery;
+  /** When it is to be answered at the latest. */
+  readonly dueMs: number;
   resolve(outcome: FetchOutcome): void;
   reject(error: OttlaError): void;
 }
@@ -54,6 +56,12 @@ export interface FetchStreamOptions {
   readonly clock: Clock;
 }
 
+/**
+ * Nothing has come for so long, though a fetch was due before: the node, or the way to it, is not there any
+ * more. Fetches wait for records, so a stream may be silent for as long as they do.
+ */
+const SILENCE_MS = 5_000;
+
 /** The one stream of fetches to one storage node. Answers come as data arrives, in any order. */
 export class FetchStream {
   readonly #options: FetchStreamOptions;
@@ -64,6 +72,9 @@ export class FetchStream {
   #unsent = new Map<bigint, MessageInitShape<typeof FetchEntrySchema>>();
   #cancelled: bigint[] = [];
   #flushScheduled = false;
+  #lastAnswerMs = 0;
+  /** There is one while fetches wait. */
+  #look: Timer | undefined;
 
   constructor(options: FetchStreamOptions) {
     this.#options = options;
@@ -88,6 +99,7 @@ export class FetchStream {
       const forget = (): void => signal?.removeEventListener("abort", onAbort);
       this.#pending.set(correlationId, {
         query,
+        dueMs: this.#options.clock.monotonic() + query.maxWaitMs,
         resolve: (outcome) => {
           forget();
           resolve(outcome);
@@ -111,6 +123,7 @@ export class FetchStream {
         ...(query.traceparent === undefined ? {} : { traceparent: query.traceparent }),
       });
       this.#scheduleFlush();
+      this.#look ??= this.#lookLater();
     });
   }
 
@@ -128,6 +141,8 @@ export class FetchStream {
   }
 
   close(reason: OttlaError): void {
+    this.#look?.cancel();
+    this.#look = undefined;
     const call = this.#call;
     this.#lose(reason);
     call?.cancel();
@@ -141,6 +156,27 @@ export class FetchStream {
     this.#cancelled.push(correlationId);
     this.#scheduleFlush();
     return true;
+  }
+
+  #lookLater(): Timer | undefined {
+    if (this.#pending.size === 0) return undefined;
+    const look = (): void => {
+      this.#endIfSilent();
+      this.#look = this.#lookLater();
+    };
+    return this.#options.clock.setTimer(SILENCE_MS, look, { background: true });
+  }
+
+  #endIfSilent(): void {
+    const silentSinceMs = this.#options.clock.monotonic() - SILENCE_MS;
+    if (this.#lastAnswerMs > silentSinceMs) return;
+    const isOverdue = this.#pending.values().some(({ dueMs }) => dueMs <= silentSinceMs);
+    if (!isOverdue) return;
+    const { nodeId, onEnded } = this.#options;
+    onEnded(false);
+    this.close(
+      new OttlaError("NETWORK_EXCEPTION", `storage node ${nodeId} has not answered fetches in their time`),
+    );
   }
 
   #scheduleFlush(): void {
@@ -186,6 +222,7 @@ export class FetchStream {
     try {
       for await (const response of call.received) {
         hadAnswers = true;
+        this.#lastAnswerMs = this.#options.clock.monotonic();
         this.#dispatch(response);
       }
     } catch (thrown) {

@@ -66,6 +66,20 @@ test("a new leader meets no batch before those that the old one has still to ans
   expect(two.appended).toEqual(["first", "second"]);
 });
 
+test("a fetch that its leader has swallowed is asked again when it is long past its time", async () => {
+  const { router, one, clock } = setUp();
+  let asked = 0;
+  // The answer of another fetch than any that was asked.
+  one.onFetch = () => ({ nextOffset: 9n, ...((asked += 1) === 1 ? { correlationId: 0n } : {}) });
+  const fetch = { topicId: "t", partition: 0, offset: 9, maxBytes: 1, minBytes: 1, maxWaitMs: 1_000 };
+  const outcome = router.fetch({ ...fetch, retryMs: 20_000 });
+  await clock.advance(4_000);
+  expect(asked).toBe(1);
+  await clock.advance(12_000);
+  expect(await outcome).toMatchObject({ nextOffset: 9 });
+  expect(asked).toBe(2);
+});
+
 test("a fetch that waits at a hanging leader is asked of its successor", async () => {
   const { router, elect, one, two, clock } = setUp();
   one.onFetch = () => ({ correlationId: 0n });
