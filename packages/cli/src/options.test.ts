@@ -26,6 +26,7 @@ describe("the address", () => {
     expect(addressOf({}, set)).toBe("elsewhere:1");
     expect(addressOf({}, environment({ OTTLA_ADDRESS: "" }))).toBe(DEFAULT_ADDRESS);
     expect(addressOf({ address: "[::1]:50051" }, set)).toBe("[::1]:50051");
+    expect(addressOf({ address: "a:1, [::1]:2,c:3" }, set)).toBe("a:1,[::1]:2,c:3");
   });
 
   test.each([
@@ -36,6 +37,8 @@ describe("the address", () => {
     ":1",
     "a b:1",
     "::1:50051",
+    "a:1,b",
+    "a:1,",
     "",
   ])("%s is wrong usage, blamed on the option or on the variable", (address) => {
     const ofOption = problem(() => addressOf({ address }, environment({})));

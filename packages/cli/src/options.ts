@@ -18,7 +18,7 @@ export interface OutputFlags extends ConnectionFlags {
 export function withAddress(command: Command): Command {
   return command.option(
     "--address <host:port>",
-    `address of any gateway (environment: OTTLA_ADDRESS; default ${DEFAULT_ADDRESS})`,
+    `any gateway, or several: a:1,b:2 (environment: OTTLA_ADDRESS; default ${DEFAULT_ADDRESS})`,
   );
 }
 
@@ -32,12 +32,19 @@ export function withOutput(command: Command): Command {
 export function addressOf(flags: ConnectionFlags, environment: CliEnvironment): string {
   const { value, source } = setting(flags.address, "--address", "OTTLA_ADDRESS", environment);
   if (value === undefined) return DEFAULT_ADDRESS;
-  const [, port] = /^(?:\[[\d.:a-z%]+\]|[^\s:/@[\]]+):(\d{1,5})$/i.exec(value) ?? [];
-  if (port === undefined) throw usageError(`${source}: must be host:port, such as ${DEFAULT_ADDRESS}`);
+  const addresses = value.split(",").map((each) => each.trim());
+  for (const address of addresses) checkAddress(address, source);
+  return addresses.join(",");
+}
+
+function checkAddress(address: string, source: string): void {
+  const [, port] = /^(?:\[[\d.:a-z%]+\]|[^\s:/@[\]]+):(\d{1,5})$/i.exec(address) ?? [];
+  if (port === undefined) {
+    throw usageError(`${source}: must be host:port, such as ${DEFAULT_ADDRESS}, or several with commas between`);
+  }
   if (Number(port) < 1 || Number(port) > 65_535) {
     throw usageError(`${source}: the port must be from 1 to 65535, not ${port}`);
   }
-  return value;
 }
 
 export function outputFormat(flags: { readonly output?: string }, environment: CliEnvironment): OutputFormat {

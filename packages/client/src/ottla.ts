@@ -4,6 +4,7 @@ import { GroupService } from "@ottla/proto/ottla/v1/group";
 import { LogService } from "@ottla/proto/ottla/v1/log";
 import { createClient, GrpcTransport, type Transport } from "@ottla/rpc";
 import { type Clock, type Random, systemClock, systemRandom } from "@ottla/runtime";
+import { addressList } from "./address-list.ts";
 import { Admin, noPartitionsYet } from "./admin/admin.ts";
 import { GroupAdmin } from "./admin/group-admin.ts";
 import { Consumer } from "./consume/consumer.ts";
@@ -31,10 +32,11 @@ export type ConnectionUse = "produce" | "read" | "calls";
 
 export interface OttlaOptions {
   /**
-   * "host:port" of any gateway, or of what stands before them. Several gateways without such are
-   * "ipv4:10.0.0.1:50051,10.0.0.2:50051": where one is lost, the next is tried. Default "localhost:50051".
+   * "host:port" of any gateway, or of what stands before them. Several gateways without such are a list, or
+   * have commas between: a client keeps to one of them, and where that is lost the next is taken. Default
+   * "localhost:50051".
    */
-  readonly address?: string | undefined;
+  readonly address?: string | readonly string[] | undefined;
   /** Sent with every call, for the server's logs. Default "ottla-client". */
   readonly clientId?: string | undefined;
   readonly logger?: ClientLogger | undefined;
@@ -55,7 +57,6 @@ export interface OttlaOptions {
 const READ_WINDOW_BYTES = 8 * 1024 * 1024;
 /** How often the same refusal of batches is told, while they are tried again. */
 const REFUSAL_PERIOD_MS = 10_000;
-const DEFAULT_ADDRESS = "localhost:50051";
 
 /**
  * A client of one Ottla cluster: the start of everything. It connects when something is
@@ -63,6 +64,7 @@ const DEFAULT_ADDRESS = "localhost:50051";
  * bulk in one direction does not hold up the other.
  */
 export class Ottla {
+  /** Where it connects to: of several addresses in the order in which they are tried, at random. */
   readonly address: string;
   readonly #clock: Clock;
   readonly #random: Random;
@@ -73,10 +75,10 @@ export class Ottla {
   #closed = false;
 
   constructor(options: OttlaOptions = {}) {
-    this.address = options.address ?? DEFAULT_ADDRESS;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
+    this.address = addressList(options.address, this.#random);
     this.#interruptions = new RateLimit(this.#clock, REFUSAL_PERIOD_MS);
   }
 

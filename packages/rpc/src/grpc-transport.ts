@@ -3,6 +3,7 @@ import { Channel, type ChannelOptions, credentials, Metadata } from "@grpc/grpc-
 import { invalidRequest, OttlaError, toOttlaError } from "@ottla/errors";
 import type { Clock, MetricsRegistry } from "@ottla/runtime";
 import { abortReason } from "./abort-reason.ts";
+import { targetOf } from "./address-list.ts";
 import { decodeResponse, encodeRequest, tooLarge } from "./codec.ts";
 import { watchConnecting } from "./connect-watch.ts";
 import { asBuffer } from "./encoded-message.ts";
@@ -22,7 +23,7 @@ const LONGEST_TIMEOUT_MS = 2_000_000_000;
 const DEFAULT_TIMEOUT_MS = 30_000;
 
 export interface GrpcTransportOptions {
-  /** "host:port". */
+  /** "host:port", or several of them with commas between: the first that answers is taken. */
   readonly address: string;
   readonly clock: Clock;
   readonly metrics?: MetricsRegistry;
@@ -58,7 +59,7 @@ export interface GrpcTransportOptions {
 }
 
 /**
- * Calls one address over gRPC, on a connection of its own. It connects with the first
+ * Calls one address, or one of several, over gRPC, on a connection of its own. It connects with the first
  * call and reconnects by itself; it repeats no call.
  */
 export class GrpcTransport implements Transport {
@@ -172,7 +173,7 @@ export class GrpcTransport implements Transport {
 
   #openChannel(): Channel {
     const options = channelOptions(this.#options, this.#maxMessageBytes);
-    return new Channel(this.address, credentials.createInsecure(), options);
+    return new Channel(targetOf(this.address), credentials.createInsecure(), options);
   }
 
   #watchConnecting(): void {

@@ -5,7 +5,7 @@ import type { GivenSetting, SourceReading } from "./setting-source.ts";
 /** Variables that begin with OTTLA_ but are no settings of `serve`: the one list of them. */
 export const OTHER_VARIABLES = {
   OTTLA_CONFIG: "YAML file with settings of `ottla serve`; the flag --config goes before it",
-  OTTLA_ADDRESS: "where the commands of `ottla` find the cluster (host:port)",
+  OTTLA_ADDRESS: "where the commands of `ottla` find the cluster (host:port, or several with commas between)",
   OTTLA_OUTPUT: "output of the commands of `ottla`: table, json or yaml",
   OTTLA_NODE: "the Node.js program that `bin/ottla` and the scripts run",
 } as const;
