@@ -114,6 +114,36 @@ describe.runIf(haveEtcd())("groups in a cluster of processes", () => {
     expect(await goneBack(before)).toEqual([]);
   });
 
+  test("a member that knows both gateways goes on at once when its own is killed, and when it is stopped", async () => {
+    const gateways = [1, 2].map((nodeId) => cluster.node("gateway", nodeId));
+    const roaming = new Ottla({ address: gateways.map(({ grpcPort }) => `localhost:${grpcPort}`) });
+    const [first, second] = roaming.address
+      .split(",")
+      .map((address) => gateways.find(({ grpcPort }) => address.endsWith(`:${grpcPort}`)));
+    const member = new Member(roaming, "roaming");
+    await member.until(produced);
+    const before = (await roaming.groups().describe("roaming")).members.map(({ memberId }) => memberId);
+    const producer = roaming.producer({ lingerMs: 0 });
+    const goesOn = async (): Promise<void> => {
+      const values = Array.from({ length: PARTITIONS }, (_, index) => produced + index);
+      produced += PARTITIONS;
+      await Promise.all(
+        values.map((value) => producer.send({ topic: "orders", partition: value % PARTITIONS, value: `${value}` })),
+      );
+      await member.until(produced);
+    };
+    await first?.end("SIGKILL");
+    await goesOn();
+    await first?.launch();
+    await second?.end("SIGTERM");
+    await goesOn();
+    await second?.launch();
+    const after = (await roaming.groups().describe("roaming")).members.map(({ memberId }) => memberId);
+    expect(after).toEqual(before);
+    await member.close();
+    await roaming.close();
+  });
+
   test("a topic under the name of one that was deleted meanwhile is read from its beginning", async () => {
     const owners = [1, 2].map((nodeId) => cluster.node("group-coordinator", nodeId));
     const values = ["0", "1", "2"];

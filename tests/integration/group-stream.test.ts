@@ -12,16 +12,17 @@ afterEach(async () => {
   await Promise.all(transports.splice(0).map((transport) => transport.close()));
 });
 
-async function startStream() {
-  const node = await startTestNode({ settings: { groups: { consumerHeartbeatIntervalMs: 100 } } });
+async function startStream(consumerSessionTimeoutMs = 45_000) {
+  const groups = { consumerHeartbeatIntervalMs: 100, consumerSessionTimeoutMs };
+  const node = await startTestNode({ settings: { groups } });
   await node.admin.createTopic({ name: "t", partitions: 1 });
   await appendTexts(node, "t", Array.from("0123456789"));
   const transport = new GrpcTransport({ address: node.address, clock: systemClock });
   transports.push(transport);
   const client = createClient(GroupService, transport);
-  const open = async (memberId = "a") => {
+  const open = async (memberId = "a", instanceId = "") => {
     const stream = client.consume({});
-    const value = { group: "g", topics: ["t"], format: ReadFormat.RECORDS, memberId };
+    const value = { group: "g", topics: ["t"], format: ReadFormat.RECORDS, memberId, instanceId };
     stream.send({ request: { case: "subscribe", value } });
     const events = stream.received[Symbol.asyncIterator]();
     const next = async (): Promise<ConsumeResponse["event"]> => (await events.next()).value?.event;
@@ -67,6 +68,26 @@ describe("the stream of Consume", () => {
     const { stream, next } = await open();
     stream.send({ request: { case: "subscribe", value: { group: "other", topics: ["t"] } } });
     await expect(next()).rejects.toMatchObject({ code: "INVALID_REQUEST", metadata: { field: "subscribe" } });
+  });
+
+  test("of two streams with one member id the newer takes over, and the older ends", async () => {
+    const { client, open } = await startStream();
+    const older = await open();
+    const newer = await open();
+    expect(await older.next()).toMatchObject({ case: "revoked", value: { lost: true } });
+    await expect(older.next()).rejects.toMatchObject({ code: "FENCED_MEMBER_EPOCH" });
+    newer.acknowledge(10n);
+    expect(await newer.next()).toMatchObject({ case: "committed", value: { offsets: [{ nextOffset: 10n }] } });
+    expect((await client.describeGroup({ group: "g" }, {})).members).toHaveLength(1);
+  });
+
+  test("of two streams with one instance id the second ends after a session, and says why", async () => {
+    const { open } = await startStream(1_000);
+    const first = await open("a", "one");
+    await expect(open("b", "one")).rejects.toMatchObject({ code: "UNRELEASED_INSTANCE_ID" });
+    first.stream.end();
+    expect(await first.next()).toBeUndefined();
+    await open("b", "one");
   });
 
   test("releasing a partition that is not revoked changes nothing", async () => {

@@ -121,7 +121,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     }),
   );
   registry.add(AdminService, createAdminService({ topics, router, controller, view, clock, topicDefaults }));
-  registry.add(GroupService, createGroupService({ ...shared, groups, view, random }));
+  registry.add(GroupService, createGroupService({ ...shared, groups, view, random, logger }));
 
   addGauges(metrics, router, connections);
   const exported = { registry: options.metrics, view, maxPartitions: MAX_PARTITION_SERIES };

@@ -37,10 +37,16 @@ const CLOSE_TIMEOUT_MS = 10_000;
 /** The gateway has asked the metadata store: a topic that it does not know does not exist. */
 const FINAL: ReadonlySet<string> = new Set(["UNKNOWN_TOPIC_OR_PARTITION", "CORRUPT_MESSAGE"]);
 
+/**
+ * Passing as well: the client has ended the stream, or a former stream of its own, which its gateway has not
+ * given up yet, has taken the place of this one. No other member has its id.
+ */
+const PASSING: ReadonlySet<string> = new Set(["CANCELLED", "UNAVAILABLE", "FENCED_MEMBER_EPOCH"]);
+
 /** Errors of the stream that trying again cures: the connection, the gateway, the group's owner. */
 function isPassing(error: OttlaError): boolean {
   if (FINAL.has(error.code)) return false;
-  return error.retriable || error.code === "CANCELLED" || error.code === "UNAVAILABLE";
+  return error.retriable || PASSING.has(error.code);
 }
 
 /**

@@ -2,7 +2,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ClusterView } from "@ottla/metadata";
 import type { ConsumeRequest, ConsumeResponseSchema } from "@ottla/proto/ottla/v1/group";
 import type { CallContext, MessageStream } from "@ottla/rpc";
-import type { Clock, Random, Tracer } from "@ottla/runtime";
+import type { Clock, Logger, Random, Tracer } from "@ottla/runtime";
 import type { ConnectionLimits } from "../connection-limits.ts";
 import type { GatewayMetrics } from "../gateway-metrics.ts";
 import { ConsumeSession } from "./consume-session.ts";
@@ -13,6 +13,7 @@ export interface ConsumeOptions extends GroupAdminOptions {
   readonly view: ClusterView;
   readonly connections: ConnectionLimits;
   readonly clock: Clock;
+  readonly logger: Logger;
   readonly random: Random;
   readonly metrics: GatewayMetrics;
   readonly tracer: Tracer | undefined;

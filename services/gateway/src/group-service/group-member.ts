@@ -1,12 +1,13 @@
-import { type ErrorCode, toOttlaError } from "@ottla/errors";
+import { type ErrorCode, type OttlaError, toOttlaError } from "@ottla/errors";
 import type { ClusterView } from "@ottla/metadata";
 import type { GroupRouter } from "@ottla/routing";
-import type { Clock } from "@ottla/runtime";
+import type { Clock, Logger } from "@ottla/runtime";
 
 export interface GroupMemberOptions {
   readonly groups: GroupRouter;
   readonly view: ClusterView;
   readonly clock: Clock;
+  readonly logger: Logger;
   readonly group: string;
   readonly memberId: string;
   readonly instanceId: string;
@@ -38,6 +39,11 @@ const EAGER_INTERVAL_MS = 1_000;
 /** For so many intervals that the group asks for: by then every other member has heard of the change. */
 const EAGER_INTERVALS = 2;
 
+/** A session where the group does not say how long one is. */
+const SESSION_TIMEOUT_MS = 45_000;
+/** How much longer than a session a member waits for its instance id: deadlines are not exact. */
+const SESSION_MARGIN_MS = 1_000;
+
 /** The member is out: it joins again, and what it had may be others' already. */
 const OUT: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["FENCED_MEMBER_EPOCH", "UNKNOWN_MEMBER_ID"]);
 
@@ -58,6 +64,8 @@ export class GroupMember {
   #mustSayAll = true;
   /** When it joined, or what it has changed. */
   #changedMs = 0;
+  /** Since when its instance id has been another member's. */
+  #waitsSinceMs: number | undefined;
   #wake: () => void = () => undefined;
 
   constructor(options: GroupMemberOptions) {
@@ -94,7 +102,10 @@ export class GroupMember {
         const error = toOttlaError(thrown);
         if (signal.aborted) return;
         if (OUT.has(error.code)) this.#lose();
-        else if (!error.retriable && error.code !== "UNRELEASED_INSTANCE_ID") throw error;
+        // Whoever has joined as this member since is the newer one: it is not driven out in turn.
+        if (error.metadata["takenOver"] === "true") throw error;
+        if (error.code === "UNRELEASED_INSTANCE_ID") this.#waitForInstance(error);
+        else if (!error.retriable && !OUT.has(error.code)) throw error;
       }
       if (this.#mustSay && intervalMs !== RETRY_MS) continue;
       await this.#untilDue(clock.sleep(intervalMs, signal));
@@ -138,6 +149,7 @@ export class GroupMember {
         signal,
       );
       this.#epoch = answer.memberEpoch;
+      this.#waitsSinceMs = undefined;
       if (saysAll || answer.assignment !== undefined) this.#changedMs = clock.monotonic();
       if (answer.assignment !== undefined) await this.#take(answer.assignment.topics);
       const { heartbeatIntervalMs } = answer;
@@ -180,6 +192,19 @@ export class GroupMember {
     this.#epoch = JOIN_EPOCH;
     this.#mayBeMember = false;
     if (lost.length > 0) this.#options.onRevoked(lost, true);
+  }
+
+  /** Who was lost with its gateway is out after its session; one that is still there then lives. */
+  #waitForInstance(error: OttlaError): void {
+    const { clock, logger, group, instanceId } = this.#options;
+    const nowMs = clock.monotonic();
+    if (this.#waitsSinceMs === undefined) {
+      this.#waitsSinceMs = nowMs;
+      const facts = { group, instanceId, reason: error.message };
+      logger.warn(facts, "a member waits for its instance id, for as long as a session lasts");
+    }
+    const sessionTimeoutMs = Number(error.metadata["sessionTimeoutMs"] ?? SESSION_TIMEOUT_MS);
+    if (nowMs - this.#waitsSinceMs >= sessionTimeoutMs + SESSION_MARGIN_MS) throw error;
   }
 
   #identity() {

@@ -233,13 +233,34 @@ describe("a group of the consumer protocol", () => {
     const [first, second] = [new TestMember(groups, "a", "one"), new TestMember(groups, "b", "two")];
     for (let round = 0; round < 3; round += 1) for (const member of [first, second]) await member.beat();
     const intruder = new TestMember(groups, "c", "one");
-    expect(await codeOf(intruder.beat())).toBe("UNRELEASED_INSTANCE_ID");
+    await expect(intruder.beat()).rejects.toMatchObject({
+      code: "UNRELEASED_INSTANCE_ID",
+      metadata: { sessionTimeoutMs: "45000" },
+    });
     await first.beat({ memberEpoch: -2 });
     const back = new TestMember(groups, "c", "one");
     await back.beat();
     expect(back.partitions).toEqual(first.partitions);
     expect((await second.beat()).assignment).toBeUndefined();
     expect(await codeOf(first.beat({ memberEpoch: 3 }))).toBe("FENCED_INSTANCE_ID");
+  });
+
+  test("of two with one id the newer has the place, and the older is told that it is another's", async () => {
+    const groups = newGroups();
+    const [older, newer] = [new TestMember(groups, "a"), new TestMember(groups, "a")];
+    await older.beat();
+    await newer.beat();
+    expect(newer.partitions).toEqual([0, 1, 2, 3]);
+    const told = { code: "FENCED_MEMBER_EPOCH", metadata: { takenOver: "true" } };
+    await expect(older.ping()).rejects.toMatchObject(told);
+    const others = new TestMember(groups, "b");
+    for (let round = 0; round < 3; round += 1) for (const member of [newer, others]) await member.beat();
+    await expect(older.beat()).rejects.toMatchObject(told);
+    // One whose answers were lost is fenced too, but by itself: it may join anew.
+    const late = newer.beat({ memberEpoch: newer.epoch + 5 });
+    await expect(late).rejects.toMatchObject({ code: "FENCED_MEMBER_EPOCH", metadata: {} });
+    await newer.beat({ memberEpoch: -1 });
+    expect(await codeOf(older.ping())).toBe("UNKNOWN_MEMBER_ID");
   });
 
   test("what contradicts itself is refused", async () => {

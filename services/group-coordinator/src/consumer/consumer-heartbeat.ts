@@ -1,4 +1,5 @@
 import { OttlaError } from "@ottla/errors";
+import type { GroupLimits } from "../group-limits.ts";
 import { advanceMember } from "./advance-member.ts";
 import { type ConsumerHeartbeat, checkHeartbeat } from "./check-heartbeat.ts";
 import {
@@ -43,7 +44,7 @@ export async function consumerHeartbeat(
   const { journal, limits } = options;
   const { subscribedTopicRegex: regex } = heartbeat;
   if (regex !== undefined && regex !== "") checkRegex(regex);
-  const before = findMember(membership, heartbeat, limits.maxSize);
+  const before = findMember(membership, heartbeat, limits);
   const changes = new ConsumerChanges(group);
   const member = replaced(membership, before, heartbeat, changes);
   const updated = withHeartbeat(member, heartbeat);
@@ -52,6 +53,7 @@ export async function consumerHeartbeat(
   const owned = heartbeat.owned && fromLists(heartbeat.owned);
   const reconciled = advanceMember(membership, { before: member, updated, isAnew, owned }, changes);
   membership.watch(reconciled);
+  if (heartbeat.memberEpoch === JOIN_EPOCH) membership.joined(reconciled);
   await changes.store(journal);
   const isTold =
     heartbeat.memberEpoch === JOIN_EPOCH ||
@@ -67,10 +69,11 @@ export async function consumerHeartbeat(
 
 /** The member as it is known, or undefined for one that may join. Throws why it may not go on. */
 function findMember(
-  { group }: ConsumerMembership,
+  membership: ConsumerMembership,
   { memberId, memberEpoch, instanceId, owned }: ConsumerHeartbeat,
-  maxSize: number,
+  { maxSize, consumerSessionTimeoutMs }: GroupLimits,
 ): ConsumerMember | undefined {
+  const { group } = membership;
   const joins = memberEpoch === JOIN_EPOCH;
   const known = instanceId === undefined ? group.member(memberId) : group.staticMember(instanceId);
   if (known === undefined) {
@@ -80,13 +83,15 @@ function findMember(
   }
   if (joins && instanceId !== undefined && known.memberId !== memberId) {
     if (hasMadeWay(known, memberId)) return known;
-    throw new OttlaError("UNRELEASED_INSTANCE_ID", `member ${known.memberId} still uses "${instanceId}"`);
+    const sessionTimeoutMs = known.classic?.sessionTimeoutMs ?? consumerSessionTimeoutMs;
+    throw unreleased(known.memberId, instanceId, sessionTimeoutMs);
   }
   if (known.memberId !== memberId) {
     throw new OttlaError("FENCED_INSTANCE_ID", `member ${known.memberId} has taken over "${instanceId}"`);
   }
   // Who was fenced has given all up and comes anew; so does a static member that had left for a while.
   if (joins) return known;
+  if (membership.isTakenOver(memberId, memberEpoch)) throw takenOver(memberId);
   checkEpoch(known, memberEpoch, owned);
   return known;
 }
@@ -190,6 +195,20 @@ async function leave(
   }
   const { consumerHeartbeatIntervalMs: heartbeatIntervalMs } = membership.config;
   return { memberId, memberEpoch, heartbeatIntervalMs, assignment: undefined };
+}
+
+/** Says how long it may be that a member which is lost still counts as living. */
+function unreleased(memberId: string, instanceId: string, sessionTimeoutMs: number): OttlaError {
+  const message = `member ${memberId} still uses the instance id "${instanceId}", which is for one at a time`;
+  return new OttlaError("UNRELEASED_INSTANCE_ID", message, {
+    metadata: { sessionTimeoutMs: String(sessionTimeoutMs) },
+  });
+}
+
+/** Not one that has to join anew: it would take the place of who has just joined. */
+function takenOver(memberId: string): OttlaError {
+  const message = `another has joined as member ${memberId} since, and has its place: a member id is for one`;
+  return new OttlaError("FENCED_MEMBER_EPOCH", message, { metadata: { takenOver: "true" } });
 }
 
 function unknownMember(memberId: string): OttlaError {

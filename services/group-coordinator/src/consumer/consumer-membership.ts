@@ -47,6 +47,8 @@ export class ConsumerMembership implements GroupMembership {
   readonly group: ConsumerGroup;
   readonly options: ConsumerMembershipOptions;
   readonly #timers = new Map<string, Timers>();
+  /** The epoch in which each member has joined, of those that this owner has seen join. */
+  readonly #joinedEpochs = new Map<string, number>();
   #catalogVersion = -1;
   #isClosed = false;
 
@@ -83,6 +85,15 @@ export class ConsumerMembership implements GroupMembership {
     if (version === this.#catalogVersion) return false;
     this.#catalogVersion = version;
     return true;
+  }
+
+  joined({ memberId, memberEpoch }: ConsumerMember): void {
+    this.#joinedEpochs.set(memberId, memberEpoch);
+  }
+
+  /** Whether somebody else has joined under the id since the member was in that epoch. */
+  isTakenOver(memberId: string, memberEpoch: number): boolean {
+    return memberEpoch < (this.#joinedEpochs.get(memberId) ?? 0);
   }
 
   /** It was heard, and may have to give partitions up: its times run from now. */
@@ -164,6 +175,7 @@ export class ConsumerMembership implements GroupMembership {
     timers?.rebalance?.cancel();
     timers?.revocation?.cancel();
     this.#timers.delete(memberId);
+    this.#joinedEpochs.delete(memberId);
   }
 
   /** Takes a member out; its partitions are free from then on. */
