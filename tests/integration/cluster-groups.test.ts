@@ -128,7 +128,9 @@ describe.runIf(haveEtcd())("groups in a cluster of processes", () => {
       const values = Array.from({ length: PARTITIONS }, (_, index) => produced + index);
       produced += PARTITIONS;
       await Promise.all(
-        values.map((value) => producer.send({ topic: "orders", partition: value % PARTITIONS, value: `${value}` })),
+        values.map((value) =>
+          producer.send({ topic: "orders", partition: value % PARTITIONS, value: `${value}` }),
+        ),
       );
       await member.until(produced);
     };
@@ -142,6 +144,22 @@ describe.runIf(haveEtcd())("groups in a cluster of processes", () => {
     expect(after).toEqual(before);
     await member.close();
     await roaming.close();
+  });
+
+  test("a partition without a leader keeps no other one from a new group", async () => {
+    const assignments = [[1], [3]];
+    await ottla.admin().createTopic({ name: "halves", assignments, configs: { "min.insync.replicas": 1 } });
+    const producer = ottla.producer({ lingerMs: 0 });
+    for (const partition of [0, 1])
+      await producer.send({ topic: "halves", partition, value: `${partition}` });
+    await producer.close();
+    await cluster.node("partition-storage", 3).end("SIGKILL");
+    const member = new Member(ottla, "halves", "halves");
+    await member.until(1);
+    expect([...member.values]).toEqual([0]);
+    await cluster.node("partition-storage", 3).launch();
+    await member.until(2);
+    await member.close();
   });
 
   test("a topic under the name of one that was deleted meanwhile is read from its beginning", async () => {

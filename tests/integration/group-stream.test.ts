@@ -34,7 +34,7 @@ async function startStream(consumerSessionTimeoutMs = 45_000) {
     expect((await next()).case).toBe("records");
     return { stream, next, acknowledge };
   };
-  return { client, open };
+  return { client, node, open };
 }
 
 describe("the stream of Consume", () => {
@@ -77,7 +77,10 @@ describe("the stream of Consume", () => {
     expect(await older.next()).toMatchObject({ case: "revoked", value: { lost: true } });
     await expect(older.next()).rejects.toMatchObject({ code: "FENCED_MEMBER_EPOCH" });
     newer.acknowledge(10n);
-    expect(await newer.next()).toMatchObject({ case: "committed", value: { offsets: [{ nextOffset: 10n }] } });
+    expect(await newer.next()).toMatchObject({
+      case: "committed",
+      value: { offsets: [{ nextOffset: 10n }] },
+    });
     expect((await client.describeGroup({ group: "g" }, {})).members).toHaveLength(1);
   });
 
@@ -88,6 +91,27 @@ describe("the stream of Consume", () => {
     first.stream.end();
     expect(await first.next()).toBeUndefined();
     await open("b", "one");
+  });
+
+  test("a topic that does not exist holds up no other, and is taken when it is there", async () => {
+    const { client, node } = await startStream();
+    const subscribe = (topics: string[]) => {
+      const stream = client.consume({});
+      stream.send({ request: { case: "subscribe", value: { group: "g", topics } } });
+      return stream.received[Symbol.asyncIterator]();
+    };
+    const events = subscribe(["gone", "t"]);
+    const assigned = (topic: string) => ({
+      value: { event: { case: "assigned", value: { partitions: [{ topic, partition: 0 }] } } },
+    });
+    expect(await events.next()).toMatchObject(assigned("t"));
+    expect((await events.next()).value?.event.case).toBe("records");
+    await node.admin.createTopic({ name: "gone", partitions: 1 });
+    expect(await events.next()).toMatchObject(assigned("gone"));
+    await expect(subscribe(["nowhere", "never"]).next()).rejects.toMatchObject({
+      code: "UNKNOWN_TOPIC_OR_PARTITION",
+      metadata: { topic: "nowhere" },
+    });
   });
 
   test("releasing a partition that is not revoked changes nothing", async () => {

@@ -40,7 +40,9 @@ export function addressOf(flags: ConnectionFlags, environment: CliEnvironment): 
 function checkAddress(address: string, source: string): void {
   const [, port] = /^(?:\[[\d.:a-z%]+\]|[^\s:/@[\]]+):(\d{1,5})$/i.exec(address) ?? [];
   if (port === undefined) {
-    throw usageError(`${source}: must be host:port, such as ${DEFAULT_ADDRESS}, or several with commas between`);
+    throw usageError(
+      `${source}: must be host:port, such as ${DEFAULT_ADDRESS}, or several with commas between`,
+    );
   }
   if (Number(port) < 1 || Number(port) > 65_535) {
     throw usageError(`${source}: the port must be from 1 to 65535, not ${port}`);

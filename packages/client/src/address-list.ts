@@ -19,7 +19,9 @@ export function addressList(given: string | readonly string[] | undefined, rando
   const wrong = addresses.find((each) => !HOST_AND_PORT.test(each));
   if (wrong !== undefined || addresses.length === 0) {
     const message = `address must be host:port, or several with commas between, not "${String(given)}"`;
-    throw new OttlaError("INVALID_REQUEST", message, { metadata: { field: "address", value: String(given) } });
+    throw new OttlaError("INVALID_REQUEST", message, {
+      metadata: { field: "address", value: String(given) },
+    });
   }
   return shuffled(addresses, random).join(",");
 }

@@ -23,12 +23,16 @@ const GRACE_MARGIN_MS = 10_000;
 const FETCH_AHEAD_BYTES = 8 * 1024 * 1024;
 /** How long what was acknowledged may take to be stored when the client leaves. */
 const LAST_COMMIT_MS = 5_000;
+/** Partitions whose starts are known within so long are told together. */
+const START_TOGETHER_MS = 200;
 const MIN_FETCH_BYTES = 16 * 1024;
 
 /** One client that consumes in a group: its membership, its partitions, its acknowledgements. */
 export class ConsumeSession {
   readonly #options: ConsumeSessionOptions;
   readonly #feeds = new Map<string, PartitionFeed>();
+  /** Assigned, and where they start is not known yet. */
+  readonly #coming = new Map<string, PartitionFeed>();
   /** Revoked, and not given up yet: until when their acknowledgements count. */
   readonly #revoked = new Map<string, Timer>();
   readonly #unacknowledged: ByteBudget;
@@ -116,42 +120,70 @@ export class ConsumeSession {
     this.#closing.abort();
   }
 
+  /** A partition whose start cannot be told now, for want of a leader, does not keep the others waiting. */
   async #begin(partitions: readonly MemberPartition[]): Promise<void> {
-    const { subscription, stream, clock, router, metrics, tracer } = this.#options;
     const { signal } = this.#ending;
-    const committed = await this.#committed(partitions, signal);
     const share = Math.floor(FETCH_AHEAD_BYTES / (this.#feeds.size + partitions.length));
-    const maxBytes = Math.max(MIN_FETCH_BYTES, Math.min(subscription.maxBytes, share));
-    const begun = await Promise.all(
-      partitions.map(async (place, index) => {
-        const feed = new PartitionFeed({
-          place,
-          router,
-          clock,
-          tracer,
-          ...subscription,
-          maxBytes,
-          unacknowledged: this.#unacknowledged,
-          send: async (value) => {
-            if (!stream.send({ event: { case: "records", value } })) await stream.drained();
-          },
-          onSent: (sizeBytes) => metrics.countFetched(place.topic, sizeBytes),
-        });
-        const nextOffset = await feed.seek(committed[index] ?? -1, signal);
-        return { feed, nextOffset };
-      }),
-    );
-    // What was taken away meanwhile never begins.
-    const present = begun.filter(({ feed: { place } }) => this.#member.has(place.topic, place.partition));
-    const offsets = present.map(({ feed: { place }, nextOffset }) => ({
-      topic: place.topic,
-      partition: place.partition,
-      nextOffset: BigInt(nextOffset),
+    const feeds = partitions.map((place) => this.#feedOf(place, share));
+    for (const feed of feeds) this.#coming.set(keyOf(feed.place), feed);
+    const committed = await this.#committed(partitions, signal);
+    let ready: PartitionFeed[] = [];
+    let isLate = false;
+    const start = (): void => {
+      this.#start(ready);
+      ready = [];
+    };
+    const late = this.#options.clock.setTimer(START_TOGETHER_MS, () => {
+      isLate = true;
+      start();
+    });
+    try {
+      await Promise.all(
+        feeds.map(async (feed, index) => {
+          if (!(await feed.seek(committed[index] ?? -1, signal))) return;
+          ready.push(feed);
+          if (isLate) start();
+        }),
+      );
+    } finally {
+      late.cancel();
+    }
+    start();
+  }
+
+  #feedOf(place: MemberPartition, share: number): PartitionFeed {
+    const { subscription, stream, clock, router, metrics, tracer } = this.#options;
+    return new PartitionFeed({
+      place,
+      router,
+      clock,
+      tracer,
+      ...subscription,
+      maxBytes: Math.max(MIN_FETCH_BYTES, Math.min(subscription.maxBytes, share)),
+      unacknowledged: this.#unacknowledged,
+      send: async (value) => {
+        if (!stream.send({ event: { case: "records", value } })) await stream.drained();
+      },
+      onSent: (sizeBytes) => metrics.countFetched(place.topic, sizeBytes),
+    });
+  }
+
+  /** Tells the client of partitions and sends their records. What was taken away meanwhile never begins. */
+  #start(feeds: readonly PartitionFeed[]): void {
+    const present = feeds.filter((feed) => this.#coming.get(keyOf(feed.place)) === feed);
+    if (present.length === 0) return;
+    const partitions = present.map(({ place: { topic, partition }, offset }) => ({
+      topic,
+      partition,
+      nextOffset: BigInt(offset),
     }));
-    stream.send({ event: { case: "assigned", value: { partitions: offsets, memberId: this.#memberId } } });
-    for (const { feed } of present) {
-      this.#feeds.set(keyOf(feed.place), feed);
-      void feed.run(signal).catch((thrown: unknown) => this.#fail(thrown));
+    const value = { partitions, memberId: this.#memberId };
+    this.#options.stream.send({ event: { case: "assigned", value } });
+    for (const feed of present) {
+      const key = keyOf(feed.place);
+      this.#coming.delete(key);
+      this.#feeds.set(key, feed);
+      void feed.run(this.#ending.signal).catch((thrown: unknown) => this.#fail(thrown));
     }
   }
 
@@ -178,6 +210,8 @@ export class ConsumeSession {
       const key = keyOf(place);
       const feed = this.#feeds.get(key);
       feed?.stop();
+      this.#coming.get(key)?.stop();
+      this.#coming.delete(key);
       if (lost) {
         this.#offsets.forget(place);
         this.#drop(key);

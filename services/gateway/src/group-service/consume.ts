@@ -34,7 +34,8 @@ export async function serveConsume(
   const first = await received.next();
   // A gateway that stops ends the stream, perhaps before the client's first word is there.
   if (first.done === true) context.signal.throwIfAborted();
-  const subscription = await checkSubscription(first.done === true ? undefined : first.value, options.topics);
+  const request = first.done === true ? undefined : first.value;
+  const subscription = await checkSubscription(request, options.topics, options.logger);
   await options.connections.withRead(context, 1, async (signal) => {
     const session = new ConsumeSession({ ...options, subscription, stream, peer: context.peer, signal });
     await session.run({ [Symbol.asyncIterator]: () => received });

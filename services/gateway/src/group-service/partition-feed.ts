@@ -59,11 +59,24 @@ export class PartitionFeed {
     return this.#sent.length === 0;
   }
 
-  /** Where the feed begins: at the offset, or at its start where that is -1. */
-  async seek(committed: number, signal: AbortSignal): Promise<number> {
-    this.#acknowledged = committed;
-    this.#moveTo(committed >= 0 ? committed : await this.#startOffset(signal));
+  /** Of the next record; -1 before it is known where the feed begins. */
+  get offset(): number {
     return this.#offset;
+  }
+
+  /**
+   * Finds where the feed begins: at the offset, or at its start where that is -1. False when it was stopped
+   * before that was known.
+   */
+  async seek(committed: number, signal: AbortSignal): Promise<boolean> {
+    this.#acknowledged = committed;
+    const ended = AbortSignal.any([signal, this.#stopping.signal]);
+    try {
+      this.#moveTo(committed >= 0 ? committed : await this.#startOffset(ended));
+    } catch (thrown) {
+      if (!this.#stopping.signal.aborted) throw thrown;
+    }
+    return !this.#stopping.signal.aborted;
   }
 
   /** Sends records until it is stopped; throws what ends the stream. */

@@ -1,5 +1,6 @@
-import { invalidRequest } from "@ottla/errors";
+import { invalidRequest, type OttlaError, toOttlaError } from "@ottla/errors";
 import { type ConsumeRequest, GroupStart, type Subscribe } from "@ottla/proto/ottla/v1/group";
+import type { Logger } from "@ottla/runtime";
 import { checkInteger, checkReadFormat, LIMITS } from "../checks.ts";
 import type { Topics } from "../topics.ts";
 
@@ -25,11 +26,13 @@ const MAX_UNACKNOWLEDGED_BYTES = 64 * MEBIBYTE;
 const DEFAULT_GRACE_MS = 30_000;
 const MAX_GRACE_MS = 600_000;
 const MAX_TOPICS = 1_000;
+const MAX_LOGGED_TOPICS = 10;
 
-/** Throws INVALID_REQUEST, or UNKNOWN_TOPIC_OR_PARTITION for a topic that does not exist. */
+/** Throws INVALID_REQUEST, or UNKNOWN_TOPIC_OR_PARTITION when no topic of it exists. */
 export async function checkSubscription(
   first: ConsumeRequest | undefined,
   topics: Topics,
+  logger: Logger,
 ): Promise<Subscription> {
   if (first?.request.case !== "subscribe") {
     throw invalidRequest("request", "the first message has to be subscribe");
@@ -40,11 +43,37 @@ export async function checkSubscription(
     throw invalidRequest("subscribe.topics", "is empty, and topic_pattern too");
   }
   checkInteger("subscribe.topics", subscribe.topics.length, 0, MAX_TOPICS);
-  // A misspelled topic is seen at once, and not by nothing coming ever.
-  for (const [index, topic] of subscribe.topics.entries()) {
-    await topics.get(topic, `subscribe.topics[${index}]`);
-  }
+  await checkTopics(subscribe, topics, logger);
   return { ...sizesOf(subscribe), ...subscribedOf(subscribe) };
+}
+
+/**
+ * A misspelled topic is seen at once, and not by nothing coming ever. One of several may be missing: it may
+ * have been deleted, which is not to stop the rest, and the group takes it when it comes (again).
+ */
+async function checkTopics(
+  { group, topics: names, topicPattern }: Subscribe,
+  topics: Topics,
+  logger: Logger,
+): Promise<void> {
+  const missing: OttlaError[] = [];
+  for (const [index, name] of names.entries()) {
+    try {
+      await topics.get(name, `subscribe.topics[${index}]`);
+    } catch (thrown) {
+      const error = toOttlaError(thrown);
+      if (error.code !== "UNKNOWN_TOPIC_OR_PARTITION") throw error;
+      missing.push(error);
+    }
+  }
+  const [first] = missing;
+  if (first === undefined) return;
+  if (missing.length === names.length && topicPattern === "") throw first;
+  const reasons = missing.map(({ message }) => message).slice(0, MAX_LOGGED_TOPICS);
+  logger.warn(
+    { group, reasons },
+    "a member subscribes to topics that do not exist: it goes on with the rest",
+  );
 }
 
 function subscribedOf(subscribe: Subscribe) {
