@@ -84,7 +84,7 @@ describe("the stream of Consume", () => {
     expect((await client.describeGroup({ group: "g" }, {})).members).toHaveLength(1);
   });
 
-  test("of two streams with one instance id the second ends after a session, and says why", async () => {
+  test("of two streams with one instance id the second ends after a session", async () => {
     const { open } = await startStream(1_000);
     const first = await open("a", "one");
     await expect(open("b", "one")).rejects.toMatchObject({ code: "UNRELEASED_INSTANCE_ID" });
@@ -112,6 +112,21 @@ describe("the stream of Consume", () => {
       code: "UNKNOWN_TOPIC_OR_PARTITION",
       metadata: { topic: "nowhere" },
     });
+  });
+
+  test("a member that has acknowledged nothing is seen in metrics, and has a lag once it does", async () => {
+    const { node, open } = await startStream();
+    const ofGroup = async (): Promise<string[]> => {
+      const page = await (await fetch(`${node.httpUrl}/metrics`)).text();
+      const isOne = /^(?:kafka_consumergroup_lag|ottla_consumergroup_uncommitted_records)\{/;
+      return page.split("\n").filter((line) => isOne.test(line));
+    };
+    const { next, acknowledge } = await open();
+    const place = '{consumergroup="g",topic="t",partition="0"}';
+    expect(await ofGroup()).toEqual([`ottla_consumergroup_uncommitted_records${place} 10`]);
+    acknowledge(7n);
+    expect((await next()).case).toBe("committed");
+    expect(await ofGroup()).toEqual([`kafka_consumergroup_lag${place} 3`]);
   });
 
   test("releasing a partition that is not revoked changes nothing", async () => {

@@ -8,8 +8,9 @@ const INTRODUCTION = `# The \`ottla\` command
 <!-- Generated from packages/cli by scripts/generate-docs.ts: do not edit. -->
 
 \`bin/ottla\` runs it from a checkout. The address of the cluster is \`--address\`, else that in the
-environment, \`OTTLA_ADDRESS\`, else \`localhost:50051\`; of several addresses with commas between the first that
-answers is taken, and the next when it is lost. \`--address\` and \`--output\` may also stand before the command. Results go to standard output; progress,
+environment, \`OTTLA_ADDRESS\`, else \`localhost:50051\`; of several addresses with commas between the
+first that answers is taken, and the next when it is lost. \`--address\` and \`--output\` may also stand
+before the command. Results go to standard output; progress,
 summaries and errors go to standard error.
 `;
 

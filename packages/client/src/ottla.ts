@@ -17,6 +17,7 @@ import type { Refusal } from "./produce/sender.ts";
 import type { TopicFacts } from "./produce/topic-table.ts";
 import { RateLimit } from "./rate-limit.ts";
 import type { ClientTracer } from "./tracing.ts";
+import { UnreachableWarning } from "./unreachable-warning.ts";
 
 /**
  * What the client says of itself while it works: a lost connection, a batch that is refused and tried again.
@@ -39,6 +40,7 @@ export interface OttlaOptions {
   readonly address?: string | readonly string[] | undefined;
   /** Sent with every call, for the server's logs. Default "ottla-client". */
   readonly clientId?: string | undefined;
+  /** Default: only that the server cannot be reached for long is told, once, as a warning of the process. */
   readonly logger?: ClientLogger | undefined;
   /** The deadline of calls that are not streams. Default 30 s. */
   readonly callTimeoutMs?: number | undefined;
@@ -69,6 +71,7 @@ export class Ottla {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #interruptions: RateLimit;
+  readonly #unreachable: UnreachableWarning | undefined;
   readonly #options: OttlaOptions;
   readonly #open = new Set<{ close(): Promise<void> }>();
   #calls: Transport | undefined;
@@ -78,6 +81,9 @@ export class Ottla {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
+    if (options.logger === undefined) {
+      this.#unreachable = new UnreachableWarning(this.#clock, (reason) => this.#warn(reason));
+    }
     this.address = addressList(options.address, this.#random);
     this.#interruptions = new RateLimit(this.#clock, REFUSAL_PERIOD_MS);
   }
@@ -206,7 +212,16 @@ export class Ottla {
     this.#options.logger?.warn({ topic, partition, code, reason }, "batch refused; trying again");
   }
 
+  #warn(reason: string): void {
+    const hint = "the client goes on trying; give it a logger to hear more";
+    process.emitWarning(`${reason}: is Ottla running there? (${hint})`, {
+      type: "OttlaWarning",
+      code: "OTTLA_UNREACHABLE",
+    });
+  }
+
   #connectionLost(use: ConnectionUse, error: OttlaError): void {
+    this.#unreachable?.failed(error);
     if (!this.#interruptions.admits(`${use} ${error.code}`)) return;
     const { logger } = this.#options;
     logger?.warn(

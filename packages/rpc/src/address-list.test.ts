@@ -28,7 +28,7 @@ function clientOf(address: string) {
   return { log, whoAnswers: async () => Number((await log.initProducer({}, {})).producerId) };
 }
 
-test("of several host names the first is taken, the next when it is lost, and it again when it is back", async () => {
+test("of several host names the first is taken, the next when it is lost, and then it again", async () => {
   const [first, second] = [await serve(1n), await serve(2n)];
   const { log, whoAnswers } = clientOf(`localhost:${first.port},localhost:${second.port}`);
   expect(await whoAnswers()).toBe(1);

@@ -17,7 +17,9 @@ export function targetOf(address: string): string {
   return `${SCHEME}:${address}`;
 }
 
-/** Looks every address of a list up, as grpc-js does with a single one. A name that is not found is left out. */
+/**
+ * Looks every address of a list up, as grpc-js does with a single one. A name that is not found is left out.
+ */
 class AddressListResolver implements experimental.Resolver {
   readonly #resolvers: readonly experimental.Resolver[];
   readonly #listener: experimental.ResolverListener;

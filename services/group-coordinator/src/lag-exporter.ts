@@ -16,17 +16,27 @@ export interface LagExporterOptions {
   readonly maxOffsets: number;
 }
 
-interface CommittedPlace {
+interface Place {
   readonly labels: string;
   /** Of its partition. */
   readonly key: string;
   readonly topicId: string;
   readonly partition: number;
+}
+
+interface CommittedPlace extends Place {
   readonly offset: number;
+}
+
+interface Places {
+  readonly committed: CommittedPlace[];
+  /** A member has the partition, and the group has no offset of it. */
+  readonly uncommitted: Place[];
 }
 
 const LAG = "kafka_consumergroup_lag";
 const LAG_SECONDS = "kafka_consumergroup_lag_seconds";
+const UNCOMMITTED = "ottla_consumergroup_uncommitted_records";
 const CURRENT_OFFSET = "kafka_consumergroup_current_offset";
 const MEMBERS = "kafka_consumergroup_members";
 
@@ -36,6 +46,7 @@ const FAMILIES = [
     name: LAG_SECONDS,
     help: "Since when there have been records that the group has not committed, as scrapes have seen it",
   },
+  { name: UNCOMMITTED, help: "Records of a partition that a member has and the group has never committed" },
   { name: CURRENT_OFFSET, help: "The group's committed offset" },
   { name: MEMBERS, help: "Members of the group" },
 ];
@@ -54,9 +65,14 @@ export function addLagExporter(options: LagExporterOptions): void {
   options.registry.addSampledGauges({
     families: FAMILIES,
     collect: async (samples) => {
-      const places = await committedPlaces(options, samples);
-      await look(options, marks, places, samples);
-      for (const { labels, key, offset } of places) {
+      const places = await placesOf(options, samples);
+      const lengths = await look(options, marks, places, samples);
+      for (const { labels, key } of places.uncommitted) {
+        await samples.rest();
+        const length = lengths.get(key);
+        if (length !== undefined) samples.add(UNCOMMITTED, labels, length);
+      }
+      for (const { labels, key, offset } of places.committed) {
         await samples.rest();
         samples.add(CURRENT_OFFSET, labels, offset);
         const lag = marks.lag(key, offset);
@@ -75,36 +91,48 @@ export function addLagExporter(options: LagExporterOptions): void {
 }
 
 /** Of topics that exist: an offset of a deleted one lags behind nothing. */
-async function committedPlaces(
+async function placesOf(
   { view, tables, maxOffsets }: LagExporterOptions,
   samples: GaugeSamples,
-): Promise<CommittedPlace[]> {
-  const places: CommittedPlace[] = [];
+): Promise<Places> {
+  const places: Places = { committed: [], uncommitted: [] };
+  const placeOf = (consumergroup: string, topic: string, topicId: string, partition: number): Place => {
+    const labels = labelText({ consumergroup, topic, partition: String(partition) });
+    return { labels, key: `${topicId}-${partition}`, topicId, partition };
+  };
   for (const table of tables()) {
-    for (const { groupId, offsets } of table.groups()) {
+    for (const { groupId, offsets, consumers } of table.groups()) {
       await samples.rest();
+      const known = new Set<string>();
       for (const { topic, partition, committed } of offsets.committed()) {
-        if (places.length >= maxOffsets) return places;
+        if (places.committed.length + places.uncommitted.length >= maxOffsets) return places;
         const live = view.topicByName(topic);
         if (live === undefined || partition >= live.partitionCount) continue;
         if (committed.topicId !== undefined && committed.topicId !== live.topicId) continue;
-        const { topicId } = live;
-        const labels = labelText({ consumergroup: groupId, topic, partition: String(partition) });
-        places.push({ labels, key: `${topicId}-${partition}`, topicId, partition, offset: committed.offset });
+        const place = placeOf(groupId, topic, live.topicId, partition);
+        known.add(place.key);
+        places.committed.push({ ...place, offset: committed.offset });
+      }
+      for (const { topicId, partition } of consumers?.assigned() ?? []) {
+        if (places.committed.length + places.uncommitted.length >= maxOffsets) return places;
+        const live = view.topicById(topicId);
+        if (live === undefined || known.has(`${topicId}-${partition}`)) continue;
+        places.uncommitted.push(placeOf(groupId, live.name, topicId, partition));
       }
     }
   }
   return places;
 }
 
-/** Asks the leaders where their partitions are now. */
+/** Asks the leaders where their partitions are now. Returns how many records are in those that answered. */
 async function look(
   { router, clock }: LagExporterOptions,
   marks: HighWatermarks,
-  places: readonly CommittedPlace[],
+  { committed, uncommitted }: Places,
   samples: GaugeSamples,
-): Promise<void> {
-  const partitions = new Map(places.map((place) => [place.key, place] as const));
+): Promise<ReadonlyMap<string, number>> {
+  const partitions = new Map([...committed, ...uncommitted].map((place) => [place.key, place] as const));
+  const lengths = new Map<string, number>();
   marks.keepOnly(partitions);
   const asked = [...partitions.values()];
   const ending = new AbortController();
@@ -116,7 +144,10 @@ async function look(
       for (const [index, description] of described.entries()) {
         const key = some[index]?.key;
         if (key === undefined || description instanceof OttlaError) continue;
-        if (description.offsets !== undefined) marks.saw(key, Number(description.offsets.highWatermark));
+        if (description.offsets === undefined) continue;
+        const { highWatermark, logStartOffset } = description.offsets;
+        marks.saw(key, Number(highWatermark));
+        lengths.set(key, Math.max(0, Number(highWatermark - logStartOffset)));
       }
       await samples.rest();
     }
@@ -125,4 +156,5 @@ async function look(
   } finally {
     timer.cancel();
   }
+  return lengths;
 }

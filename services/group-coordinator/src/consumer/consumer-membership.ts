@@ -217,6 +217,15 @@ export class ConsumerMembership implements GroupMembership {
     return this.uses(topic) ? undefined : committedAtMs;
   }
 
+  /** What members have. */
+  *assigned(): Generator<{ readonly topicId: string; readonly partition: number }> {
+    for (const { assigned } of this.group.members()) {
+      for (const [topicId, partitions] of assigned) {
+        for (const partition of partitions) yield { topicId, partition };
+      }
+    }
+  }
+
   describe(): DescribedGroup {
     const { group } = this;
     return {
