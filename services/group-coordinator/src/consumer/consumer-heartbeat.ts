@@ -1,5 +1,4 @@
 import { OttlaError } from "@ottla/errors";
-import type { GroupLimits } from "../group-limits.ts";
 import { advanceMember } from "./advance-member.ts";
 import { type ConsumerHeartbeat, checkHeartbeat } from "./check-heartbeat.ts";
 import {
@@ -44,7 +43,7 @@ export async function consumerHeartbeat(
   const { journal, limits } = options;
   const { subscribedTopicRegex: regex } = heartbeat;
   if (regex !== undefined && regex !== "") checkRegex(regex);
-  const before = findMember(membership, heartbeat, limits);
+  const before = findMember(membership, heartbeat, limits.maxSize);
   const changes = new ConsumerChanges(group);
   const member = replaced(membership, before, heartbeat, changes);
   const updated = withHeartbeat(member, heartbeat);
@@ -71,9 +70,9 @@ export async function consumerHeartbeat(
 function findMember(
   membership: ConsumerMembership,
   { memberId, memberEpoch, instanceId, owned }: ConsumerHeartbeat,
-  { maxSize, consumerSessionTimeoutMs }: GroupLimits,
+  maxSize: number,
 ): ConsumerMember | undefined {
-  const { group } = membership;
+  const { group, config } = membership;
   const joins = memberEpoch === JOIN_EPOCH;
   const known = instanceId === undefined ? group.member(memberId) : group.staticMember(instanceId);
   if (known === undefined) {
@@ -83,7 +82,7 @@ function findMember(
   }
   if (joins && instanceId !== undefined && known.memberId !== memberId) {
     if (hasMadeWay(known, memberId)) return known;
-    const sessionTimeoutMs = known.classic?.sessionTimeoutMs ?? consumerSessionTimeoutMs;
+    const sessionTimeoutMs = known.classic?.sessionTimeoutMs ?? config.consumerSessionTimeoutMs;
     throw unreleased(known.memberId, instanceId, sessionTimeoutMs);
   }
   if (known.memberId !== memberId) {

@@ -119,7 +119,7 @@ export class ConsumerMembership implements GroupMembership {
     const sessionTimeoutMs = classic?.sessionTimeoutMs ?? this.config.consumerSessionTimeoutMs;
     const known = this.#timers.get(memberId);
     if (known?.sessionTimeoutMs === sessionTimeoutMs) return known;
-    this.unwatch(memberId);
+    this.#stopTimers(memberId);
     const onSilence = (): boolean => {
       this.#fence(memberId, "fell silent");
       return true;
@@ -170,12 +170,16 @@ export class ConsumerMembership implements GroupMembership {
   }
 
   unwatch(memberId: string): void {
+    this.#stopTimers(memberId);
+    this.#joinedEpochs.delete(memberId);
+  }
+
+  #stopTimers(memberId: string): void {
     const timers = this.#timers.get(memberId);
     timers?.session.end();
     timers?.rebalance?.cancel();
     timers?.revocation?.cancel();
     this.#timers.delete(memberId);
-    this.#joinedEpochs.delete(memberId);
   }
 
   /** Takes a member out; its partitions are free from then on. */
