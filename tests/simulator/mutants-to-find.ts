@@ -43,7 +43,7 @@ export const MUTANTS: readonly MutantToFind[] = [
   { mutant: "epoch-led-twice", limit: 60, foundBy: 3 },
   { mutant: "old-view-after-restart", limit: 120, foundBy: 58 },
   { mutant: "unknown-outcome-forgotten", limit: 30, foundBy: 6 },
-  { mutant: "stale-leader-epoch-accepted", limit: 60, foundBy: 26 },
+  { mutant: "stale-leader-epoch-accepted", limit: 140, foundBy: 66 },
   { mutant: "former-owner-accepted", limit: 160, foundBy: 2 },
   { mutant: "owner-epoch-kept", limit: 10, foundBy: 2 },
   { mutant: "serves-before-replay", limit: 10, foundBy: 2 },
