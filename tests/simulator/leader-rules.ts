@@ -124,7 +124,8 @@ export class LeaderRules {
         `node ${nodeId} leads ${name} in ${leader.leaderEpoch} and counts what ${follower} said in ${epoch}`,
       );
     }
-    if (disks.isExcused(follower, name) || disks.isExcused(nodeId, name)) {
+    const isExcused = disks.isExcused(follower, name) || disks.isExcused(nodeId, name);
+    if (isExcused || this.#isTakenOutUnseen(follower, name, leader)) {
       // What it had said of a disk that is lost is not looked at again when its node is back.
       seen.verified.set(follower, toOffset);
       return;
@@ -138,6 +139,13 @@ export class LeaderRules {
       );
     }
     seen.verified.set(follower, toOffset);
+  }
+
+  /** A leader that lags behind the metadata may hear late what a disk held that is lost since. */
+  #isTakenOutUnseen(follower: number, name: string, leader: LeaderState): boolean {
+    const state = this.#options.metadata.partition(name);
+    if (state === undefined || state.partitionEpoch <= leader.term.partitionEpoch) return false;
+    return ![...state.isr, ...state.eligibleReplicas].includes(follower);
   }
 
   /** What a node that runs knows of its replica. */

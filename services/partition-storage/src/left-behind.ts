@@ -1,6 +1,7 @@
 import type { ClusterView } from "@ottla/metadata";
 import type { Logger } from "@ottla/runtime";
 import type { PartitionDirectories } from "./partition-directories.ts";
+import type { PartitionReplica } from "./partition-replica.ts";
 
 export interface LeftBehindOptions {
   readonly view: ClusterView;
@@ -58,15 +59,16 @@ function whyPutAside(
 /**
  * Removes what is not of this node any more. The view may be old: when the partition has come back meanwhile,
  * its leader may count on what is here already (R4). So this is for a log that is closed, of which nothing is
- * acknowledged any more. Throws where nobody can tell, and the files stay.
+ * acknowledged any more. Throws where nobody can tell, and the files stay. Those of a log that has failed go in
+ * any case: what it holds is not proven to be on disk, and the leader epoch that began when the partition was
+ * taken away counts nothing of it (R3).
  */
 export async function removeUnlessBack(
   { view, directories, node }: RemoveOptions,
-  topicId: string,
-  partition: number,
+  { topicId, partition, hasFailed }: Pick<PartitionReplica, "topicId" | "partition" | "hasFailed">,
 ): Promise<void> {
   const isDeleted = (): boolean => view.topicById(topicId)?.phase === "deleted";
-  if (!isDeleted()) {
+  if (!isDeleted() && !hasFailed) {
     await view.refresh();
     if (!isDeleted() && view.partition(topicId, partition)?.replicas.includes(node.nodeId) === true) return;
   }

@@ -104,6 +104,11 @@ export class PartitionReplica {
     return this.#failure ?? this.#leadFailure;
   }
 
+  /** A write or sync failed, and the log has not been opened since: what it holds may not be on disk. */
+  get hasFailed(): boolean {
+    return this.#cutFrom !== undefined;
+  }
+
   /** Whether the metadata wants this node, in this registration, to lead (R2). */
   get shouldLead(): boolean {
     const { identity } = this.#options.node;

@@ -330,7 +330,7 @@ export class PartitionStore implements LeaderLookup {
     this.#replicas.delete(key);
     const work = this.#pool.run(async () => {
       await replica.discard(reason);
-      if (how === "remove") await removeUnlessBack(this.#options, topicId, partition);
+      if (how === "remove") await removeUnlessBack(this.#options, replica);
       else await directories.setAside(topicId, partition, "its topic is not in the metadata");
     });
     this.#dropping.add(key);
