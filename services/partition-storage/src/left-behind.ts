@@ -59,9 +59,9 @@ function whyPutAside(
 /**
  * Removes what is not of this node any more. The view may be old: when the partition has come back meanwhile,
  * its leader may count on what is here already (R4). So this is for a log that is closed, of which nothing is
- * acknowledged any more. Throws where nobody can tell, and the files stay. Those of a log that has failed go in
- * any case: what it holds is not proven to be on disk, and the leader epoch that began when the partition was
- * taken away counts nothing of it (R3).
+ * acknowledged any more. Throws where nobody can tell, and the files stay. Those of a log that has failed go
+ * in any case: what it holds is not proven to be on disk, and the leader epoch that began when the partition
+ * was taken away counts nothing of it (R3).
  */
 export async function removeUnlessBack(
   { view, directories, node }: RemoveOptions,
