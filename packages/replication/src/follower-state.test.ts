@@ -206,8 +206,8 @@ describe("a damaged follower (R12)", () => {
   it("cuts the damage once its leader is known to have the records, and then gets them again", () => {
     const log = logOf(1, 1, 1, 1);
     const follower = follow(log, { highWatermark: 4, damagedFrom: 1, hasLostRecords: true });
-    // Nothing from the damage on is acknowledged.
-    expect(follower.begin()).toMatchObject([{ update: { acknowledgement: { syncedEndOffset: 1 } } }]);
+    // Nothing is acknowledged until it is whole: its leader would take it in before.
+    expect(follower.begin()).toMatchObject([{ update: { acknowledgement: { syncedEndOffset: 0 } } }]);
     expect(follower.onPositionAnswer(answer(ACCEPTED, { logEndOffset: 4 }), 0)).toEqual([
       { kind: "truncate", offset: 1, reason: "damaged", isBelowHighWatermark: true },
     ]);
@@ -220,7 +220,10 @@ describe("a damaged follower (R12)", () => {
     expect(follower.hasLostRecords).toBe(true);
     log.append({ epoch: 1, value: 102 });
     log.sync(3);
-    expect(follower.onLogProgress().at(-1)).toEqual({ kind: "damageRepaired" });
+    expect(follower.onLogProgress()).toMatchObject([
+      { kind: "damageRepaired" },
+      { kind: "sendUpdate", update: { acknowledgement: { syncedEndOffset: 3 } } },
+    ]);
     expect(follower.hasLostRecords).toBe(false);
   });
 });

@@ -169,7 +169,7 @@ export class FollowerState {
   onLogProgress(): readonly FollowerEffect[] {
     if (this.#phase !== "following") return NOTHING;
     const learned = this.#told === undefined ? NOTHING : this.#learn(this.#told);
-    return [...this.#acknowledge(), ...learned, ...this.#noteRepair()];
+    return [...this.#noteRepair(), ...this.#acknowledge(), ...learned];
   }
 
   #acknowledge(): readonly FollowerEffect[] {
@@ -290,7 +290,10 @@ export class FollowerState {
   #acknowledgement(): Acknowledgement {
     const { logEndOffset, logStartOffset } = this.#log;
     const synced = this.#mutants.has("sync-skipped") ? logEndOffset : this.#log.syncedEndOffset;
-    const syncedEndOffset = Math.min(synced, this.#damagedFrom ?? synced);
+    // The leader takes in who has all that is committed, maybe before this replica takes
+    // itself for whole (R12): in between it would report itself again.
+    const proven = this.#hasLostRecords ? logStartOffset : synced;
+    const syncedEndOffset = Math.min(proven, this.#damagedFrom ?? proven);
     return { syncedEndOffset, lastEpoch: epochBefore(this.#log, syncedEndOffset), logStartOffset };
   }
 
