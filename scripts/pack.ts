@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join, relative } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 
@@ -36,6 +36,10 @@ const manifests = new Map<string, Manifest>();
 for (const folder of PUBLISHED) manifests.set(folder, await readManifest(folder));
 for (const folder of PUBLISHED) await pack(folder);
 
+/**
+ * The project maps the packages to their sources: one that is found in node_modules is
+ * another's to TypeScript 7, and then its files are written or not, as its threads meet them.
+ */
 async function compile(): Promise<void> {
   const compiler = join(root, "node_modules/typescript/bin/tsc");
   const project = join(root, "scripts/pack.tsconfig.json");
@@ -56,6 +60,7 @@ async function pack(folder: string): Promise<void> {
   } else {
     await cp(join(build, folder, "src"), join(staged, "dist"), { recursive: true });
     await rewriteDeclarations(join(staged, "dist"));
+    await checkImports(join(staged, "dist"));
   }
   await cp(join(root, "LICENSE"), join(staged, "LICENSE"));
   await writeFile(join(staged, "README.md"), await readme(source, manifest));
@@ -104,6 +109,21 @@ async function rewriteDeclarations(directory: string): Promise<void> {
     const path = join(directory, name);
     const text = await readFile(path, "utf8");
     await writeFile(path, text.replaceAll(/(["'])(\.{1,2}\/[^"']+)\.ts\1/g, "$1$2.js$1"));
+  }
+}
+
+/** A package without one of its own files would fail only at its users. */
+async function checkImports(directory: string): Promise<void> {
+  const names = await readdir(directory, { recursive: true });
+  const present = new Set(names.map((name) => join(directory, name)));
+  for (const name of names.filter((name) => /\.(?:js|d\.ts)$/.test(name))) {
+    const path = join(directory, name);
+    const text = await readFile(path, "utf8");
+    for (const [, specifier = ""] of text.matchAll(/(?:from|import)[\s(]*["'](\.{1,2}\/[^"']+)["']/g)) {
+      const imported = join(dirname(path), specifier);
+      const missing = [imported, imported.replace(/\.js$/, ".d.ts")].find((file) => !present.has(file));
+      if (missing !== undefined) throw new Error(`${path} imports ${missing}, which was not compiled`);
+    }
   }
 }
 
