@@ -23,6 +23,8 @@ interface DiskReplica {
   excuse: "lost" | "emptied" | "damaged" | undefined;
   /** A wrong epoch is outside the CRC: whether it is there still can be told when that much is committed. */
   damagedBelow: number;
+  /** When its damage was mended while it was a member: its leader may have asked to take it out. */
+  mendedAtMs: number;
   /** The directory that was lost: until the coordinator knows another one, the node may still be taken in. */
   lostDirectory: string | undefined;
   /** The registration under which the partition's files were lost; the same. */
@@ -38,7 +40,11 @@ export interface DiskReplicasOptions {
   readonly metadata: MetadataRules;
   readonly history: History;
   readonly machines: readonly StorageMachine[];
+  readonly now: () => number;
 }
+
+/** A change of the ISR that a leader has asked for is made by then, or never. */
+const LATEST_CHANGE_MS = 10_000;
 
 /** What lies on all disks, and what should. Partitions go by topicId-partition. */
 export class DiskReplicas {
@@ -175,10 +181,16 @@ export class DiskReplicas {
       if (replicas.some((replica) => this.isExcused(replica, name) || this.#isLossUnknown(replica)))
         return false;
       if (!replicas.includes(nodeId)) continue;
-      const others = [...isr, ...eligibleReplicas].filter((member) => member !== nodeId);
+      const members = [...isr, ...eligibleReplicas].filter((member) => member !== nodeId);
+      const others = members.filter((member) => !this.#mayBeTakenOut(member, name));
       if (minInsyncReplicas < 2 || others.length === 0) return false;
     }
     return true;
+  }
+
+  /** Damage that is mended at once costs a replica its membership, when the coordinator hears of it. */
+  #mayBeTakenOut(nodeId: number, name: string): boolean {
+    return this.#options.now() < this.#disk(nodeId, name).mendedAtMs + LATEST_CHANGE_MS;
   }
 
   /** Its disk is lost, and the coordinator has not dealt with that: it counts on it in new partitions. */
@@ -190,6 +202,7 @@ export class DiskReplicas {
   /** Who is in sync and eligible has changed, or more was committed: whose excuse is over? */
   reviewExcuse(nodeId: number, name: string, isMember: boolean): void {
     const disk = this.#disk(nodeId, name);
+    if (!isMember) disk.mendedAtMs = Number.NEGATIVE_INFINITY;
     if (disk.excuse === undefined) return;
     if (disk.excuse === "lost") {
       const isKnown = this.#options.metadata.knownDirectoryOf(nodeId) !== disk.lostDirectory;
@@ -201,6 +214,7 @@ export class DiskReplicas {
       return;
     } else if (this.#isClean(nodeId, name) && (!isMember || this.lacks(nodeId, name) === undefined)) {
       disk.excuse = undefined;
+      if (isMember) disk.mendedAtMs = this.#options.now();
     }
   }
 
@@ -313,6 +327,7 @@ export class DiskReplicas {
         comparedTo: 0,
         excuse: undefined,
         damagedBelow: 0,
+        mendedAtMs: Number.NEGATIVE_INFINITY,
         lostDirectory: undefined,
         emptiedNodeEpoch: -1,
       };

@@ -114,7 +114,13 @@ class SimulationRun {
     this.#clients = new Clients({ simulation, history: this.history, topics: this.#topics });
     const metadata = new MetadataRules(simulation, this.#cluster.keys);
     const cluster = this.#cluster;
-    const disks = new DiskReplicas({ metadata, history: this.history, machines: cluster.storages });
+    const { storages: machines } = cluster;
+    const disks = new DiskReplicas({
+      metadata,
+      history: this.history,
+      machines,
+      now: () => simulation.nowMs,
+    });
     this.#replicaRules = new ReplicaRules({
       simulation,
       metadata,
