@@ -103,6 +103,8 @@ describe.runIf(haveClients("java"))("Apache Kafka's command-line tools", () => {
     const described = await run("kafka-configs", `${group} --describe`);
     expect(described).toContain("consumer.session.timeout.ms=50000");
     expect(described).toContain("consumer.heartbeat.interval.ms=6000");
+    const all = await run("kafka-configs", "--entity-type groups --describe");
+    expect(all).toContain("tools-group");
     await run("kafka-configs", `${group} --alter --delete-config consumer.session.timeout.ms`);
     const after = await run("kafka-configs", `${group} --describe`);
     expect(after).not.toContain("consumer.session.timeout.ms=50000");

@@ -4,6 +4,7 @@ import {
   consumerGroupHeartbeat,
   describeConfigs,
   incrementalAlterConfigs,
+  listConfigResources,
 } from "@ottla/kafka-protocol";
 import { expect, test } from "vitest";
 import type { KafkaTestClient } from "../support/kafka-client.ts";
@@ -99,4 +100,22 @@ test("what a group may not set is refused with Kafka's codes", async () => {
   expect((await describe(kafka, ""))?.errorCode).toBe(bad);
   expect(await alter(kafka, "g", [["no.such", DELETE, null]])).toBe(0);
   expect((await describe(kafka, "g"))?.configs).toMatchObject([{ configSource: 5 }, { configSource: 5 }]);
+});
+
+test("the groups that have settings are listed, and so are topics and brokers", async () => {
+  const { kafka } = await startKafkaNode();
+  await createTopic(kafka, "t");
+  expect(await alter(kafka, "b", [[SESSION, SET, "50000"]])).toBe(0);
+  expect(await alter(kafka, "a", [[SESSION, SET, "50000"]])).toBe(0);
+  expect(await alter(kafka, "gone", [[SESSION, SET, "50000"]])).toBe(0);
+  expect(await alter(kafka, "gone", [[SESSION, DELETE, null]])).toBe(0);
+  const listed = async (resourceTypes: number[]) => {
+    const { errorCode, configResources } = await kafka.call(listConfigResources, 1, { resourceTypes });
+    return [errorCode, ...configResources.map((found) => `${found.resourceType} ${found.resourceName}`)];
+  };
+  expect(await listed([GROUP, GROUP])).toEqual([0, "32 a", "32 b"]);
+  expect(await listed([2, 16])).toEqual([0, "2 t"]);
+  expect(await listed([])).toEqual([0, "2 t", expect.stringMatching(/^4 \d+$/), "32 a", "32 b"]);
+  expect(await listed([3])).toEqual([ERRORS.UNSUPPORTED_VERSION.kafka]);
+  expect(await kafka.call(listConfigResources, 0, {})).toMatchObject({ errorCode: 0, configResources: [] });
 });

@@ -31,6 +31,7 @@ export { describeCluster } from "./apis/60-describe-cluster.ts";
 export { describeProducers } from "./apis/61-describe-producers.ts";
 export { consumerGroupHeartbeat } from "./apis/68-consumer-group-heartbeat.ts";
 export { consumerGroupDescribe } from "./apis/69-consumer-group-describe.ts";
+export { listConfigResources } from "./apis/74-list-config-resources.ts";
 export { describeTopicPartitions } from "./apis/75-describe-topic-partitions.ts";
 export { allApis } from "./apis/all.ts";
 export { Api, type RequestOf, type ResponseOf } from "./codec/api.ts";

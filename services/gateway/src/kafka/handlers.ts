@@ -31,6 +31,7 @@ import { describeClusterHandler } from "./60-describe-cluster.ts";
 import { describeProducersHandler } from "./61-describe-producers.ts";
 import { consumerGroupHeartbeatHandler } from "./68-consumer-group-heartbeat.ts";
 import { consumerGroupDescribeHandler } from "./69-consumer-group-describe.ts";
+import { listConfigResourcesHandler } from "./74-list-config-resources.ts";
 import { describeTopicPartitionsHandler } from "./75-describe-topic-partitions.ts";
 import type { AnyKafkaHandler } from "./handler.ts";
 import type { KafkaServices } from "./kafka-services.ts";
@@ -71,6 +72,7 @@ export function kafkaHandlers(services: KafkaServices): readonly AnyKafkaHandler
     describeProducersHandler(services),
     consumerGroupHeartbeatHandler(services),
     consumerGroupDescribeHandler(services),
+    listConfigResourcesHandler(services),
     describeTopicPartitionsHandler(services),
   ];
   return handlers;
