@@ -238,11 +238,7 @@ class Connection implements SimulatedConnection {
     if (this.#isBroken) return;
     this.#isBroken = true;
     this.#network.forget(this);
-    this.#tell(
-      this.listener.process,
-      this.client.name,
-      [...this.#calls.values()].map(({ served }) => served),
-    );
+    this.#tell(this.listener.process, this.client.name, () => this.#openCalls().map(({ served }) => served));
   }
 
   /** Both ends learn that it broke, as soon as they can. */
@@ -250,19 +246,15 @@ class Connection implements SimulatedConnection {
     if (this.#isBroken) return;
     this.#isBroken = true;
     this.#network.forget(this);
-    const calls = [...this.#calls.values()];
     const { process } = this.listener;
+    // The client may begin calls until it hears of it: they break with the others.
     this.#tell(
       this.client,
       process.name,
-      calls.map(({ client }) => client),
+      () => this.#openCalls().map(({ client }) => client),
       () => this.#handlers.onBroken(),
     );
-    this.#tell(
-      process,
-      this.client.name,
-      calls.map(({ served }) => served),
-    );
+    this.#tell(process, this.client.name, () => this.#openCalls().map(({ served }) => served));
   }
 
   /** Unless it comes back meanwhile, both ends give it up: each when its own probes say so. */
@@ -279,6 +271,10 @@ class Connection implements SimulatedConnection {
     const held = this.#held;
     this.#held = [];
     for (const item of held) this.#deliver(item);
+  }
+
+  #openCalls(): OpenCall[] {
+    return [...this.#calls.values()];
   }
 
   #passesBothWays(): boolean {
@@ -307,7 +303,7 @@ class Connection implements SimulatedConnection {
   #tell(
     process: SimulatedProcess,
     peer: string,
-    ends: readonly (CallEnd | undefined)[],
+    ends: () => readonly (CallEnd | undefined)[],
     then: () => void = () => undefined,
   ): void {
     const isClient = process === this.client;
@@ -321,7 +317,7 @@ class Connection implements SimulatedConnection {
     this.#network.scheduler.after(delayMs, () =>
       process.enter(() => {
         then();
-        for (const end of ends) end?.onBroken(error);
+        for (const end of ends()) end?.onBroken(error);
       }),
     );
   }

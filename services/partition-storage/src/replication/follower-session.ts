@@ -8,7 +8,7 @@ import type {
 } from "@ottla/proto/ottla/internal/v1/replication";
 import type { FollowerUpdate } from "@ottla/replication";
 import type { ClientStream } from "@ottla/rpc";
-import type { Clock } from "@ottla/runtime";
+import type { Clock, Timer } from "@ottla/runtime";
 import type { CatchUpThrottle } from "./catch-up-throttle.ts";
 import { FollowedPartition } from "./followed-partition.ts";
 import type { ReceiveWindow } from "./receive-window.ts";
@@ -39,6 +39,8 @@ export interface FollowerSessionOptions {
   readonly ends: StreamEnds;
   readonly windows: ReceiveWindows;
   readonly throttle: CatchUpThrottle;
+  /** When a stream that does not stand yet is given up. */
+  readonly helloTimeoutMs: number;
   readonly clock: Clock;
   readonly metrics: ReplicationMetrics;
   /** The leader's node has said its hello. */
@@ -58,6 +60,7 @@ export class FollowerSession {
   /** No room is left for them in the session. */
   readonly #waiting = new Set<FollowedReplica>();
   #maxPartitions = 0;
+  #helloTimer: Timer | undefined;
   #nextIndex = 0;
   #joins = new Set<FollowedPartition>();
   #leaves: number[] = [];
@@ -78,7 +81,8 @@ export class FollowerSession {
   }
 
   start(): void {
-    const { ends, stream, windows } = this.#options;
+    const { clock, ends, helloTimeoutMs, stream, windows } = this.#options;
+    this.#helloTimer = clock.setTimer(helloTimeoutMs, () => this.#notAnswered(), { background: true });
     windows.inSync.restart();
     windows.catchingUp.restart();
     const creditBytes = windows.inSync.wantedBytes;
@@ -157,13 +161,27 @@ export class FollowerSession {
     this.#options.stream.cancel();
   }
 
+  /** The call went astray, or the node does nothing though its connection lives. */
+  #notAnswered(): void {
+    const { ends, helloTimeoutMs } = this.#options;
+    const message = `storage node ${ends.leaderNodeId} has said no hello for ${helloTimeoutMs} ms`;
+    this.#giveUp(new OttlaError("REQUEST_TIMED_OUT", message));
+  }
+
+  #giveUp(reason: OttlaError): void {
+    if (this.#ended) return;
+    this.close();
+    this.#options.onEnded(reason);
+  }
+
   #finish(): void {
     this.#ended = true;
+    this.#helloTimer?.cancel();
     this.#options.throttle.stopWaiting(this.#onTokens);
   }
 
   async #receiveAll(): Promise<void> {
-    const { ends, onEnded, stream } = this.#options;
+    const { ends, stream } = this.#options;
     let reason = new OttlaError("NETWORK_EXCEPTION", `storage node ${ends.leaderNodeId} ended the stream`);
     try {
       for await (const response of stream.received) {
@@ -173,10 +191,7 @@ export class FollowerSession {
     } catch (thrown) {
       reason = toOttlaError(thrown);
     }
-    if (this.#ended) return;
-    this.#finish();
-    stream.cancel();
-    onEnded(reason);
+    this.#giveUp(reason);
   }
 
   #receive({ answers, batches, hello }: ReplicateResponse): void {
@@ -208,6 +223,7 @@ export class FollowerSession {
       );
     }
     if (hello.maxPartitions < 1) throw invalidRequest("hello.max_partitions", "must be at least 1");
+    this.#helloTimer?.cancel();
     this.#maxPartitions = hello.maxPartitions;
     this.#options.onStanding();
     this.creditChanged();

@@ -14,6 +14,8 @@ export interface ReceivingLimits {
   readonly windowBytes: number;
   /** The same for replicas that catch up. */
   readonly catchUpWindowBytes: number;
+  /** A node that has not said its hello by then is asked anew. */
+  readonly helloTimeoutMs: number;
   readonly minReconnectDelayMs: number;
   readonly maxReconnectDelayMs: number;
 }
@@ -111,12 +113,13 @@ export class LeaderLink {
     if (nodeEpoch < 0) return;
     try {
       this.#transport = transportFor(leaderNodeId);
-      const { clock, metrics, throttle } = this.#options;
+      const { clock, limits, metrics, throttle } = this.#options;
       const session: FollowerSession = new FollowerSession({
         stream: createClient(ReplicationService, this.#transport).replicate(),
         ends: { clusterId, nodeId, nodeEpoch, leaderNodeId, leaderNodeEpoch: this.#leaderNodeEpoch },
         windows: { inSync: this.#inSync, catchingUp: this.#catchingUp },
         throttle,
+        helloTimeoutMs: limits.helloTimeoutMs,
         clock,
         metrics,
         onStanding: () => this.#onStanding(session),

@@ -28,6 +28,7 @@ export interface ReplicationClientOptions {
 const DEFAULT_LIMITS: ReceivingLimits = {
   windowBytes: 16 * MEBIBYTE,
   catchUpWindowBytes: 8 * MEBIBYTE,
+  helloTimeoutMs: 10_000,
   minReconnectDelayMs: 50,
   maxReconnectDelayMs: 2_000,
 };

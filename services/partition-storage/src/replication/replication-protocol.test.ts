@@ -204,6 +204,30 @@ describe("the follower's side", () => {
   });
 });
 
+test("a follower asks anew when the leader's node takes its stream and says no hello", async () => {
+  const receiving = { catchUpBytesPerSecond: 1_000_000_000, helloTimeoutMs: 20 };
+  cluster = await TestCluster.start({ transport: "in-process", nodes: 2, receiving });
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const troubles: string[] = [];
+  let streams = 0;
+  const registry = new ServiceRegistry().add(ReplicationService, {
+    replicate: async (stream: MessageStream<Response, Request>) => {
+      streams += 1;
+      const isAnswered = streams === 2;
+      for await (const { hello, updates = [] } of stream.received) {
+        if (hello !== undefined && isAnswered)
+          stream.send({ hello: { nodeId: 0, nodeEpoch: 100n, maxPartitions: 5 } });
+        if (updates.length > 0) resolve();
+      }
+    },
+  });
+  cluster.replaceTransport(0, () => new InProcessTransport({ registry, clock: systemClock, copy: true }));
+  cluster.node(1).client.close();
+  cluster.restartClient(1, (reason) => troubles.push(reason));
+  await promise;
+  expect(troubles).toEqual([expect.stringContaining("storage node 0 has said no hello for 20 ms")]);
+});
+
 describe("the follower's side of the throttle", () => {
   /** What node 1 grants in the request in which it asks for a position. */
   async function catchUpCreditOf(isr: readonly number[]): Promise<bigint> {
