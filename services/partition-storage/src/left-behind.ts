@@ -17,7 +17,7 @@ export interface LeftBehindOptions {
 
 export interface RemoveOptions {
   readonly view: ClusterView;
-  readonly directories: PartitionDirectories;
+  readonly directories: Pick<PartitionDirectories, "remove">;
   readonly node: { readonly nodeId: number };
 }
 
