@@ -183,7 +183,7 @@ function whatToTry(directory: string, isKept: boolean): string {
     "",
     "  Partitions have three replicas, and two of them must be in sync: kill any storage node (bin/ottla cluster describe shows",
     "  who leads now), and start it again with the line that is printed then.",
-    `  Data: ${directory}${isKept ? "" : " (removed at the end; DATA_DIR=... keeps it)"}. Ctrl-C stops everything.`,
+    `  Data: ${directory}${isKept ? "" : " (removed at the end; DATA_DIR=... keeps it)"}. Ctrl-C stops all that runs here.`,
     "",
   ].join("\n");
 }

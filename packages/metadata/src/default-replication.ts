@@ -4,7 +4,7 @@ const MOST_BY_DEFAULT = 3;
 
 /**
  * How many replicas a partition gets when neither its creator nor the settings say so: three, or as many as
- * there are storage nodes, those that are away for the moment among them.
+ * there are storage nodes. Those that are away for the moment count, drained and cordoned ones do not.
  */
 export function defaultReplicationFactor(view: ClusterView): number {
   const nodes = view.storageNodeIds().filter((nodeId) => view.storageNode(nodeId)?.drain === "none");

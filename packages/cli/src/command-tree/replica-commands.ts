@@ -32,7 +32,7 @@ export function addReplicaCommands(topic: Command, { environment, run }: Command
     .option("--replicas <nodes>", "storage nodes, the preferred leader first, such as 3,1,2")
     .option("--plan <file>", "JSON as Kafka's kafka-reassign-partitions takes it; - for standard input")
     .option("--change-replication-factor", "the number of replicas may change")
-    .option("--cancel", "end the moves and go back to the replicas from before")
+    .option("--cancel", "end the moves and go back to the replicas from before, maybe in another order")
     .option("--list", "show the moves that are under way")
     .addHelpText(
       "after",

@@ -82,7 +82,6 @@ export class FollowerSession {
 
   start(): void {
     const { clock, ends, helloTimeoutMs, stream, windows } = this.#options;
-    this.#helloTimer = clock.setTimer(helloTimeoutMs, () => this.#notAnswered(), { background: true });
     windows.inSync.restart();
     windows.catchingUp.restart();
     const creditBytes = windows.inSync.wantedBytes;
@@ -97,6 +96,7 @@ export class FollowerSession {
       },
       creditBytes: BigInt(creditBytes),
     });
+    this.#helloTimer = clock.setTimer(helloTimeoutMs, () => this.#notAnswered(), { background: true });
     void this.#receiveAll();
   }
 
