@@ -38,8 +38,10 @@ export async function cleanableRange(
   let dirtyBytes = 0;
   let cleanBytes = 0;
   let isOverdue = false;
+  // A reader goes on from batch to batch: the last one that is committed stays, whatever is cut behind it.
+  const last = all.findLastIndex(({ baseOffset, writtenBytes }) => writtenBytes > 0 && baseOffset < limit);
   for (const [index, segment] of all.entries()) {
-    const nextBase = all[index + 1]?.baseOffset;
+    const nextBase = index < last ? all[index + 1]?.baseOffset : undefined;
     if (nextBase === undefined || !segment.isClosed || nextBase > limit) break;
     if (nextBase <= firstDirtyOffset) {
       cleanBytes += segment.writtenBytes;

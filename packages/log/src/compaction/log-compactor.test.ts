@@ -32,8 +32,10 @@ test("nothing at or above the high watermark is looked at", async () => {
   topic.append([["a", "2"]]);
   await topic.roll();
   await topic.roll();
-  expect(await topic.compact({ highWatermark: 2 })).toMatchObject({ endOffset: 2, removedRecords: 0 });
-  await topic.compact({ highWatermark: 3 });
+  // Nothing behind 1 is committed. Were that cut, a log without 1 would end in a gap that holds readers.
+  expect(await topic.compact({ highWatermark: 2 })).toMatchObject({ endOffset: 1, removedRecords: 0 });
+  expect(await topic.compact({ highWatermark: 3 })).toMatchObject({ endOffset: 2, removedRecords: 0 });
+  await topic.compact({ highWatermark: 4 });
   expect(await topic.found()).toEqual(["2 a=2"]);
 });
 
