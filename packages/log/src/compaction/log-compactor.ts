@@ -120,7 +120,7 @@ export class LogCompactor {
     const reached = cleanable.filter(({ baseOffset }) => baseOffset < mappedEnd);
     await this.#state.noteGaps();
     const horizon = { firstMs: Number.POSITIVE_INFINITY };
-    const options = { work, map, nowMs, counts, horizon };
+    const options = { work, map, mappedEnd, nowMs, counts, horizon };
     for (const sources of await this.#groups(reached)) {
       if (!(await this.#cleanGroup(sources, options, truncations))) return false;
     }

@@ -19,6 +19,8 @@ export interface CleanCounts {
 export interface SegmentCleanerOptions {
   readonly work: CompactionWork;
   readonly map: OffsetMap;
+  /** Of records from here on the map knows nothing: older ones of their keys are still there. */
+  readonly mappedEnd: number;
   readonly nowMs: number;
   readonly counts: CleanCounts;
   /** When the first of the tombstones kept may go. */
@@ -124,7 +126,8 @@ export class SegmentCleaner {
   }
 
   async #keepRecords({ header, bytes }: FoundBatch): Promise<KeptBatch | undefined> {
-    const { work, nowMs, counts, horizon } = this.#options;
+    const { work, mappedEnd, nowMs, counts, horizon } = this.#options;
+    if (header.baseOffset >= mappedEnd) return asItIs(header, bytes);
     const records = await openRecords(bytes, header, work);
     // Compaction takes nothing that it cannot read.
     if (records === undefined) return asItIs(header, bytes);
@@ -134,7 +137,8 @@ export class SegmentCleaner {
       const hasMore = nextRecord(records);
       if (hasMore === undefined) return asItIs(header, bytes);
       if (!hasMore) break;
-      if (this.#isLast(records) && (records.hasValue || keepsTombstones)) {
+      const isKept = records.hasValue || keepsTombstones || records.offset >= mappedEnd;
+      if (this.#isLast(records) && isKept) {
         records.keep();
         keptCount += 1;
       }
