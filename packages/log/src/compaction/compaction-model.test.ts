@@ -319,6 +319,23 @@ const CUT_BEHIND_COMMITTED: readonly Step[] = [
   { kind: "crash", turns: 26, unsynced: "kept", mapBytes: 60 },
 ];
 
+/** Two compactions whose map has room for one key; a tombstone behind that is due in the second. */
+const TOMBSTONE_BEHIND_MAP: readonly Step[] = [
+  appendOf([[0, 0]], 0),
+  appendOf([[0, 0]], 0),
+  appendOf(
+    [
+      [1, 0],
+      [0, null],
+    ],
+    0,
+  ),
+  appendOf([[1, null]], 0),
+  { kind: "crash", turns: 27, unsynced: "kept", mapBytes: 60 },
+  { kind: "advance", ms: DELETE_RETENTION_MS },
+  { kind: "crash", turns: 18, unsynced: "kept", mapBytes: 60 },
+];
+
 function appendOf(records: [number, number | null][], producer: number): Step {
   return { kind: "append", records, producer, compression: "none" };
 }
@@ -345,7 +362,10 @@ test("the last value of each key survives, at its offset, whatever happens durin
       await run.checkFollower();
     },
   );
-  const examples: [Step[], number, number][] = [[[...CUT_BEHIND_COMMITTED], 870, 0]];
+  const examples: [Step[], number, number][] = [
+    [[...CUT_BEHIND_COMMITTED], 870, 0],
+    [[...TOMBSTONE_BEHIND_MAP], 400, 0],
+  ];
   const numRuns = Number(process.env["LOG_MODEL_RUNS"] ?? 60);
   await expect(fc.assert(property, { numRuns, examples })).resolves.toBeUndefined();
 });
